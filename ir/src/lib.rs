@@ -1,0 +1,9 @@
+//! The representations of RustTorch and their meaning: dtypes, graphs, the expression language,
+//! fusion into kernels, and the interpreter. This crate knows no machine.
+#![forbid(unsafe_code)]
+
+pub mod dtype;
+pub mod id;
+pub mod index;
+pub mod kernel;
+pub mod prim;
