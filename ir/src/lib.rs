@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod dtype;
+pub mod graph;
 pub mod id;
 pub mod index;
 pub mod kernel;
