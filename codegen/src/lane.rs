@@ -1,0 +1,215 @@
+//! Lane code: what the innermost loops of a phase do, one level above machine code.
+//!
+//! `schedule` turns every phase of a kernel into a [`Program`]: the outer loops (the *nest*), and a
+//! [`Strip`], which owns the loops below them. Every emitter takes this form; none sees the kernel's
+//! phases. Here every access is resolved against the axis that lanes run along, and what is the same
+//! for all lanes has been moved out of the lane loop.
+//!
+//! Invariants (established by `schedule`, relied on by emitters):
+//! - L1: a value defined in a `prelude` is uniform: the same for all lanes of its segment.
+//! - L2: a `body` value is used only in its own segment, except for the phase values listed in
+//!   [`Segment::keeps`], which outlive it: in [`Mode::Outer`] one per lane of the tile.
+//! - L3: `Access::Unit` addresses lanes k, k+1, .. at consecutive elements.
+//! - L4: all reductions of a strip have the order of its mode.
+
+use rusttorch_ir::dtype::{DType, Literal};
+use rusttorch_ir::id::{AxisId, BufferId, ScalarId, ValueId};
+use rusttorch_ir::index::IndexExpr;
+use rusttorch_ir::kernel::{Func, Reduction};
+use rusttorch_ir::prim::Prim;
+
+/// Which axis lanes run along.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mode {
+    /// The innermost axis of each nest: values of the outer point are scalars, reductions are
+    /// `Order::Lanes`.
+    Inner,
+    /// The last outer axis, in tiles: values of the outer point are arrays of one tile, reductions are
+    /// `Order::Rows`.
+    Outer,
+}
+
+/// One phase.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// Loops around the strip, outermost first. Their ranges come with the launch.
+    pub nest: Vec<AxisId>,
+    /// What runs for every point of the nest.
+    pub strip: Strip,
+}
+
+/// The innermost loops of a phase.
+#[derive(Clone, Debug)]
+pub struct Strip {
+    /// Which axis lanes run along.
+    pub mode: Mode,
+    /// The second innermost loop, around the segments, when the phase has one.
+    pub rows: Option<AxisId>,
+    /// In `Mode::Outer`, the axis of the tile.
+    pub tile: Option<AxisId>,
+    /// True when tiles must be bounded, as the strip keeps values per lane between segments.
+    pub tiled: bool,
+    /// Run one after another for every row (or tile).
+    pub segments: Vec<Segment>,
+}
+
+/// One nest of the phase.
+#[derive(Clone, Debug)]
+pub struct Segment {
+    /// Loops around the lane loop, outermost first.
+    pub loops: Vec<AxisId>,
+    /// The axis of the lanes; None for a segment that has uniform code only.
+    pub lanes: Option<AxisId>,
+    /// Uniform code, run inside `loops`, before the lane loop.
+    pub prelude: Vec<LaneInst>,
+    /// Run for all lanes.
+    pub body: Vec<LaneInst>,
+    /// What the body's values are folded into.
+    pub reduces: Vec<LaneReduce>,
+    /// Body values that later segments use (in `Mode::Outer`), reduction results not included.
+    pub keeps: Vec<ValueId>,
+    /// Rough cost of the body per lane, in simple instructions.
+    pub cost: usize,
+}
+
+/// A reduction of a segment.
+#[derive(Clone, Debug)]
+pub struct LaneReduce {
+    /// How values combine. Never `Moments`: that has been expanded.
+    pub kind: Reduction,
+    /// Operands, values of the body or the prelude.
+    pub args: Vec<ValueId>,
+    /// Defined after the segment.
+    pub results: Vec<ValueId>,
+}
+
+/// An instruction over lanes.
+#[derive(Clone, Debug)]
+pub struct LaneInst {
+    /// Values defined.
+    pub results: Vec<ValueId>,
+    /// Operation.
+    pub op: LaneOp,
+}
+
+/// How an access moves along the lanes.
+#[derive(Clone, Debug)]
+pub enum Access {
+    /// Every lane at the same element.
+    Uniform(IndexExpr),
+    /// Lane k at element `base + k`; the expression is the index with the lane axis in it.
+    Unit(IndexExpr),
+    /// Lane k at element `base + k * step`, step uniform; (index with the lane axis, step).
+    Strided(IndexExpr, IndexExpr),
+    /// Anything else: evaluated lane by lane.
+    Indexed(IndexExpr),
+}
+
+/// Operations over lanes. Operand types are those of the kernel's values.
+#[derive(Clone, Debug)]
+pub enum LaneOp {
+    /// A constant.
+    Const(Literal),
+    /// A run-time number.
+    Scalar(ScalarId),
+    /// The value of an index expression.
+    Index(Access),
+    /// A primitive at type T.
+    Prim(Prim, DType, Vec<ValueId>),
+    /// A scalar library function, lane by lane.
+    Call(Func, Vec<ValueId>),
+    /// A table look-up.
+    Lookup(Vec<Literal>, ValueId),
+    /// A read.
+    Load {
+        /// From.
+        buffer: BufferId,
+        /// Where.
+        access: Access,
+        /// Lanes that are off read nothing and give 0.
+        mask: Option<ValueId>,
+    },
+    /// A write.
+    Store {
+        /// To.
+        buffer: BufferId,
+        /// Where.
+        access: Access,
+        /// What.
+        value: ValueId,
+        /// Lanes that are off write nothing.
+        mask: Option<ValueId>,
+        /// Adds to what is there, lane after lane.
+        add: bool,
+    },
+    /// A checked index; `site` numbers the checks of a kernel in text order.
+    Check {
+        /// i32 or i64.
+        value: ValueId,
+        /// Exclusive upper bound.
+        size: IndexExpr,
+        /// Negative values count from the end.
+        wrap: bool,
+        /// Lanes that are off give 0 and no record.
+        mask: Option<ValueId>,
+        /// For the error record.
+        site: u32,
+    },
+    /// `mask ? slow : fast`, the body runs when any lane needs it.
+    Cold {
+        /// bool.
+        mask: ValueId,
+        /// Makes `slow`.
+        body: Vec<LaneInst>,
+        /// Where the mask is on.
+        slow: Vec<ValueId>,
+        /// Where it is off.
+        fast: Vec<ValueId>,
+    },
+}
+
+impl LaneOp {
+    /// Calls `f` on every value operand (not on those inside a `cold` body).
+    pub fn for_operands(&self, f: &mut impl FnMut(ValueId)) {
+        fn index(e: &IndexExpr, f: &mut impl FnMut(ValueId)) {
+            e.visit(&mut |e| {
+                if let IndexExpr::Value(v) = e {
+                    f(*v);
+                }
+            });
+        }
+        match self {
+            LaneOp::Const(_) | LaneOp::Scalar(_) => {}
+            LaneOp::Index(a) => index(a.expr(), f),
+            LaneOp::Prim(_, _, args) | LaneOp::Call(_, args) => args.iter().copied().for_each(f),
+            LaneOp::Lookup(_, i) => f(*i),
+            LaneOp::Load { access, mask, .. } => {
+                index(access.expr(), f);
+                mask.iter().copied().for_each(f);
+            }
+            LaneOp::Store { access, value, mask, .. } => {
+                index(access.expr(), f);
+                f(*value);
+                mask.iter().copied().for_each(f);
+            }
+            LaneOp::Check { value, size, mask, .. } => {
+                f(*value);
+                index(size, f);
+                mask.iter().copied().for_each(f);
+            }
+            LaneOp::Cold { mask, slow, fast, .. } => {
+                f(*mask);
+                slow.iter().chain(fast).copied().for_each(f);
+            }
+        }
+    }
+}
+
+impl Access {
+    /// The index, with the lane axis in it.
+    pub fn expr(&self) -> &IndexExpr {
+        match self {
+            Access::Uniform(e) | Access::Unit(e) | Access::Strided(e, _) | Access::Indexed(e) => e,
+        }
+    }
+}

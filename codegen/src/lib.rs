@@ -1,0 +1,18 @@
+//! Kernels to machine code. This crate knows no op names, no tensors and no threads.
+//!
+//! The pipeline of [`compile`], in order: `expand_moments` (ir), `schedule`, `emit` (Cranelift), link.
+#![deny(unsafe_code)]
+
+mod clif;
+pub mod disasm;
+pub mod error;
+pub mod frame;
+pub mod isa;
+pub mod lane;
+pub mod module;
+pub mod schedule;
+
+pub use error::CodegenError;
+pub use frame::{ErrorRecord, FrameLayout};
+pub use isa::Isa;
+pub use module::{Artifact, Compiled, compile, compile_for};

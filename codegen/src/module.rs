@@ -1,0 +1,208 @@
+//! A compiled kernel and the memory its code lives in.
+//!
+//! Every kernel is a `JITModule` of its own: the code is freed when the last owner of the
+//! [`Compiled`] drops. This is the only module of the crate that turns bytes into something callable.
+#![allow(unsafe_code)]
+
+use crate::clif;
+use crate::disasm;
+use crate::error::CodegenError;
+use crate::frame::FrameLayout;
+use crate::isa::Isa;
+use crate::schedule::schedule;
+use cranelift_codegen::Context;
+use cranelift_codegen::control::ControlPlane;
+use cranelift_codegen::isa::OwnedTargetIsa;
+use cranelift_frontend::FunctionBuilderContext;
+use cranelift_jit::{JITBuilder, JITModule};
+use cranelift_module::{Linkage, Module, default_libcall_names};
+use rusttorch_ir::kernel::{Kernel, Op, Reduction, expand};
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+type Entry = unsafe extern "C" fn(*const u64);
+
+/// What `inspect` shows of a compilation.
+#[derive(Clone, Debug)]
+pub struct Artifact {
+    /// Cranelift's intermediate form, per phase.
+    pub clif: String,
+    /// Assembly, per phase.
+    pub asm: String,
+}
+
+/// A kernel in executable memory.
+pub struct Compiled {
+    /// What was compiled (after expansion): launch reads extents, buffers and scratch from it.
+    pub kernel: Kernel,
+    /// Where things are in the frame.
+    pub layout: FrameLayout,
+    /// Per phase, whether its strip keeps values per lane between segments.
+    pub tiled: Vec<bool>,
+    /// The instruction set it was made for.
+    pub isa: Isa,
+    /// Bytes of code and constants.
+    pub code_size: usize,
+    /// How long compilation took.
+    pub compile_time: Duration,
+    entries: Vec<Entry>,
+    module: Option<JITModule>,
+}
+
+// SAFETY: after `finalize_definitions` the module is never touched again but to be freed, by the one
+// thread that drops the last owner; the code it holds is read-only.
+unsafe impl Send for Compiled {}
+// SAFETY: as above; `call` takes the frame from its caller and shares nothing.
+unsafe impl Sync for Compiled {}
+
+impl Drop for Compiled {
+    fn drop(&mut self) {
+        if let Some(module) = self.module.take() {
+            // SAFETY: entries are private to this value and called through `&self` only, so none is
+            // running, and none can be called after the drop.
+            unsafe { module.free_memory() }
+        }
+    }
+}
+
+impl fmt::Debug for Compiled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Compiled")
+            .field("kernel", &self.kernel.name)
+            .field("isa", &self.isa)
+            .field("code_size", &self.code_size)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Compiled {
+    /// Number of phases.
+    pub fn phases(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Runs one phase over the share that the frame describes.
+    ///
+    /// # Safety
+    /// `frame` follows `self.layout`: every buffer pointer is valid, for reads or writes as its kind
+    /// says, over all elements that the kernel's accesses reach for the axis ranges and symbols in the
+    /// frame, is aligned to its dtype, and nobody else writes what is read or touches what is written
+    /// meanwhile; row and tile scratch is as large as the kernel and the tile width ask; divisors of index
+    /// expressions are positive; the error slot points to an `ErrorRecord` of this worker.
+    pub unsafe fn call(&self, phase: usize, frame: &[u64]) {
+        debug_assert!(frame.len() >= self.layout.len());
+        // SAFETY: the caller's promise is what the entry needs.
+        unsafe { (self.entries[phase])(frame.as_ptr()) }
+    }
+}
+
+/// Contexts that are reused from compilation to compilation of a thread.
+#[derive(Default)]
+struct Scratch {
+    context: Context,
+    builder: FunctionBuilderContext,
+    targets: HashMap<Isa, OwnedTargetIsa>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+fn target(scratch: &mut Scratch, isa: Isa) -> Result<OwnedTargetIsa, CodegenError> {
+    if let Some(t) = scratch.targets.get(&isa) {
+        return Ok(t.clone());
+    }
+    let t = isa.target()?;
+    scratch.targets.insert(isa, t.clone());
+    Ok(t)
+}
+
+/// Correctly rounded fma for targets without the instruction, never the system's.
+extern "C" fn fma_f64(a: f64, b: f64, c: f64) -> f64 {
+    libm_fma(a, b, c)
+}
+extern "C" fn fma_f32(a: f32, b: f32, c: f32) -> f32 {
+    a.mul_add(b, c)
+}
+fn libm_fma(a: f64, b: f64, c: f64) -> f64 {
+    a.mul_add(b, c)
+}
+
+fn expanded(kernel: &Kernel) -> Cow<'_, Kernel> {
+    let moments = kernel.phases.iter().flat_map(|p| &p.nests).flat_map(|n| &n.body).any(|i| {
+        matches!(i.op, Op::Reduce { kind: Reduction::Moments, .. })
+    });
+    if moments { Cow::Owned(expand::expand_moments(kernel)) } else { Cow::Borrowed(kernel) }
+}
+
+/// Compiles a verified kernel for this machine.
+pub fn compile(kernel: &Kernel, isa: Isa) -> Result<Compiled, CodegenError> {
+    let start = Instant::now();
+    SCRATCH.with_borrow_mut(|scratch| {
+        let target = target(scratch, isa)?;
+        let kernel = expanded(kernel).into_owned();
+        let programs = schedule(&kernel)?;
+        let mut builder = JITBuilder::with_isa(target.clone(), default_libcall_names());
+        builder.symbol("fma", fma_f64 as *const u8);
+        builder.symbol("fmaf", fma_f32 as *const u8);
+        let mut module = JITModule::new(builder);
+        let mut ids = Vec::new();
+        let mut code_size = 0;
+        for (i, program) in programs.iter().enumerate() {
+            let context = &mut scratch.context;
+            context.clear();
+            clif::emit_phase(&mut context.func, &mut scratch.builder, &*target, isa != Isa::Baseline, &kernel, program)?;
+            let id = module
+                .declare_function(&format!("phase{i}"), Linkage::Local, &context.func.signature)
+                .map_err(CodegenError::internal)?;
+            module.define_function(id, context).map_err(|e| CodegenError::internal(format!("{e:?}")))?;
+            code_size += context.compiled_code().map_or(0, |c| c.code_buffer().len());
+            ids.push(id);
+        }
+        module.finalize_definitions().map_err(CodegenError::internal)?;
+        let entries = ids
+            .into_iter()
+            .map(|id| {
+                let p = module.get_finalized_function(id);
+                // SAFETY: `emit_phase` gives every phase this signature, in the host's convention.
+                unsafe { std::mem::transmute::<*const u8, Entry>(p) }
+            })
+            .collect();
+        Ok(Compiled {
+            layout: FrameLayout::new(&kernel),
+            tiled: programs.iter().map(|p| p.strip.tiled).collect(),
+            kernel,
+            isa,
+            code_size,
+            compile_time: start.elapsed(),
+            entries,
+            module: Some(module),
+        })
+    })
+}
+
+/// Compiles for any instruction set without linking, and shows what came out.
+pub fn compile_for(kernel: &Kernel, isa: Isa) -> Result<Artifact, CodegenError> {
+    let target = isa.target()?;
+    let kernel = expanded(kernel);
+    let mut artifact = Artifact { clif: String::new(), asm: String::new() };
+    for (i, program) in schedule(&kernel)?.iter().enumerate() {
+        let mut context = Context::new();
+        context.set_disasm(isa == Isa::Neon);
+        let mut builder = FunctionBuilderContext::new();
+        clif::emit_phase(&mut context.func, &mut builder, &*target, isa != Isa::Baseline, &kernel, program)?;
+        artifact.clif += &format!("; phase {i}\n{}\n", context.func.display());
+        let code = context
+            .compile(&*target, &mut ControlPlane::default())
+            .map_err(|e| CodegenError::internal(format!("{:?}", e.inner)))?;
+        let text = match &code.vcode {
+            Some(v) if isa == Isa::Neon => v.clone(),
+            _ => disasm::x86(code.code_buffer(), isa),
+        };
+        artifact.asm += &format!("; phase {i}\n{text}\n");
+    }
+    Ok(artifact)
+}

@@ -1,0 +1,263 @@
+//! Kernel phase -> lane code: chooses the axis that lanes run along, resolves every access against
+//! it, and moves what is the same for all lanes out of the lane loop.
+//!
+//! The choice follows the kernel's text alone, so that the order of every reduction is the same for
+//! every emitter.
+
+use crate::error::CodegenError;
+use crate::lane::{Access, LaneInst, LaneOp, LaneReduce, Mode, Program, Segment, Strip};
+use rusttorch_ir::id::{AxisId, BufferId, ValueId};
+use rusttorch_ir::index::IndexExpr;
+use rusttorch_ir::kernel::{Inst, Kernel, Nest, Op, Order, Phase, Reduction};
+use rusttorch_ir::prim::Prim;
+use std::collections::HashSet;
+
+/// Lane code of every phase of a verified kernel without `moments`.
+pub fn schedule(kernel: &Kernel) -> Result<Vec<Program>, CodegenError> {
+    let mut site = 0;
+    kernel.phases.iter().map(|phase| schedule_phase(kernel, phase, &mut site)).collect()
+}
+
+fn schedule_phase(kernel: &Kernel, phase: &Phase, site: &mut u32) -> Result<Program, CodegenError> {
+    let mode = choose_mode(phase)?;
+    let mut nest = phase.axes.clone();
+    let tile = if mode == Mode::Outer { nest.pop() } else { None };
+    let mut segments = Vec::new();
+    let mut uniform = Uniform { lanes: None, varying: HashSet::new(), kept: kept_values(phase) };
+    for n in &phase.nests {
+        segments.push(schedule_nest(kernel, n, mode, tile, &mut uniform, site)?);
+    }
+    let tiled = mode == Mode::Outer && (segments.len() > 1 || segments.iter().any(|s| !s.loops.is_empty()));
+    // A tiled strip walks its columns down all rows: nothing to gain from owning another loop.
+    let rows = if tiled { None } else { nest.pop() };
+    Ok(Program { nest, strip: Strip { mode, rows, tile, tiled, segments } })
+}
+
+/// Lanes run along the nests' own axes, unless a reduction asks for rows or no nest has an axis.
+fn choose_mode(phase: &Phase) -> Result<Mode, CodegenError> {
+    let mut orders = HashSet::new();
+    for inst in phase.nests.iter().flat_map(|n| &n.body) {
+        if let Op::Reduce { order, .. } = inst.op {
+            orders.insert(order);
+        }
+    }
+    match (orders.contains(&Order::Lanes), orders.contains(&Order::Rows)) {
+        (true, true) => Err(CodegenError::unsupported("mixed reduction orders in one phase")),
+        (true, false) => Ok(Mode::Inner),
+        (false, true) if phase.axes.is_empty() => Err(CodegenError::unsupported("row order without an outer axis")),
+        (false, true) => Ok(Mode::Outer),
+        (false, false) if phase.axes.is_empty() || phase.nests.iter().any(|n| !n.axes.is_empty()) => Ok(Mode::Inner),
+        (false, false) => Ok(Mode::Outer),
+    }
+}
+
+/// Values that are used outside the nest that defines them.
+fn kept_values(phase: &Phase) -> HashSet<ValueId> {
+    let mut home = std::collections::HashMap::new();
+    let mut kept = HashSet::new();
+    for (n, nest) in phase.nests.iter().enumerate() {
+        visit_insts(&nest.body, &mut |inst| {
+            inst.op.for_operands(&mut |v| {
+                if home.get(&v).is_some_and(|&h| h != n) {
+                    kept.insert(v);
+                }
+            });
+            for &r in &inst.results {
+                home.insert(r, n);
+            }
+        });
+    }
+    kept
+}
+
+fn visit_insts(body: &[Inst], f: &mut impl FnMut(&Inst)) {
+    for inst in body {
+        if let Op::Cold { body, .. } = &inst.op {
+            visit_insts(body, f);
+        }
+        f(inst);
+    }
+}
+
+/// What is known to differ from lane to lane.
+struct Uniform {
+    lanes: Option<AxisId>,
+    varying: HashSet<ValueId>,
+    kept: HashSet<ValueId>,
+}
+
+impl Uniform {
+    fn index_varies(&self, e: &IndexExpr) -> bool {
+        let mut varies = false;
+        e.visit(&mut |e| match e {
+            IndexExpr::Axis(a) => varies |= Some(*a) == self.lanes,
+            IndexExpr::Value(v) => varies |= self.varying.contains(v),
+            _ => {}
+        });
+        varies
+    }
+
+    fn access(&self, e: &IndexExpr) -> Access {
+        if !self.index_varies(e) {
+            return Access::Uniform(e.clone());
+        }
+        let lanes = self.lanes.expect("something varies");
+        // The rest of the expression may be anything, as long as it is the same for all lanes.
+        match lane_step(e, lanes, self) {
+            Some(IndexExpr::Const(1)) => Access::Unit(e.clone()),
+            Some(step) => Access::Strided(e.clone(), step),
+            None => Access::Indexed(e.clone()),
+        }
+    }
+}
+
+/// The coefficient of `lanes` in an expression that is linear in it; None where it is not.
+fn lane_step(e: &IndexExpr, lanes: AxisId, u: &Uniform) -> Option<IndexExpr> {
+    if !u.index_varies(e) {
+        return Some(IndexExpr::zero());
+    }
+    match e {
+        IndexExpr::Axis(_) => Some(IndexExpr::Const(1)),
+        IndexExpr::Add(a, b) => Some(lane_step(a, lanes, u)? + lane_step(b, lanes, u)?),
+        IndexExpr::Mul(a, b) => {
+            let (k, x) = if u.index_varies(a) { (b, a) } else { (a, b) };
+            let uniform_factor = !u.index_varies(k);
+            // The step is evaluated outside the loops of the segment: symbols and constants only.
+            (uniform_factor && k.is_uniform()).then(|| lane_step(x, lanes, u).map(|s| (**k).clone() * s))?
+        }
+        _ => None,
+    }
+}
+
+fn schedule_nest(
+    kernel: &Kernel,
+    nest: &Nest,
+    mode: Mode,
+    tile: Option<AxisId>,
+    uniform: &mut Uniform,
+    site: &mut u32,
+) -> Result<Segment, CodegenError> {
+    let mut loops = nest.axes.clone();
+    let lanes = match mode {
+        Mode::Inner => loops.pop(),
+        Mode::Outer => tile,
+    };
+    uniform.lanes = lanes;
+    let mut stored = HashSet::new();
+    visit_insts(&nest.body, &mut |inst| {
+        if let Op::Store { buffer, .. } = inst.op {
+            stored.insert(buffer);
+        }
+    });
+    let mut seg =
+        Segment { loops, lanes, prelude: vec![], body: vec![], reduces: vec![], keeps: vec![], cost: 0 };
+    for inst in &nest.body {
+        if let Op::Reduce { kind, args, .. } = &inst.op {
+            if *kind == Reduction::Moments {
+                return Err(CodegenError::internal("moments must be expanded before scheduling"));
+            }
+            if mode == Mode::Outer {
+                uniform.varying.extend(&inst.results);
+            }
+            seg.reduces.push(LaneReduce { kind: *kind, args: args.clone(), results: inst.results.clone() });
+            continue;
+        }
+        let varies = instruction_varies(&inst.op, uniform, &stored);
+        let lane = lower_inst(inst, uniform, site, varies);
+        if varies {
+            uniform.varying.extend(&inst.results);
+            seg.cost += cost(&lane.op);
+            seg.keeps.extend(inst.results.iter().filter(|r| uniform.kept.contains(r)));
+            seg.body.push(lane);
+        } else {
+            seg.prelude.push(lane);
+        }
+    }
+    let _ = kernel;
+    // Without lanes there is no lane loop: everything is uniform (I1 holds trivially) and stays in order.
+    if seg.lanes.is_none() {
+        debug_assert!(seg.body.is_empty() && seg.reduces.is_empty());
+    }
+    Ok(seg)
+}
+
+/// True when the instruction must run lane by lane: its value differs between lanes, or it has an
+/// effect that belongs to every lane.
+fn instruction_varies(op: &Op, u: &Uniform, stored: &HashSet<BufferId>) -> bool {
+    let Some(_) = u.lanes else { return false };
+    let mut varies = false;
+    op.for_operands(&mut |v| varies |= u.varying.contains(&v));
+    match op {
+        Op::Index(e) => varies || u.index_varies(e),
+        // What the segment itself writes is read where the text says.
+        Op::Load { buffer, index, .. } => varies || u.index_varies(index) || stored.contains(buffer),
+        // Effects happen once per lane.
+        Op::Store { .. } | Op::Check { .. } | Op::Reduce { .. } => true,
+        Op::Prim(Prim::IDiv | Prim::IRem, ..) => true,
+        Op::Cold { body, .. } => {
+            visit_insts(body, &mut |i| {
+                i.op.for_operands(&mut |v| varies |= u.varying.contains(&v));
+                varies |= matches!(&i.op, Op::Index(e) if u.index_varies(e));
+            });
+            varies
+        }
+        Op::Const(_) | Op::Scalar(_) | Op::Prim(..) | Op::Lookup { .. } | Op::Call { .. } => varies,
+    }
+}
+
+fn lower_inst(inst: &Inst, u: &mut Uniform, site: &mut u32, varies: bool) -> LaneInst {
+    let op = match &inst.op {
+        Op::Const(l) => LaneOp::Const(*l),
+        Op::Scalar(s) => LaneOp::Scalar(*s),
+        Op::Index(e) => LaneOp::Index(u.access(e)),
+        Op::Prim(p, t, args) => {
+            if matches!(p, Prim::IDiv | Prim::IRem) {
+                *site += 1;
+            }
+            LaneOp::Prim(*p, *t, args.clone())
+        }
+        Op::Load { buffer, index, mask } => {
+            LaneOp::Load { buffer: *buffer, access: u.access(index), mask: *mask }
+        }
+        Op::Store { buffer, index, value, mask, add } => LaneOp::Store {
+            buffer: *buffer,
+            access: u.access(index),
+            value: *value,
+            mask: *mask,
+            add: *add,
+        },
+        Op::Check { value, size, wrap, mask } => {
+            *site += 1;
+            LaneOp::Check { value: *value, size: size.clone(), wrap: *wrap, mask: *mask, site: *site - 1 }
+        }
+        Op::Lookup { table, index } => LaneOp::Lookup(table.clone(), *index),
+        Op::Call { func, args } => LaneOp::Call(*func, args.clone()),
+        Op::Reduce { .. } => unreachable!("handled by the caller"),
+        Op::Cold { mask, body, slow, fast } => {
+            let body = body
+                .iter()
+                .map(|i| {
+                    let lane = lower_inst(i, u, site, varies);
+                    if varies {
+                        u.varying.extend(&i.results);
+                    }
+                    lane
+                })
+                .collect();
+            LaneOp::Cold { mask: *mask, body, slow: slow.clone(), fast: fast.clone() }
+        }
+    };
+    LaneInst { results: inst.results.clone(), op }
+}
+
+fn cost(op: &LaneOp) -> usize {
+    match op {
+        LaneOp::Const(_) | LaneOp::Scalar(_) => 0,
+        LaneOp::Prim(Prim::Div | Prim::Sqrt | Prim::Scale, ..) => 5,
+        LaneOp::Prim(..) | LaneOp::Index(_) | LaneOp::Store { .. } => 1,
+        LaneOp::Load { access: Access::Unit(_) | Access::Uniform(_), mask: None, .. } => 1,
+        LaneOp::Load { .. } | LaneOp::Check { .. } | LaneOp::Lookup(..) => 4,
+        LaneOp::Call(..) => 40,
+        LaneOp::Cold { body, .. } => 2 + body.len() / 2,
+    }
+}
