@@ -18,6 +18,8 @@
 //! the text form, `.rtir`, is `text.rs`.
 
 pub mod interp;
+pub mod parse;
+pub mod text;
 pub mod verify;
 
 use crate::dtype::{DType, Literal};
