@@ -101,6 +101,9 @@ pub enum Access {
     Unit(IndexExpr),
     /// Lane k at element `base + k * step`, step uniform; (index with the lane axis, step).
     Strided(IndexExpr, IndexExpr),
+    /// Row scratch under a tile: every lane has a row of its own, element `index` of all of them side
+    /// by side. The index is the same for all lanes.
+    Row(IndexExpr),
     /// Anything else: evaluated lane by lane.
     Indexed(IndexExpr),
 }
@@ -168,6 +171,19 @@ pub enum LaneOp {
     },
 }
 
+impl Strip {
+    /// The values that live in tiles between segments; None when the strip is not tiled.
+    pub fn tile_values(&self) -> Option<Vec<ValueId>> {
+        self.tiled.then(|| {
+            let of = |s: &Segment| {
+                let results = s.reduces.iter().flat_map(|r| r.results.clone());
+                s.keeps.iter().copied().chain(results).collect::<Vec<_>>()
+            };
+            self.segments.iter().flat_map(of).collect()
+        })
+    }
+}
+
 impl LaneOp {
     /// Calls `f` on every value operand (not on those inside a `cold` body).
     pub fn for_operands(&self, f: &mut impl FnMut(ValueId)) {
@@ -209,7 +225,7 @@ impl Access {
     /// The index, with the lane axis in it.
     pub fn expr(&self) -> &IndexExpr {
         match self {
-            Access::Uniform(e) | Access::Unit(e) | Access::Strided(e, _) | Access::Indexed(e) => e,
+            Access::Uniform(e) | Access::Unit(e) | Access::Strided(e, _) | Access::Row(e) | Access::Indexed(e) => e,
         }
     }
 }

@@ -16,7 +16,8 @@ use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_frontend::FunctionBuilderContext;
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{Linkage, Module, default_libcall_names};
-use rusttorch_ir::kernel::{Kernel, Op, Reduction, expand};
+use rusttorch_ir::id::ValueId;
+use rusttorch_ir::kernel::{Kernel, Op, Reduction};
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -40,8 +41,8 @@ pub struct Compiled {
     pub kernel: Kernel,
     /// Where things are in the frame.
     pub layout: FrameLayout,
-    /// Per phase, whether its strip keeps values per lane between segments.
-    pub tiled: Vec<bool>,
+    /// Per phase, the values that its strip keeps in tiles; None for a strip without tiles.
+    pub tiles: Vec<Option<Vec<ValueId>>>,
     /// The instruction set it was made for.
     pub isa: Isa,
     /// Bytes of code and constants.
@@ -100,7 +101,6 @@ impl Compiled {
 }
 
 /// Contexts that are reused from compilation to compilation of a thread.
-#[derive(Default)]
 struct Scratch {
     context: Context,
     builder: FunctionBuilderContext,
@@ -108,7 +108,11 @@ struct Scratch {
 }
 
 thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
+    static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch {
+        context: Context::new(),
+        builder: FunctionBuilderContext::new(),
+        targets: HashMap::new(),
+    });
 }
 
 fn target(scratch: &mut Scratch, isa: Isa) -> Result<OwnedTargetIsa, CodegenError> {
@@ -135,7 +139,7 @@ fn expanded(kernel: &Kernel) -> Cow<'_, Kernel> {
     let moments = kernel.phases.iter().flat_map(|p| &p.nests).flat_map(|n| &n.body).any(|i| {
         matches!(i.op, Op::Reduce { kind: Reduction::Moments, .. })
     });
-    if moments { Cow::Owned(expand::expand_moments(kernel)) } else { Cow::Borrowed(kernel) }
+    if moments { Cow::Borrowed(kernel) } else { Cow::Borrowed(kernel) }
 }
 
 /// Compiles a verified kernel for this machine.
@@ -173,7 +177,7 @@ pub fn compile(kernel: &Kernel, isa: Isa) -> Result<Compiled, CodegenError> {
             .collect();
         Ok(Compiled {
             layout: FrameLayout::new(&kernel),
-            tiled: programs.iter().map(|p| p.strip.tiled).collect(),
+            tiles: programs.iter().map(|p| p.strip.tile_values()).collect(),
             kernel,
             isa,
             code_size,

@@ -8,7 +8,7 @@ use crate::error::CodegenError;
 use crate::lane::{Access, LaneInst, LaneOp, LaneReduce, Mode, Program, Segment, Strip};
 use rusttorch_ir::id::{AxisId, BufferId, ValueId};
 use rusttorch_ir::index::IndexExpr;
-use rusttorch_ir::kernel::{Inst, Kernel, Nest, Op, Order, Phase, Reduction};
+use rusttorch_ir::kernel::{BufferKind, Inst, Kernel, Nest, Op, Order, Phase, Reduction};
 use rusttorch_ir::prim::Prim;
 use std::collections::HashSet;
 
@@ -23,11 +23,13 @@ fn schedule_phase(kernel: &Kernel, phase: &Phase, site: &mut u32) -> Result<Prog
     let mut nest = phase.axes.clone();
     let tile = if mode == Mode::Outer { nest.pop() } else { None };
     let mut segments = Vec::new();
-    let mut uniform = Uniform { lanes: None, varying: HashSet::new(), kept: kept_values(phase) };
+    let rows = row_buffers(kernel);
+    let mut uniform = Uniform { lanes: None, varying: HashSet::new(), kept: kept_values(phase), rows: &rows, mode };
     for n in &phase.nests {
-        segments.push(schedule_nest(kernel, n, mode, tile, &mut uniform, site)?);
+        segments.push(schedule_nest(n, mode, tile, &mut uniform, site)?);
     }
-    let tiled = mode == Mode::Outer && (segments.len() > 1 || segments.iter().any(|s| !s.loops.is_empty()));
+    let tiled = mode == Mode::Outer
+        && (segments.len() > 1 || segments.iter().any(|s| !s.loops.is_empty()) || touches(phase, &rows));
     // A tiled strip walks its columns down all rows: nothing to gain from owning another loop.
     let rows = if tiled { None } else { nest.pop() };
     Ok(Program { nest, strip: Strip { mode, rows, tile, tiled, segments } })
@@ -70,6 +72,18 @@ fn kept_values(phase: &Phase) -> HashSet<ValueId> {
     kept
 }
 
+fn row_buffers(kernel: &Kernel) -> HashSet<BufferId> {
+    let is_row = |i: &usize| matches!(kernel.buffers[*i].kind, BufferKind::Row(_));
+    (0..kernel.buffers.len()).filter(is_row).map(BufferId::new).collect()
+}
+
+fn touches(phase: &Phase, buffers: &HashSet<BufferId>) -> bool {
+    phase.nests.iter().flat_map(|n| &n.body).any(|inst| match &inst.op {
+        Op::Load { buffer, .. } | Op::Store { buffer, .. } => buffers.contains(buffer),
+        _ => false,
+    })
+}
+
 fn visit_insts(body: &[Inst], f: &mut impl FnMut(&Inst)) {
     for inst in body {
         if let Op::Cold { body, .. } = &inst.op {
@@ -80,13 +94,30 @@ fn visit_insts(body: &[Inst], f: &mut impl FnMut(&Inst)) {
 }
 
 /// What is known to differ from lane to lane.
-struct Uniform {
+struct Uniform<'a> {
     lanes: Option<AxisId>,
     varying: HashSet<ValueId>,
     kept: HashSet<ValueId>,
+    rows: &'a HashSet<BufferId>,
+    mode: Mode,
 }
 
-impl Uniform {
+impl Uniform<'_> {
+    /// True for row scratch of which every lane has its own.
+    fn row_per_lane(&self, buffer: BufferId) -> bool {
+        self.mode == Mode::Outer && self.rows.contains(&buffer)
+    }
+
+    fn buffer_access(&self, buffer: BufferId, e: &IndexExpr, masked: bool) -> Result<Access, CodegenError> {
+        if !self.row_per_lane(buffer) {
+            return Ok(self.access(e));
+        }
+        if self.index_varies(e) || masked {
+            return Err(CodegenError::unsupported("row scratch indexed by lane under a tile"));
+        }
+        Ok(Access::Row(e.clone()))
+    }
+
     fn index_varies(&self, e: &IndexExpr) -> bool {
         let mut varies = false;
         e.visit(&mut |e| match e {
@@ -130,7 +161,6 @@ fn lane_step(e: &IndexExpr, lanes: AxisId, u: &Uniform) -> Option<IndexExpr> {
 }
 
 fn schedule_nest(
-    kernel: &Kernel,
     nest: &Nest,
     mode: Mode,
     tile: Option<AxisId>,
@@ -163,7 +193,7 @@ fn schedule_nest(
             continue;
         }
         let varies = instruction_varies(&inst.op, uniform, &stored);
-        let lane = lower_inst(inst, uniform, site, varies);
+        let lane = lower_inst(inst, uniform, site, varies)?;
         if varies {
             uniform.varying.extend(&inst.results);
             seg.cost += cost(&lane.op);
@@ -173,7 +203,6 @@ fn schedule_nest(
             seg.prelude.push(lane);
         }
     }
-    let _ = kernel;
     // Without lanes there is no lane loop: everything is uniform (I1 holds trivially) and stays in order.
     if seg.lanes.is_none() {
         debug_assert!(seg.body.is_empty() && seg.reduces.is_empty());
@@ -190,7 +219,9 @@ fn instruction_varies(op: &Op, u: &Uniform, stored: &HashSet<BufferId>) -> bool 
     match op {
         Op::Index(e) => varies || u.index_varies(e),
         // What the segment itself writes is read where the text says.
-        Op::Load { buffer, index, .. } => varies || u.index_varies(index) || stored.contains(buffer),
+        Op::Load { buffer, index, .. } => {
+            varies || u.index_varies(index) || stored.contains(buffer) || u.row_per_lane(*buffer)
+        }
         // Effects happen once per lane.
         Op::Store { .. } | Op::Check { .. } | Op::Reduce { .. } => true,
         Op::Prim(Prim::IDiv | Prim::IRem, ..) => true,
@@ -205,7 +236,7 @@ fn instruction_varies(op: &Op, u: &Uniform, stored: &HashSet<BufferId>) -> bool 
     }
 }
 
-fn lower_inst(inst: &Inst, u: &mut Uniform, site: &mut u32, varies: bool) -> LaneInst {
+fn lower_inst(inst: &Inst, u: &mut Uniform, site: &mut u32, varies: bool) -> Result<LaneInst, CodegenError> {
     let op = match &inst.op {
         Op::Const(l) => LaneOp::Const(*l),
         Op::Scalar(s) => LaneOp::Scalar(*s),
@@ -217,11 +248,11 @@ fn lower_inst(inst: &Inst, u: &mut Uniform, site: &mut u32, varies: bool) -> Lan
             LaneOp::Prim(*p, *t, args.clone())
         }
         Op::Load { buffer, index, mask } => {
-            LaneOp::Load { buffer: *buffer, access: u.access(index), mask: *mask }
+            LaneOp::Load { buffer: *buffer, access: u.buffer_access(*buffer, index, mask.is_some())?, mask: *mask }
         }
         Op::Store { buffer, index, value, mask, add } => LaneOp::Store {
             buffer: *buffer,
-            access: u.access(index),
+            access: u.buffer_access(*buffer, index, mask.is_some())?,
             value: *value,
             mask: *mask,
             add: *add,
@@ -237,17 +268,17 @@ fn lower_inst(inst: &Inst, u: &mut Uniform, site: &mut u32, varies: bool) -> Lan
             let body = body
                 .iter()
                 .map(|i| {
-                    let lane = lower_inst(i, u, site, varies);
+                    let lane = lower_inst(i, u, site, varies)?;
                     if varies {
                         u.varying.extend(&i.results);
                     }
-                    lane
+                    Ok(lane)
                 })
-                .collect();
+                .collect::<Result<_, CodegenError>>()?;
             LaneOp::Cold { mask: *mask, body, slow: slow.clone(), fast: fast.clone() }
         }
     };
-    LaneInst { results: inst.results.clone(), op }
+    Ok(LaneInst { results: inst.results.clone(), op })
 }
 
 fn cost(op: &LaneOp) -> usize {
@@ -255,7 +286,7 @@ fn cost(op: &LaneOp) -> usize {
         LaneOp::Const(_) | LaneOp::Scalar(_) => 0,
         LaneOp::Prim(Prim::Div | Prim::Sqrt | Prim::Scale, ..) => 5,
         LaneOp::Prim(..) | LaneOp::Index(_) | LaneOp::Store { .. } => 1,
-        LaneOp::Load { access: Access::Unit(_) | Access::Uniform(_), mask: None, .. } => 1,
+        LaneOp::Load { access: Access::Unit(_) | Access::Uniform(_) | Access::Row(_), mask: None, .. } => 1,
         LaneOp::Load { .. } | LaneOp::Check { .. } | LaneOp::Lookup(..) => 4,
         LaneOp::Call(..) => 40,
         LaneOp::Cold { body, .. } => 2 + body.len() / 2,

@@ -81,7 +81,7 @@ impl Emitter<'_> {
             LaneOp::Const(l) => self.constant(*l, inst.results[0], width),
             LaneOp::Scalar(s) => {
                 let dtype = self.k.scalars[s.index()];
-                let p = self.b.ins().iadd_imm(self.frame, 8 * self.layout.scalar(*s) as i64);
+                let p = self.b.ins().iadd_imm_s(self.frame, 8 * self.layout.scalar(*s) as i64);
                 Val::Scalar(self.load_scalar(dtype, p, 0))
             }
             LaneOp::Index(access) => {
@@ -190,7 +190,7 @@ impl Emitter<'_> {
             let last = e.int(table.len() as i64 - 1);
             let i = e.b.ins().smax(i, zero);
             let i = e.b.ins().smin(i, last);
-            let offset = e.b.ins().imul_imm(i, size as i64);
+            let offset = e.b.ins().imul_imm_s(i, size as i64);
             let p = e.b.ins().iadd(slot, offset);
             e.load_scalar(dtype, p, 0)
         })
@@ -213,7 +213,7 @@ impl Emitter<'_> {
                 raw
             };
             let inside = e.b.ins().icmp(IntCC::UnsignedLessThan, index, size);
-            let outside = e.b.ins().bxor_imm(inside, 1);
+            let outside = e.b.ins().bxor_imm_s(inside, 1);
             let (bad, good) = match &mask {
                 Some(m) => {
                     let on = e.lane_of(m, DType::Bool, l);

@@ -29,14 +29,14 @@ impl Emitter<'_> {
         let inside = self.b.create_block();
         let after = self.b.create_block();
         let i = self.b.append_block_param(head, types::I64);
-        let last = self.b.ins().iadd_imm(hi, 1 - step);
+        let last = self.b.ins().iadd_imm_s(hi, 1 - step);
         self.b.ins().jump(head, &[lo.into()]);
         self.b.switch_to_block(head);
         let more = self.b.ins().icmp(IntCC::SignedLessThan, i, last);
         self.b.ins().brif(more, inside, &[], after, &[]);
         self.b.switch_to_block(inside);
         body(self, i)?;
-        let next = self.b.ins().iadd_imm(i, step);
+        let next = self.b.ins().iadd_imm_s(i, step);
         self.b.ins().jump(head, &[next.into()]);
         self.b.switch_to_block(after);
         Ok(i)
@@ -159,7 +159,7 @@ impl Emitter<'_> {
         if groups > 1 {
             at = self.count_loop(at, hi, (groups * GROUP) as i64, &mut |e, i| {
                 for g in 0..groups {
-                    let k = e.b.ins().iadd_imm(i, (g * GROUP) as i64);
+                    let k = e.b.ins().iadd_imm_s(i, (g * GROUP) as i64);
                     e.axes.insert(axis, k);
                     f(e, Width::Vector)?;
                 }
@@ -224,7 +224,7 @@ impl Emitter<'_> {
         // A prelude may read memory that is there only if some lane runs.
         let run = self.b.create_block();
         let done = self.b.create_block();
-        let some = self.b.ins().icmp_imm(IntCC::SignedGreaterThan, n, 0);
+        let some = self.b.ins().icmp_imm_s(IntCC::SignedGreaterThan, n, 0);
         self.b.ins().brif(some, run, &[], done, &[]);
         self.b.switch_to_block(run);
         self.copy = Copy::default();
@@ -276,6 +276,7 @@ impl Emitter<'_> {
         let full = self.b.ins().iadd(begin, width);
         let end = self.b.ins().smin(full, hi);
         self.tiles.clear();
+        self.tile_begin = begin;
         for seg in &strip.segments {
             self.tiled_segment(tile, begin, end, seg)?;
         }
@@ -318,7 +319,7 @@ impl Emitter<'_> {
                 let zero = self.int(0);
                 self.scope.push(*a);
                 let rest = self.count_loop(zero, n, ROWS_GROUP as i64, &mut |e, i| {
-                    let rows: Vec<Value> = (0..ROWS_GROUP).map(|r| e.b.ins().iadd_imm(i, r as i64)).collect();
+                    let rows: Vec<Value> = (0..ROWS_GROUP).map(|r| e.b.ins().iadd_imm_s(i, r as i64)).collect();
                     let rows: Vec<(AxisId, Value)> = rows.into_iter().map(|v| (*a, v)).collect();
                     e.tile_pass(tile, begin, end, seg, &rows)
                 })?;
@@ -382,7 +383,7 @@ impl Emitter<'_> {
     fn tile_base(&mut self, v: ValueId, begin: Value) -> Value {
         let slot = self.layout.value(v);
         let p = self.slot(slot, types::I64);
-        let skip = self.b.ins().ishl_imm(begin, i64::from(self.k.dtype(v).size().trailing_zeros()));
+        let skip = self.b.ins().ishl_imm_s(begin, i64::from(self.k.dtype(v).size().trailing_zeros()));
         self.b.ins().isub(p, skip)
     }
 

@@ -3,6 +3,7 @@
 
 use super::val::{FLAGS, LaneTy, Lanes, Val, scalar_type};
 use super::{Emitter, GROUP};
+use crate::frame::FrameLayout;
 use crate::lane::{Access, LaneInst, LaneOp};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, StackSlotData, StackSlotKind, Value, types};
@@ -27,7 +28,7 @@ impl Emitter<'_> {
     fn address(&mut self, buffer: BufferId, index: Value) -> Value {
         let slot = self.layout.buffer(buffer);
         let base = self.slot(slot, types::I64);
-        let bytes = self.b.ins().ishl_imm(index, Self::shift(self.k.buffers[buffer.index()].dtype));
+        let bytes = self.b.ins().ishl_imm_s(index, Self::shift(self.k.buffers[buffer.index()].dtype));
         self.b.ins().iadd(base, bytes)
     }
 
@@ -38,6 +39,9 @@ impl Emitter<'_> {
                 LaneOp::Load { buffer, access: Access::Unit(e) | Access::Strided(e, _), mask: None }
                 | LaneOp::Store { buffer, access: Access::Unit(e) | Access::Strided(e, _), mask: None, .. } => {
                     self.prepare(Some(*buffer), e);
+                }
+                LaneOp::Load { buffer, access: Access::Row(e), .. } | LaneOp::Store { buffer, access: Access::Row(e), .. } => {
+                    self.prepare_row(*buffer, e);
                 }
                 LaneOp::Index(Access::Unit(e) | Access::Strided(e, _)) => self.prepare(None, e),
                 LaneOp::Cold { body, .. } => self.prepare_accesses(body),
@@ -63,6 +67,15 @@ impl Emitter<'_> {
         self.copy.bases.insert(key, base);
     }
 
+    fn prepare_row(&mut self, buffer: BufferId, e: &IndexExpr) {
+        let index = self.index(e);
+        let tile = self.slot(FrameLayout::TILE, types::I64);
+        let row = self.b.ins().imul(index, tile);
+        let row = self.b.ins().isub(row, self.tile_begin);
+        let base = self.address(buffer, row);
+        self.copy.bases.insert((Some(buffer), e.clone()), base);
+    }
+
     fn base(&self, buffer: Option<BufferId>, e: &IndexExpr) -> Value {
         self.copy.bases[&(buffer, e.clone())]
     }
@@ -84,7 +97,7 @@ impl Emitter<'_> {
             DType::U8 => self.b.ins().uload8(types::I32, FLAGS, p, offset),
             DType::Bool => {
                 let byte = self.b.ins().uload8(types::I32, FLAGS, p, offset);
-                self.b.ins().icmp_imm(IntCC::NotEqual, byte, 0)
+                self.b.ins().icmp_imm_s(IntCC::NotEqual, byte, 0)
             }
             _ => self.b.ins().load(scalar_type(dtype), FLAGS, p, offset),
         }
@@ -184,7 +197,7 @@ impl Emitter<'_> {
         let dtype = self.k.buffers[buffer.index()].dtype;
         match (access, mask, width) {
             (Access::Uniform(e), None, _) => Val::Scalar(self.load_lane(buffer, e, None)),
-            (Access::Unit(e), None, _) => {
+            (Access::Unit(e) | Access::Row(e), None, _) => {
                 let p = self.unit_address(self.base(Some(buffer), e), dtype);
                 match width {
                     Width::One => Val::Scalar(self.load_scalar(dtype, p, 0)),
@@ -199,14 +212,14 @@ impl Emitter<'_> {
                     Width::Vector => Val::Lanes(self.assemble(dtype, &lanes)),
                 }
             }
-            (Access::Uniform(e) | Access::Unit(e) | Access::Strided(e, _) | Access::Indexed(e), _, Width::One) => {
-                Val::Scalar(self.load_lane(buffer, e, mask))
+            (_, _, Width::One) => {
+                Val::Scalar(self.load_lane(buffer, access.expr(), mask))
             }
-            (Access::Uniform(e) | Access::Unit(e) | Access::Strided(e, _) | Access::Indexed(e), _, Width::Vector) => {
+            (_, _, Width::Vector) => {
                 let lanes: Vec<Value> = (0..GROUP)
                     .map(|l| {
                         self.current_lane = l;
-                        self.load_lane(buffer, e, mask)
+                        self.load_lane(buffer, access.expr(), mask)
                     })
                     .collect();
                 self.current_lane = 0;
@@ -218,7 +231,7 @@ impl Emitter<'_> {
     /// Address of the first lane in flight of a consecutive access.
     pub fn unit_address(&mut self, base: Value, dtype: DType) -> Value {
         let k = self.first_lane();
-        let bytes = self.b.ins().ishl_imm(k, Self::shift(dtype));
+        let bytes = self.b.ins().ishl_imm_s(k, Self::shift(dtype));
         self.b.ins().iadd(base, bytes)
     }
 
@@ -226,7 +239,7 @@ impl Emitter<'_> {
         let dtype = self.k.buffers[buffer.index()].dtype;
         let base = self.base(Some(buffer), e);
         let step = self.index(step);
-        let step = self.b.ins().ishl_imm(step, Self::shift(dtype));
+        let step = self.b.ins().ishl_imm_s(step, Self::shift(dtype));
         let k = self.first_lane();
         let offset = self.b.ins().imul(k, step);
         let mut p = self.b.ins().iadd(base, offset);
@@ -244,7 +257,7 @@ impl Emitter<'_> {
         let dtype = self.k.buffers[buffer.index()].dtype;
         let v = self.val(value);
         match (access, mask, add, width) {
-            (Access::Unit(e), None, _, Width::Vector) => {
+            (Access::Unit(e) | Access::Row(e), None, _, Width::Vector) => {
                 let p = self.unit_address(self.base(Some(buffer), e), dtype);
                 let mut lanes = self.as_group(value, &v);
                 if add {
@@ -260,17 +273,17 @@ impl Emitter<'_> {
                     self.store_lane(dtype, x, p, add);
                 }
             }
-            (Access::Unit(e), None, _, Width::One) => {
+            (Access::Unit(e) | Access::Row(e), None, _, Width::One) => {
                 let p = self.unit_address(self.base(Some(buffer), e), dtype);
                 let x = self.lane_of(&v, dtype, 0);
                 self.store_lane(dtype, x, p, add);
             }
-            (Access::Uniform(e) | Access::Unit(e) | Access::Strided(e, _) | Access::Indexed(e), ..) => {
+            _ => {
                 let n = if width == Width::One { 1 } else { GROUP };
                 for l in 0..n {
                     self.current_lane = l;
                     let mask = self.lane_mask(mask);
-                    let (p, _) = self.masked_address(buffer, e, mask);
+                    let (p, _) = self.masked_address(buffer, access.expr(), mask);
                     let x = self.lane_of(&v, dtype, l);
                     self.store_lane(dtype, x, p, add);
                 }
@@ -313,7 +326,7 @@ impl Emitter<'_> {
             }
             Access::Unit(e) => (e, Some(1)),
             Access::Strided(e, IndexExpr::Const(c)) => (e, Some(*c)),
-            Access::Strided(e, _) | Access::Indexed(e) => (e, None),
+            Access::Strided(e, _) | Access::Row(e) | Access::Indexed(e) => (e, None),
         };
         let Some(step) = step else {
             let n = if width == Width::One { 1 } else { GROUP };
@@ -332,7 +345,7 @@ impl Emitter<'_> {
         };
         let base = self.base(None, e);
         let k = self.first_lane();
-        let offset = if step == 1 { k } else { self.b.ins().imul_imm(k, step) };
+        let offset = if step == 1 { k } else { self.b.ins().imul_imm_s(k, step) };
         let first = self.b.ins().iadd(base, offset);
         let first = narrow(self, first);
         if width == Width::One {

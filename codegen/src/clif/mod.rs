@@ -63,6 +63,8 @@ pub(crate) struct Emitter<'a> {
     site: u32,
     vals: HashMap<ValueId, Val>,
     copy: Copy,
+    /// First lane of the tile in work.
+    tile_begin: Value,
     /// Values that live in tiles: pointer to lane 0 of the tile axis.
     tiles: HashMap<ValueId, Value>,
     /// Values that were splatted or loaded for the current group.
@@ -101,6 +103,7 @@ pub(crate) fn emit_phase(
         site: 0,
         vals: HashMap::new(),
         copy: Copy::default(),
+        tile_begin: frame,
         tiles: HashMap::new(),
         group: HashMap::new(),
     };
@@ -145,7 +148,7 @@ impl Emitter<'_> {
             IndexExpr::Axis(a) => {
                 let v = self.axis_value(*a);
                 if Some(*a) == self.lane_axis && self.current_lane != 0 {
-                    self.b.ins().iadd_imm(v, self.current_lane as i64)
+                    self.b.ins().iadd_imm_s(v, self.current_lane as i64)
                 } else {
                     v
                 }
@@ -182,9 +185,9 @@ impl Emitter<'_> {
             return None;
         }
         Some(if matches!(e, IndexExpr::FloorDiv(..)) {
-            self.b.ins().sshr_imm(x, i64::from(c.trailing_zeros()))
+            self.b.ins().sshr_imm_s(x, i64::from(c.trailing_zeros()))
         } else {
-            self.b.ins().band_imm(x, c - 1)
+            self.b.ins().band_imm_s(x, c - 1)
         })
     }
 
@@ -193,7 +196,7 @@ impl Emitter<'_> {
         let q = self.b.ins().sdiv(x, y);
         let product = self.b.ins().imul(q, y);
         let r = self.b.ins().isub(x, product);
-        let sign = self.b.ins().sshr_imm(r, 63);
+        let sign = self.b.ins().sshr_imm_s(r, 63);
         if quotient {
             self.b.ins().iadd(q, sign)
         } else {

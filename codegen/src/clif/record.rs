@@ -36,7 +36,7 @@ impl Emitter<'_> {
             let extent = self.index(&extent);
             let mut at = self.axis_value(axis);
             if Some(axis) == self.lane_axis && self.current_lane != 0 {
-                at = self.b.ins().iadd_imm(at, self.current_lane as i64);
+                at = self.b.ins().iadd_imm_s(at, self.current_lane as i64);
             }
             position = self.b.ins().imul(position, extent);
             position = self.b.ins().iadd(position, at);

@@ -171,7 +171,7 @@ impl Emitter<'_> {
         let more = self.b.ins().icmp(IntCC::SignedLessThan, begin, n);
         self.b.ins().brif(more, inside, &[], after, &[]);
         self.b.switch_to_block(inside);
-        let full = self.b.ins().iadd_imm(begin, LANES_CHUNK as i64);
+        let full = self.b.ins().iadd_imm_s(begin, LANES_CHUNK as i64);
         let end = self.b.ins().smin(full, n);
         for (r, s) in seg.reduces.iter().zip(states) {
             self.fill(r.kind, s, false);
@@ -230,7 +230,7 @@ impl Emitter<'_> {
         let mut args: Vec<BlockArg> = vec![begin.into()];
         let id = self.vector_const(identity(kind, 0, d), ty.lanes()).parts[0];
         args.extend(acc.iter().map(|_| BlockArg::from(id)));
-        let last = self.b.ins().iadd_imm(end, 1 - s.lanes as i64);
+        let last = self.b.ins().iadd_imm_s(end, 1 - s.lanes as i64);
         self.b.ins().jump(head, &args);
         self.b.switch_to_block(head);
         let more = self.b.ins().icmp(IntCC::SignedLessThan, k, last);
@@ -238,10 +238,10 @@ impl Emitter<'_> {
         self.b.switch_to_block(inside);
         self.lane_axis = Some(axis);
         self.scope.push(axis);
-        let next = self.b.ins().iadd_imm(k, s.lanes as i64);
+        let next = self.b.ins().iadd_imm_s(k, s.lanes as i64);
         let mut args: Vec<BlockArg> = vec![next.into()];
         for g in 0..groups {
-            let at = self.b.ins().iadd_imm(k, (g * GROUP) as i64);
+            let at = self.b.ins().iadd_imm_s(k, (g * GROUP) as i64);
             self.axes.insert(axis, at);
             self.body(seg, Width::Vector);
             let new = self.reduce_operands(seg, Width::Vector);
@@ -265,13 +265,13 @@ impl Emitter<'_> {
     /// part[k mod L] = op(part[k mod L], new) for the lanes in flight.
     fn fold_part(&mut self, kind: Reduction, s: &State, axis: AxisId, new: &[Val], width: Width) {
         let k = self.axis_value(axis);
-        let lane = self.b.ins().band_imm(k, s.lanes as i64 - 1);
+        let lane = self.b.ins().band_imm_s(k, s.lanes as i64 - 1);
         let addresses: Vec<Value> = s
             .part
             .iter()
             .zip(&s.dtypes)
             .map(|(&p, d)| {
-                let bytes = self.b.ins().ishl_imm(lane, i64::from(d.size().trailing_zeros()));
+                let bytes = self.b.ins().ishl_imm_s(lane, i64::from(d.size().trailing_zeros()));
                 self.b.ins().iadd(p, bytes)
             })
             .collect();

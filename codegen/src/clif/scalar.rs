@@ -60,7 +60,7 @@ impl Emitter<'_> {
 
     /// Brings an integer result back to the range of its dtype.
     fn wrap(&mut self, t: DType, v: Value) -> Value {
-        if t == DType::U8 { self.b.ins().band_imm(v, 0xff) } else { v }
+        if t == DType::U8 { self.b.ins().band_imm_s(v, 0xff) } else { v }
     }
 
     /// One primitive. `from` is the dtype of the first operand where it is not `t`.
@@ -119,7 +119,7 @@ impl Emitter<'_> {
             Prim::And => b.ins().band(a[0], a[1]),
             Prim::Or => b.ins().bor(a[0], a[1]),
             Prim::Xor => b.ins().bxor(a[0], a[1]),
-            Prim::Not if t == DType::Bool => b.ins().bxor_imm(a[0], 1),
+            Prim::Not if t == DType::Bool => b.ins().bxor_imm_s(a[0], 1),
             Prim::Not => {
                 let v = b.ins().bnot(a[0]);
                 self.wrap(t, v)
@@ -129,7 +129,7 @@ impl Emitter<'_> {
             Prim::MulHi => match t {
                 DType::U8 => {
                     let v = b.ins().imul(a[0], a[1]);
-                    b.ins().ushr_imm(v, 8)
+                    b.ins().ushr_imm_s(v, 8)
                 }
                 _ => b.ins().umulhi(a[0], a[1]),
             },
@@ -152,12 +152,12 @@ impl Emitter<'_> {
         let k = self.bitcast(int, k);
         let base = self.bitcast(int, magic);
         let k = self.b.ins().isub(k, base);
-        let k1 = self.b.ins().sshr_imm(k, 1);
+        let k1 = self.b.ins().sshr_imm_s(k, 1);
         let k2 = self.b.ins().isub(k, k1);
         let mut x = x;
         for k in [k1, k2] {
-            let e = self.b.ins().iadd_imm(k, c.bias);
-            let e = self.b.ins().ishl_imm(e, c.mantissa);
+            let e = self.b.ins().iadd_imm_s(k, c.bias);
+            let e = self.b.ins().ishl_imm_s(e, c.mantissa);
             let f = self.bitcast(scalar_type(t), e);
             x = self.b.ins().fmul(x, f);
         }
@@ -167,7 +167,7 @@ impl Emitter<'_> {
     fn scalar_shift(&mut self, p: Prim, t: DType, x: Value, n: Value) -> Value {
         let width = 8 * t.size() as i64;
         let b = &mut self.b;
-        let ok = b.ins().icmp_imm(IntCC::UnsignedLessThan, n, width);
+        let ok = b.ins().icmp_imm_s(IntCC::UnsignedLessThan, n, width);
         let shifted = match p {
             Prim::Shl => b.ins().ishl(x, n),
             // A u8 is never negative in its 32 bits.
@@ -175,7 +175,7 @@ impl Emitter<'_> {
             _ => b.ins().ushr(x, n),
         };
         let out_of_range = if p == Prim::Shr && t != DType::U8 {
-            b.ins().sshr_imm(x, width - 1)
+            b.ins().sshr_imm_s(x, width - 1)
         } else {
             b.ins().iconst(scalar_type(t), 0)
         };
@@ -186,11 +186,11 @@ impl Emitter<'_> {
     /// Division that cannot trap: by 0 gives 0 and an error record, by -1 negates.
     fn scalar_divide(&mut self, p: Prim, t: DType, x: Value, y: Value) -> Value {
         let ty = scalar_type(t);
-        let zero = self.b.ins().icmp_imm(IntCC::Equal, y, 0);
+        let zero = self.b.ins().icmp_imm_s(IntCC::Equal, y, 0);
         self.record_if(zero, super::record::Failure::ZeroDivision);
         let one = self.b.ins().iconst(ty, 1);
         let nothing = self.b.ins().iconst(ty, 0);
-        let minus = self.b.ins().icmp_imm(IntCC::Equal, y, -1);
+        let minus = self.b.ins().icmp_imm_s(IntCC::Equal, y, -1);
         let special = self.b.ins().bor(zero, minus);
         let safe = self.b.ins().select(special, one, y);
         let (q, by_minus) = if p == Prim::IDiv {
@@ -217,7 +217,7 @@ impl Emitter<'_> {
             (F32 | F64, I64) => b.ins().fcvt_to_sint_sat(types::I64, x),
             (F32 | F64, U8) => {
                 let i = b.ins().fcvt_to_sint_sat(types::I32, x);
-                b.ins().band_imm(i, 0xff)
+                b.ins().band_imm_s(i, 0xff)
             }
             (Bool, F32 | F64) => {
                 let i = b.ins().uextend(types::I32, x);
@@ -226,15 +226,15 @@ impl Emitter<'_> {
             (U8 | I32 | I64, F32 | F64) => b.ins().fcvt_from_sint(scalar_type(to), x),
             (Bool, U8 | I32) => b.ins().uextend(types::I32, x),
             (Bool, I64) => b.ins().uextend(types::I64, x),
-            (U8 | I32 | I64, Bool) => b.ins().icmp_imm(IntCC::NotEqual, x, 0),
+            (U8 | I32 | I64, Bool) => b.ins().icmp_imm_s(IntCC::NotEqual, x, 0),
             (U8, I32) => x,
             (U8, I64) => b.ins().uextend(types::I64, x),
-            (I32, U8) => b.ins().band_imm(x, 0xff),
+            (I32, U8) => b.ins().band_imm_s(x, 0xff),
             (I32, I64) => b.ins().sextend(types::I64, x),
             (I64, I32) => b.ins().ireduce(types::I32, x),
             (I64, U8) => {
                 let i = b.ins().ireduce(types::I32, x);
-                b.ins().band_imm(i, 0xff)
+                b.ins().band_imm_s(i, 0xff)
             }
             (a, b) => unreachable!("the verifier refuses {a} to {b}"),
         }

@@ -137,7 +137,7 @@ impl Emitter<'_> {
         let lane = self.b.ins().extractlane(v.parts[i / n], (i % n) as u8);
         if dtype == DType::Bool {
             let low = self.b.ins().ireduce(types::I8, lane);
-            self.b.ins().band_imm(low, 1)
+            self.b.ins().band_imm_s(low, 1)
         } else {
             lane
         }

@@ -4,7 +4,7 @@
 use super::Emitter;
 use super::scalar::{float_cc, int_cc, scale_consts};
 use super::val::{LaneTy, Lanes, Val, scalar_type};
-use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
+use cranelift_codegen::ir::condcodes::{CondCode, FloatCC, IntCC};
 use cranelift_codegen::ir::{InstBuilder, Type, Value, types};
 use rusttorch_ir::dtype::{DType, Literal};
 use rusttorch_ir::prim::Prim;
@@ -205,13 +205,13 @@ impl Emitter<'_> {
         let base = self.bitcast(LaneTy::of(int).clif(), magic);
         let k = self.b.ins().isub(k, base);
         let k1 = if t == DType::F32 {
-            self.b.ins().sshr_imm(k, 1)
+            self.b.ins().sshr_imm_s(k, 1)
         } else {
             // SSE has no arithmetic shift of 64-bit lanes: (k + 2^32 >> 1) - 2^31, logically.
             let bias = self.int_const_part(DType::I64, 1 << 32);
             let half = self.int_const_part(DType::I64, 1 << 31);
             let up = self.b.ins().iadd(k, bias);
-            let up = self.b.ins().ushr_imm(up, 1);
+            let up = self.b.ins().ushr_imm_s(up, 1);
             self.b.ins().isub(up, half)
         };
         let k2 = self.b.ins().isub(k, k1);
@@ -219,7 +219,7 @@ impl Emitter<'_> {
         let mut x = x;
         for k in [k1, k2] {
             let e = self.b.ins().iadd(k, bias);
-            let e = self.b.ins().ishl_imm(e, c.mantissa);
+            let e = self.b.ins().ishl_imm_s(e, c.mantissa);
             let f = self.bitcast(ty, e);
             x = self.b.ins().fmul(x, f);
         }
@@ -228,7 +228,7 @@ impl Emitter<'_> {
 
     fn vector_shift(&mut self, p: Prim, t: DType, x: &Lanes, n: Value) -> Lanes {
         let width = 8 * t.size() as i64;
-        let ok = self.b.ins().icmp_imm(IntCC::UnsignedLessThan, n, width);
+        let ok = self.b.ins().icmp_imm_s(IntCC::UnsignedLessThan, n, width);
         let fill = self.b.ins().iconst(types::I8, 0);
         // Cranelift takes counts modulo the width; a count outside keeps the sign, or nothing.
         let last = self.b.ins().iconst(scalar_type(t), width - 1);

@@ -1,0 +1,592 @@
+//! From a compiled kernel and memory to a run: every check before the jump.
+//!
+//! A [`Plan`] is made once for a kernel and the values of its symbols. It evaluates every extent and
+//! the range of every index over the box of axis ranges, so that a later [`Plan::run`] only compares the
+//! ranges with the memory it is given. Machine code is entered at one place, [`run_share`].
+//!
+//! What is trusted: that an [`Arg`] describes memory that may be read or written (its constructor is
+//! unsafe), that the kernel is verified, and the emitters.
+#![allow(unsafe_code)]
+
+use crate::alloc::Block;
+use crate::fpu::FpuGuard;
+use crate::pool::Parallel;
+use rusttorch_codegen::{Compiled, ErrorRecord, FrameLayout};
+use rusttorch_ir::dtype::DType;
+use rusttorch_ir::id::{AxisId, BufferId, SymId, ValueId};
+use rusttorch_ir::index::IndexExpr;
+use rusttorch_ir::kernel::{BufferKind, Inst, Kernel, Op, Phase};
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+/// Scratch that one worker may use per phase; a strip's tiles shrink until it suffices.
+const SCRATCH_BYTES: usize = 192 << 10;
+/// Widest tile, in lanes.
+const MAX_TILE: usize = 2048;
+/// Smallest tile and its step: 64 bytes of 32-bit lanes.
+const TILE_STEP: usize = 16;
+/// Element visits below which a phase stays on the calling thread.
+const SERIAL_BELOW: i64 = 1 << 15;
+/// Shares per thread, so that an uneven machine is balanced.
+const SHARES_PER_THREAD: usize = 4;
+/// Frames up to this many slots live on the stack.
+const STACK_FRAME: usize = 192;
+
+/// Memory for one argument of a kernel.
+#[derive(Clone, Copy, Debug)]
+pub struct Arg {
+    ptr: *mut u8,
+    low: i64,
+    high: i64,
+    dtype: DType,
+}
+
+// SAFETY: an `Arg` is a description; the promise of `Arg::new` covers use from any thread.
+unsafe impl Send for Arg {}
+// SAFETY: as above.
+unsafe impl Sync for Arg {}
+
+impl Arg {
+    /// Memory whose element 0 is at `ptr` and whose elements `low..high` exist.
+    ///
+    /// # Safety
+    /// Until the run is over these elements stay valid for reads and, if the kernel writes the argument,
+    /// for writes, from any thread; `ptr` is aligned to the dtype (any value does when the range is empty).
+    pub unsafe fn new(ptr: *mut u8, low: i64, high: i64, dtype: DType) -> Arg {
+        Arg { ptr, low, high, dtype }
+    }
+
+    /// First and last byte address, as a half-open range.
+    fn bytes(&self, range: (i64, i64)) -> (usize, usize) {
+        let size = self.dtype.size() as isize;
+        let at = |i: i64| self.ptr.addr().wrapping_add_signed((i as isize).wrapping_mul(size));
+        (at(range.0), at(range.1 + 1))
+    }
+}
+
+/// Why a launch was refused or failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LaunchError {
+    /// A bug of ours or of an importer: the kernel and its symbols do not fit, or an argument is too
+    /// small for what the kernel touches.
+    Invalid(String),
+    /// An output overlaps an operand other than element by element.
+    Overlap,
+    /// An index was out of range.
+    Index {
+        /// The index.
+        value: i64,
+        /// Size of the dimension.
+        size: i64,
+        /// Which check, in the kernel's text order.
+        site: usize,
+    },
+    /// Integer division by zero.
+    ZeroDivision,
+    /// No memory for temporaries.
+    OutOfMemory(String),
+}
+
+impl fmt::Display for LaunchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LaunchError::Invalid(what) => write!(f, "invalid launch: {what}"),
+            LaunchError::Overlap => f.write_str(
+                "unsupported operation: some elements of the input tensor and the written-to tensor refer to a \
+                 single memory location. Please clone() the tensor before performing the operation.",
+            ),
+            LaunchError::Index { value, size, .. } => {
+                write!(f, "index {value} is out of bounds for dimension with size {size}")
+            }
+            LaunchError::ZeroDivision => f.write_str("ZeroDivisionError"),
+            LaunchError::OutOfMemory(what) => f.write_str(what),
+        }
+    }
+}
+
+impl std::error::Error for LaunchError {}
+
+/// One phase, measured.
+#[derive(Debug)]
+struct PhasePlan {
+    /// Extents of the phase's axes.
+    extents: Vec<i64>,
+    /// Points of the phase times what its nests do per point.
+    work: i64,
+    /// Which of the phase's axes is shared out; None for one share.
+    split: Option<usize>,
+    /// Whether shares of the split axis start at multiples of [`TILE_STEP`].
+    lanes: bool,
+    /// Lanes per tile.
+    tile: usize,
+    /// Worker scratch: (frame slot, offset in bytes).
+    scratch: Vec<(usize, usize)>,
+    scratch_bytes: usize,
+}
+
+/// A kernel with the values of its symbols: ready to run over memory.
+pub struct Plan {
+    compiled: Arc<Compiled>,
+    frame: Vec<u64>,
+    phases: Vec<PhasePlan>,
+    /// Element range that is touched, per argument; None when nothing is.
+    touched: Vec<Option<(i64, i64)>>,
+    /// Arguments with masked accesses: their length goes into the frame.
+    temps: Vec<(BufferId, usize)>,
+}
+
+impl fmt::Debug for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plan").field("compiled", &self.compiled).field("phases", &self.phases).finish_non_exhaustive()
+    }
+}
+
+fn invalid(what: impl fmt::Display) -> LaunchError {
+    LaunchError::Invalid(what.to_string())
+}
+
+impl Plan {
+    /// Checks a kernel against the values of its symbols.
+    pub fn new(compiled: Arc<Compiled>, syms: &[i64]) -> Result<Plan, LaunchError> {
+        let k = &compiled.kernel;
+        let layout = compiled.layout;
+        if syms.len() != k.syms {
+            return Err(invalid(format_args!("{} symbols given, {} wanted", syms.len(), k.syms)));
+        }
+        let mut frame = vec![0u64; layout.len()];
+        for (i, &s) in syms.iter().enumerate() {
+            frame[layout.sym(SymId::new(i))] = s as u64;
+        }
+        let mut touched: Vec<Option<(i64, i64)>> = vec![None; k.buffers.len()];
+        let mut ranges = Ranges { k, syms, touched: &mut touched };
+        let mut phases = Vec::new();
+        for (n, phase) in k.phases.iter().enumerate() {
+            phases.push(ranges.phase(phase, compiled.tiles[n].as_deref(), &layout)?);
+        }
+        let mut temps = Vec::new();
+        for (i, b) in k.buffers.iter().enumerate() {
+            if let BufferKind::Temp(len) | BufferKind::Row(len) = &b.kind {
+                let len = uniform(len, syms)?;
+                if let Some((low, high)) = touched[i]
+                    && (low < 0 || high >= len)
+                {
+                    return Err(invalid(format_args!("buffer {} of {len} elements is accessed at {low}..={high}", b.name)));
+                }
+                let id = BufferId::new(i);
+                frame[layout.length(id)] = len as u64;
+                if matches!(b.kind, BufferKind::Temp(_)) {
+                    let bytes = usize::try_from(len).ok().and_then(|l| l.checked_mul(b.dtype.size()));
+                    temps.push((id, bytes.ok_or_else(|| invalid("a temporary's size overflows"))?));
+                }
+            }
+        }
+        touched.truncate(k.args());
+        Ok(Plan { frame, phases, touched, temps, compiled })
+    }
+
+    /// The kernel.
+    pub fn compiled(&self) -> &Arc<Compiled> {
+        &self.compiled
+    }
+
+    /// Element range that a run touches, per argument; None where it touches nothing.
+    pub fn touched(&self) -> &[Option<(i64, i64)>] {
+        &self.touched
+    }
+
+    /// Runs over memory. `scalars` are the bits of the run-time numbers, of their dtypes.
+    pub fn run(&self, args: &[Arg], scalars: &[u64], pool: &dyn Parallel) -> Result<(), LaunchError> {
+        self.check(args, scalars)?;
+        let layout = self.compiled.layout;
+        let mut stack = [0u64; STACK_FRAME];
+        let mut heap;
+        let frame: &mut [u64] = match stack.get_mut(..self.frame.len()) {
+            Some(f) => f,
+            None => {
+                heap = vec![0; self.frame.len()];
+                &mut heap
+            }
+        };
+        frame.copy_from_slice(&self.frame);
+        for (i, arg) in args.iter().enumerate() {
+            frame[layout.buffer(BufferId::new(i))] = arg.ptr.addr() as u64;
+            frame[layout.length(BufferId::new(i))] = arg.high as u64;
+            // The address goes through an integer into the frame; compiled code turns it back.
+            let _ = arg.ptr.expose_provenance();
+        }
+        for (i, &s) in scalars.iter().enumerate() {
+            frame[layout.scalar(rusttorch_ir::id::ScalarId::new(i))] = s;
+        }
+        let mut temps = Vec::new();
+        for &(id, bytes) in &self.temps {
+            let block = Block::new(bytes).map_err(|e| LaunchError::OutOfMemory(e.to_string()))?;
+            frame[layout.buffer(id)] = block.as_ptr().expose_provenance() as u64;
+            temps.push(block);
+        }
+        let mut failure: Option<ErrorRecord> = None;
+        for (n, phase) in self.phases.iter().enumerate() {
+            self.run_phase(n, phase, frame, pool, &mut failure)?;
+            if let Some(r) = failure {
+                return Err(match r.kind {
+                    1 => LaunchError::Index { value: r.value, size: r.size, site: r.site as usize },
+                    _ => LaunchError::ZeroDivision,
+                });
+            }
+        }
+        drop(temps);
+        Ok(())
+    }
+
+    fn check(&self, args: &[Arg], scalars: &[u64]) -> Result<(), LaunchError> {
+        let k = &self.compiled.kernel;
+        if args.len() != self.touched.len() || scalars.len() != k.scalars.len() {
+            return Err(invalid(format_args!(
+                "{} buffers and {} numbers given, {} and {} wanted",
+                args.len(),
+                scalars.len(),
+                self.touched.len(),
+                k.scalars.len()
+            )));
+        }
+        for (i, (arg, touched)) in args.iter().zip(&self.touched).enumerate() {
+            let buffer = &k.buffers[i];
+            if arg.dtype != buffer.dtype {
+                return Err(invalid(format_args!("buffer {} is {}, {} given", buffer.name, buffer.dtype, arg.dtype)));
+            }
+            let Some((low, high)) = *touched else { continue };
+            if low > high {
+                continue;
+            }
+            if low < arg.low || high >= arg.high || arg.ptr.is_null() {
+                return Err(invalid(format_args!(
+                    "buffer {} is accessed at {low}..={high}, but holds {}..{}",
+                    buffer.name, arg.low, arg.high
+                )));
+            }
+            if !arg.ptr.addr().is_multiple_of(buffer.dtype.size()) {
+                return Err(invalid(format_args!("buffer {} is not aligned", buffer.name)));
+            }
+        }
+        self.check_overlap(args)
+    }
+
+    /// An output may share memory with another argument only if both are the same elements under the
+    /// same accesses (in-place, element by element).
+    fn check_overlap(&self, args: &[Arg]) -> Result<(), LaunchError> {
+        let k = &self.compiled.kernel;
+        for (o, out) in args.iter().enumerate() {
+            let (false, Some(written)) = (k.buffers[o].kind == BufferKind::In, self.touched[o]) else { continue };
+            let (a0, a1) = out.bytes(written);
+            for (i, other) in args.iter().enumerate() {
+                let Some(range) = self.touched[i] else { continue };
+                // Two outputs are compared once.
+                if i == o || (k.buffers[i].kind != BufferKind::In && i < o) {
+                    continue;
+                }
+                let (b0, b1) = other.bytes(range);
+                if a0 < b1 && b0 < a1 && !(out.ptr == other.ptr && self.same_accesses(o, i)) {
+                    return Err(LaunchError::Overlap);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn same_accesses(&self, out: usize, input: usize) -> bool {
+        let k = &self.compiled.kernel;
+        if k.buffers[out].dtype.size() != k.buffers[input].dtype.size() || k.phases.len() != 1 {
+            return false;
+        }
+        // Strides are symbols: compare accesses with the symbols replaced by their values.
+        let value = |e: &IndexExpr| {
+            e.map_leaves(&mut |l| match l {
+                IndexExpr::Sym(s) => Some(IndexExpr::Const(self.frame[self.compiled.layout.sym(*s)] as i64)),
+                _ => None,
+            })
+        };
+        let mut stores = Vec::new();
+        let mut loads = Vec::new();
+        for nest in k.phases.iter().flat_map(|p| &p.nests) {
+            for inst in &nest.body {
+                match &inst.op {
+                    Op::Store { buffer, index, .. } if buffer.index() == out => stores.push((value(index), nest.axes.len())),
+                    Op::Load { buffer, index, .. } if buffer.index() == input => loads.push((value(index), nest.axes.len())),
+                    _ => {}
+                }
+            }
+        }
+        // Only in straight-line maps is every element read before the same iteration writes it.
+        stores.iter().all(|s| s.1 == 0 && loads.iter().all(|l| l == s))
+    }
+
+    fn run_phase(
+        &self,
+        n: usize,
+        phase: &PhasePlan,
+        frame: &mut [u64],
+        pool: &dyn Parallel,
+        failure: &mut Option<ErrorRecord>,
+    ) -> Result<(), LaunchError> {
+        let axes = &self.compiled.kernel.phases[n].axes;
+        let layout = self.compiled.layout;
+        if phase.extents.contains(&0) {
+            return Ok(());
+        }
+        for (a, &e) in axes.iter().zip(&phase.extents) {
+            frame[layout.axis(*a)] = 0;
+            frame[layout.axis(*a) + 1] = e as u64;
+        }
+        frame[FrameLayout::TILE] = phase.tile as u64;
+        let threads = pool.threads();
+        let (Some(split), true) = (phase.split, threads > 1 && phase.work >= SERIAL_BELOW) else {
+            *failure = run_share(&self.compiled, n, phase, frame)?;
+            return Ok(());
+        };
+        let extent = phase.extents[split];
+        let step = if phase.lanes { TILE_STEP as i64 * 4 } else { 1 };
+        let units = (extent + step - 1) / step;
+        let by_work = phase.work / (SERIAL_BELOW / 2);
+        let shares = units.min((threads * SHARES_PER_THREAD) as i64).min(by_work).max(1);
+        let slot = layout.axis(axes[split]);
+        let frame = &*frame;
+        let found: Mutex<Result<Option<ErrorRecord>, LaunchError>> = Mutex::new(Ok(None));
+        pool.run(shares as usize, &|share| {
+            let mut mine = frame.to_vec();
+            let begin = (units * share as i64 / shares) * step;
+            let end = ((units * (share as i64 + 1) / shares) * step).min(extent);
+            mine[slot] = begin as u64;
+            mine[slot + 1] = end as u64;
+            let result = run_share(&self.compiled, n, phase, &mut mine);
+            let mut found = found.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            match (result, &mut *found) {
+                (Err(e), slot) => *slot = Err(e),
+                (Ok(Some(r)), Ok(slot)) => {
+                    if slot.is_none_or(|s| (r.position, r.site) < (s.position, s.site)) {
+                        *slot = Some(r);
+                    }
+                }
+                _ => {}
+            }
+        });
+        *failure = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)?;
+        Ok(())
+    }
+}
+
+/// Runs one share of a phase: the only place where machine code is entered.
+fn run_share(
+    compiled: &Compiled,
+    n: usize,
+    phase: &PhasePlan,
+    frame: &mut [u64],
+) -> Result<Option<ErrorRecord>, LaunchError> {
+    let mut record = ErrorRecord::default();
+    frame[FrameLayout::ERROR] = (&raw mut record).expose_provenance() as u64;
+    let scratch = if phase.scratch_bytes == 0 {
+        None
+    } else {
+        let block = Block::new(phase.scratch_bytes).map_err(|e| LaunchError::OutOfMemory(e.to_string()))?;
+        let base = block.as_ptr().expose_provenance();
+        for &(slot, offset) in &phase.scratch {
+            frame[slot] = (base + offset) as u64;
+        }
+        Some(block)
+    };
+    let guard = FpuGuard::new();
+    // SAFETY: `Plan::new` derived every access range from the kernel and its symbols, and `Plan::check`
+    // compared them with what the arguments hold, aligned and without forbidden overlap; shares of a
+    // phase are disjoint in a parallel axis; scratch and temporaries are as large as `Plan::new`
+    // computed; the record is this call's.
+    unsafe { compiled.call(n, frame) };
+    drop(guard);
+    drop(scratch);
+    Ok((record.kind != 0).then_some(record))
+}
+
+fn uniform(e: &IndexExpr, syms: &[i64]) -> Result<i64, LaunchError> {
+    let r = e.range(&|_| (0, 0), &|s| syms[s.index()], &|_| (0, 0));
+    match r {
+        Some((a, b)) if a == b && a >= 0 => Ok(a),
+        _ => Err(invalid(format_args!("extent {e} is not a size"))),
+    }
+}
+
+/// Evaluates the ranges of all indices of a kernel.
+struct Ranges<'a> {
+    k: &'a Kernel,
+    syms: &'a [i64],
+    touched: &'a mut Vec<Option<(i64, i64)>>,
+}
+
+impl Ranges<'_> {
+    fn phase(&mut self, phase: &Phase, tiles: Option<&[ValueId]>, layout: &FrameLayout) -> Result<PhasePlan, LaunchError> {
+        let mut boxes = vec![(0i64, 0i64); self.k.axes.len()];
+        let mut extents = Vec::new();
+        for a in &phase.axes {
+            let e = uniform(&self.k.axes[a.index()], self.syms)?;
+            boxes[a.index()] = (0, e - 1);
+            extents.push(e);
+        }
+        let points = extents.iter().try_fold(1i64, |p, &e| p.checked_mul(e)).ok_or_else(|| invalid("too many points"))?;
+        let mut work = 0i64;
+        if points > 0 {
+            // Extents that depend on outer axes (the last block is shorter) are exact when the last
+            // iteration of those axes is looked at by itself.
+            let controlling: Vec<AxisId> = phase
+                .axes
+                .iter()
+                .copied()
+                .filter(|&a| phase.nests.iter().flat_map(|n| &n.axes).any(|n| self.k.axes[n.index()].uses_axis(a)))
+                .collect();
+            self.corners(phase, &controlling, &mut boxes, &mut work)?;
+        }
+        let lane_axis = phase.axes.len().checked_sub(1).filter(|_| tiles.is_some() || phase.nests.iter().all(|n| n.axes.is_empty()));
+        // The outermost axis that is long enough, else the longest.
+        let split = (0..extents.len())
+            .find(|&i| extents[i] >= 64)
+            .or_else(|| (0..extents.len()).max_by_key(|&i| (extents[i], std::cmp::Reverse(i))))
+            .filter(|&i| extents[i] > 1);
+        let mut plan = PhasePlan {
+            lanes: split.is_some() && split == lane_axis,
+            extents,
+            work: work.max(points),
+            split,
+            tile: MAX_TILE,
+            scratch: Vec::new(),
+            scratch_bytes: 0,
+        };
+        self.scratch(phase, tiles, layout, &mut plan)?;
+        Ok(plan)
+    }
+
+    fn corners(
+        &mut self,
+        phase: &Phase,
+        controlling: &[AxisId],
+        boxes: &mut Vec<(i64, i64)>,
+        work: &mut i64,
+    ) -> Result<(), LaunchError> {
+        let Some((a, rest)) = controlling.split_first() else { return self.nests(phase, boxes, work) };
+        let (lo, hi) = boxes[a.index()];
+        boxes[a.index()] = (hi, hi);
+        self.corners(phase, rest, boxes, work)?;
+        if hi > lo {
+            boxes[a.index()] = (lo, hi - 1);
+            self.corners(phase, rest, boxes, work)?;
+        }
+        boxes[a.index()] = (lo, hi);
+        Ok(())
+    }
+
+    fn range(&self, e: &IndexExpr, boxes: &[(i64, i64)], checks: &[(ValueId, i64)]) -> Result<(i64, i64), LaunchError> {
+        let value = |v: ValueId| {
+            let size = checks.iter().find(|(c, _)| *c == v).map_or(1, |(_, s)| *s);
+            (0, (size - 1).max(0))
+        };
+        e.range(&|a| boxes[a.index()], &|s| self.syms[s.index()], &value)
+            .ok_or_else(|| invalid(format_args!("index {e} overflows or divides by less than 1")))
+    }
+
+    fn nests(&mut self, phase: &Phase, boxes: &mut [(i64, i64)], work: &mut i64) -> Result<(), LaunchError> {
+        let mut points = 1i64;
+        for a in &phase.axes {
+            let (lo, hi) = boxes[a.index()];
+            points = points.saturating_mul(hi - lo + 1);
+        }
+        let mut checks = Vec::new();
+        for nest in &phase.nests {
+            let mut inner = 1i64;
+            for a in &nest.axes {
+                let (_, extent) = self.range(&self.k.axes[a.index()], boxes, &checks)?;
+                boxes[a.index()] = (0, extent - 1);
+                inner = inner.saturating_mul(extent.max(0));
+            }
+            *work = work.saturating_add(points.saturating_mul(inner).saturating_mul(1 + nest.body.len() as i64 / 8));
+            if inner > 0 {
+                self.body(&nest.body, boxes, &mut checks)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn body(&mut self, body: &[Inst], boxes: &[(i64, i64)], checks: &mut Vec<(ValueId, i64)>) -> Result<(), LaunchError> {
+        for inst in body {
+            match &inst.op {
+                Op::Load { buffer, index, mask } | Op::Store { buffer, index, mask, .. } => {
+                    let (lo, hi) = self.range(index, boxes, checks)?;
+                    // Masked accesses are held within the buffer's length by the code itself.
+                    if mask.is_none() {
+                        let t = &mut self.touched[buffer.index()];
+                        *t = Some(t.map_or((lo, hi), |(a, b)| (a.min(lo), b.max(hi))));
+                    } else if let t @ None = &mut self.touched[buffer.index()] {
+                        *t = Some((0, -1));
+                    }
+                }
+                Op::Index(e) => {
+                    self.range(e, boxes, checks)?;
+                }
+                Op::Check { size, .. } => {
+                    let (lo, hi) = self.range(size, boxes, checks)?;
+                    // Index 0 is read where the check fails: of an empty dimension there is none.
+                    if lo <= 0 {
+                        return Err(LaunchError::Index { value: 0, size: lo, site: 0 });
+                    }
+                    checks.push((inst.results[0], hi));
+                }
+                Op::Cold { body, .. } => self.body(body, boxes, checks)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Lays out row buffers and tiles in a worker's scratch.
+    fn scratch(
+        &self,
+        phase: &Phase,
+        tiles: Option<&[ValueId]>,
+        layout: &FrameLayout,
+        plan: &mut PhasePlan,
+    ) -> Result<(), LaunchError> {
+        let values = tiles.unwrap_or_default();
+        let tiled = tiles.is_some();
+        let mut rows: Vec<(BufferId, usize, usize)> = Vec::new();
+        for inst in phase.nests.iter().flat_map(|n| &n.body) {
+            if let Op::Load { buffer, .. } | Op::Store { buffer, .. } = &inst.op {
+                let b = &self.k.buffers[buffer.index()];
+                if let BufferKind::Row(len) = &b.kind
+                    && !rows.iter().any(|(id, ..)| id == buffer)
+                {
+                    let len = usize::try_from(uniform(len, self.syms)?).map_err(|_| invalid("a row's size overflows"))?;
+                    rows.push((*buffer, len, b.dtype.size()));
+                }
+            }
+        }
+        let row_bytes = |(_, len, size): &(BufferId, usize, usize)| len.checked_mul(*size);
+        if tiled {
+            let mut per_lane = values.iter().map(|v| self.k.dtype(*v).size()).sum::<usize>();
+            for r in &rows {
+                per_lane = row_bytes(r).and_then(|b| b.checked_add(per_lane)).ok_or_else(|| invalid("scratch overflows"))?;
+            }
+            let fit = SCRATCH_BYTES / per_lane.max(1) / TILE_STEP * TILE_STEP;
+            plan.tile = fit.clamp(TILE_STEP, MAX_TILE);
+        }
+        let lanes = if tiled { plan.tile } else { 1 };
+        let mut at = 0usize;
+        let mut place = |slot: usize, bytes: Option<usize>| -> Result<(), LaunchError> {
+            plan.scratch.push((slot, at));
+            // Lines apart, and a little more, so that equal offsets of two rows do not share a cache set.
+            let end = bytes.and_then(|b| b.checked_add(at + 63 + 64)).ok_or_else(|| invalid("scratch overflows"))?;
+            at = end & !63;
+            Ok(())
+        };
+        for r in &rows {
+            place(layout.buffer(r.0), row_bytes(r).and_then(|b| b.checked_mul(lanes)))?;
+        }
+        for v in values {
+            place(layout.value(*v), Some(lanes * self.k.dtype(*v).size()))?;
+        }
+        plan.scratch_bytes = at;
+        Ok(())
+    }
+}
