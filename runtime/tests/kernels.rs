@@ -1,0 +1,105 @@
+//! Hand-written kernels: machine code against the interpreter, bit for bit, at every instruction set
+//! this machine has, over lengths around the vector width.
+
+mod common;
+
+use rusttorch_codegen::Isa;
+use rusttorch_ir::dtype::Literal;
+use rusttorch_ir::kernel::interp::Array;
+use rusttorch_ir::kernel::parse::parse;
+use rusttorch_runtime::pool::{Serial, Spawning};
+
+fn isas() -> Vec<Isa> {
+    let host = Isa::host().expect("a supported machine");
+    Isa::NAMES.into_iter().map(|(i, _)| i).filter(|&i| if host == Isa::Neon { i == host } else { i <= host && i != Isa::Neon }).collect()
+}
+
+fn values(n: usize, seed: u64) -> Vec<f32> {
+    let special = [0.0, -0.0, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, 1e-42, f32::MAX, -1.0];
+    let mut s = seed | 1;
+    (0..n)
+        .map(|_| {
+            s = s.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            let r = (s >> 40) as f32 / 16777216.0;
+            if s >> 33 & 31 == 0 { special[(s >> 20) as usize & 7] } else { (r - 0.5) * 20.0 }
+        })
+        .collect()
+}
+
+const LENGTHS: [usize; 10] = [0, 1, 3, 7, 8, 9, 31, 33, 100, 4500];
+
+#[test]
+fn map_of_one_axis() {
+    let k = parse(
+        "rtir 1
+kernel @relu(x: f32 in, w: f32 in, y: f32 out) syms 1 scalars (f32) {
+  phase [i0 < s0] {
+    nest {
+      %0 = load.f32 x[i0]
+      %1 = load.f32 w[i0]
+      %2 = scalar c0
+      %3 = fma.f32 %0, %1, %2
+      %4 = const.f32 0.0
+      %5 = max.f32 %3, %4
+      store y[i0], %5
+    }
+  }
+}
+",
+    )
+    .unwrap_or_else(|e| panic!("{e}"));
+    for isa in isas() {
+        for n in LENGTHS {
+            let args = [Array::from_f32(&values(n, 1)), Array::from_f32(&values(n, 2)), Array::from_f32(&vec![0.0; n])];
+            let c = [Literal::float(rusttorch_ir::dtype::DType::F32, 0.5)];
+            common::check(&k, &[n as i64], &c, &args, isa, &Serial);
+            common::check(&k, &[n as i64], &c, &args, isa, &Spawning(3));
+        }
+    }
+}
+
+#[test]
+fn softmax_over_rows_and_over_columns() {
+    let text = |order: &str, at: &str| {
+        format!(
+            "rtir 1
+kernel @softmax(x: f32 in, y: f32 out) syms 4 {{
+  row e: f32[s1]
+  phase [i0 < s0] {{
+    nest [i1 < s1] {{
+      %0 = load.f32 x[{at}]
+      %1 = reduce.max.f32.{order} %0
+    }}
+    nest [i2 < s1] {{
+      %2 = load.f32 x[{at2}]
+      %3 = sub.f32 %2, %1
+      %4 = mul.f32 %3, %3
+      store e[i2], %4
+      %5 = reduce.sum.f32.{order} %4
+    }}
+    nest [i3 < s1] {{
+      %6 = load.f32 e[i3]
+      %7 = div.f32 %6, %5
+      store y[{at3}], %7
+    }}
+  }}
+}}
+",
+            at2 = at.replace("i1", "i2"),
+            at3 = at.replace("i1", "i3")
+        )
+    };
+    for (order, at) in [("lanes", "s2*i0 + i1"), ("rows", "i0 + s2*i1")] {
+        let k = parse(&text(order, at)).unwrap_or_else(|e| panic!("{e}"));
+        for isa in isas() {
+            for (rows, cols) in [(3, 1), (1, 40), (5, 33), (9, 129), (70, 17), (2, 5000), (600, 5)] {
+                let n = rows * cols;
+                let args = [Array::from_f32(&values(n, 7)), Array::from_f32(&vec![0.0; n])];
+                let (outer, inner, stride) = if order == "lanes" { (rows, cols, cols) } else { (cols, rows, cols) };
+                let syms = [outer as i64, inner as i64, stride as i64, 0];
+                common::check(&k, &syms, &[], &args, isa, &Serial);
+                common::check(&k, &syms, &[], &args, isa, &Spawning(2));
+            }
+        }
+    }
+}
