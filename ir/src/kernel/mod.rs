@@ -20,6 +20,7 @@
 pub mod expand;
 pub mod interp;
 pub mod parse;
+pub mod random;
 pub mod renumber;
 pub mod simplify;
 pub mod text;
