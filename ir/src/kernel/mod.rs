@@ -17,8 +17,12 @@
 //! The meaning of everything here is `interp.rs`; the rules that hold are listed in `verify.rs`;
 //! the text form, `.rtir`, is `text.rs`.
 
+pub mod expand;
 pub mod interp;
 pub mod parse;
+pub mod random;
+pub mod renumber;
+pub mod simplify;
 pub mod text;
 pub mod verify;
 
@@ -413,6 +417,23 @@ impl Op {
                 }
                 slow.iter_mut().chain(fast).for_each(|v| *v = f(*v));
             }
+        }
+    }
+
+    /// Replaces every index expression, those inside a `cold` body included.
+    pub fn map_indices(&mut self, f: &mut impl FnMut(&IndexExpr) -> IndexExpr) {
+        match self {
+            Op::Index(e)
+            | Op::Load { index: e, .. }
+            | Op::Store { index: e, .. }
+            | Op::Check { size: e, .. } => *e = f(e),
+            Op::Cold { body, .. } => body.iter_mut().for_each(|i| i.op.map_indices(f)),
+            Op::Const(_)
+            | Op::Scalar(_)
+            | Op::Prim(..)
+            | Op::Lookup { .. }
+            | Op::Call { .. }
+            | Op::Reduce { .. } => {}
         }
     }
 

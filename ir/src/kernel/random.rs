@@ -1,0 +1,702 @@
+//! Random valid kernels with arguments that fit them, for differential tests.
+//!
+//! What a kernel reads is always determined: addresses lie within their buffers for the symbols that
+//! come with it, scratch is read only where it was stored, outer points touch different elements of
+//! what they write. The sign and payload of a NaN are not determined, so where they could be seen (a
+//! bitcast to an integer, the sign operand of copysign) NaN is replaced by a number first.
+
+use super::interp::Array;
+use super::{BufferKind, Func, Inst, Kernel, Nest, Op, Order, Phase, Reduction};
+use crate::dtype::{DType, Literal};
+use crate::id::{AxisId, BufferId, ScalarId, SymId, ValueId};
+use crate::index::IndexExpr;
+use crate::prim::{Prim, Typing};
+
+/// The dtypes that kernels compute with.
+const DTYPES: [DType; 6] = [DType::F32, DType::F64, DType::I32, DType::I64, DType::U8, DType::Bool];
+/// Points of all loops around a body.
+const MAX_POINTS: i64 = 6000;
+/// Elements of an argument.
+const MAX_ELEMENTS: i64 = 1 << 16;
+/// Ids of scratch buffers until all arguments are known.
+const SCRATCH: usize = 1 << 20;
+
+/// A small generator of random numbers (splitmix64).
+#[derive(Clone, Debug)]
+pub struct Rng(u64);
+
+impl Rng {
+    /// The generator of this seed.
+    pub fn new(seed: u64) -> Rng {
+        Rng(seed)
+    }
+
+    /// 64 random bits.
+    pub fn bits(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number in `[0, n)`, n > 0.
+    pub fn below(&mut self, n: usize) -> usize {
+        (self.bits() % n as u64) as usize
+    }
+
+    /// True once in `n` times.
+    pub fn one_in(&mut self, n: usize) -> bool {
+        self.below(n) == 0
+    }
+
+    /// One of these.
+    pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.below(from.len())]
+    }
+
+    /// A constant of a computed dtype, special values often.
+    pub fn literal(&mut self, dtype: DType) -> Literal {
+        if !dtype.is_float() {
+            let v = match self.below(4) {
+                0 => self.pick(&[0, 1, -1, 2, 255, i64::from(i32::MIN), i64::from(i32::MAX), i64::MIN, i64::MAX]),
+                1 | 2 => self.below(40) as i64 - 10,
+                _ => self.bits() as i64,
+            };
+            return Literal::int(dtype, if dtype == DType::Bool { v & 1 } else { v });
+        }
+        let (tiny, least, huge) = if dtype == DType::F32 {
+            (f64::from(f32::MIN_POSITIVE), f64::from(f32::from_bits(1)), f64::from(f32::MAX))
+        } else {
+            (f64::MIN_POSITIVE, f64::from_bits(1), f64::MAX)
+        };
+        let magnitude = match self.below(8) {
+            0 => self.pick(&[0.0, 0.0, tiny, least, tiny * 0.75, huge, f64::INFINITY, f64::NAN]),
+            1 => self.pick(&[1.0, 0.5, 2.0, 3.0, 1e-3, 88.7, 127.0, 0.1]),
+            2 => self.below(300) as f64,
+            3 => {
+                let bits = self.bits();
+                let raw = Literal { dtype, bits: if dtype == DType::F32 { bits >> 32 } else { bits } };
+                return Literal { bits: if raw.as_f64().is_nan() { Literal::float(dtype, 1.5).bits } else { raw.bits }, dtype };
+            }
+            _ => (self.bits() >> 11) as f64 * 2f64.powi(-50),
+        };
+        Literal::float(dtype, if self.one_in(2) { -magnitude } else { magnitude })
+    }
+
+    /// `len` elements, special values among them.
+    pub fn array(&mut self, dtype: DType, len: usize) -> Array {
+        let bits: Vec<u64> = (0..len).map(|_| self.literal(dtype).bits).collect();
+        Array::from_bits(dtype, &bits)
+    }
+}
+
+/// A kernel and what to run it with.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// Valid.
+    pub kernel: Kernel,
+    /// Its symbols.
+    pub syms: Vec<i64>,
+    /// Its scalars.
+    pub scalars: Vec<Literal>,
+    /// Elements of every argument, exactly as many as it may touch.
+    pub lengths: Vec<usize>,
+}
+
+impl Case {
+    /// Random arguments.
+    pub fn args(&self, seed: u64) -> Vec<Array> {
+        let mut rng = Rng::new(seed);
+        self.lengths.iter().zip(&self.kernel.buffers).map(|(&n, b)| rng.array(b.dtype, n)).collect()
+    }
+}
+
+/// The kernel of a seed.
+pub fn random_kernel(seed: u64) -> Case {
+    let mut g = Generator {
+        rng: Rng::new(seed),
+        k: Kernel { name: format!("random_{seed}"), ..Kernel::default() },
+        syms: Vec::new(),
+        scalars: Vec::new(),
+        args: Vec::new(),
+        scratch: Vec::new(),
+        readable: Vec::new(),
+        last: Vec::new(),
+        outer: Vec::new(),
+        inner: Vec::new(),
+        pool: Vec::new(),
+        indices: Vec::new(),
+        code: Vec::new(),
+    };
+    for _ in 0..g.rng.pick(&[1, 1, 1, 2, 3]) {
+        g.phase();
+    }
+    g.finish()
+}
+
+struct Generator {
+    rng: Rng,
+    k: Kernel,
+    syms: Vec<i64>,
+    scalars: Vec<Literal>,
+    /// Arguments, each with its elements.
+    args: Vec<(super::Buffer, i64)>,
+    scratch: Vec<super::Buffer>,
+    /// Scratch that is stored to everywhere, with its length, for the phase or for later phases.
+    readable: Vec<(BufferId, IndexExpr)>,
+    /// The largest value of every axis.
+    last: Vec<i64>,
+    outer: Vec<AxisId>,
+    inner: Vec<AxisId>,
+    /// Visible values.
+    pool: Vec<ValueId>,
+    /// Visible results of `check`, with their largest value.
+    indices: Vec<(ValueId, i64)>,
+    code: Vec<Inst>,
+}
+
+impl Generator {
+    fn finish(mut self) -> Case {
+        let args = self.args.len();
+        for inst in self.k.phases.iter_mut().flat_map(|p| &mut p.nests).flat_map(|n| &mut n.body) {
+            if let Op::Load { buffer, .. } | Op::Store { buffer, .. } = &mut inst.op
+                && buffer.index() >= SCRATCH
+            {
+                *buffer = BufferId::new(buffer.index() - SCRATCH + args);
+            }
+        }
+        let lengths = self.args.iter().map(|(_, n)| *n as usize).collect();
+        self.k.buffers = self.args.into_iter().map(|(b, _)| b).chain(self.scratch).collect();
+        Case { kernel: self.k, syms: self.syms, scalars: self.scalars, lengths }
+    }
+
+    fn phase(&mut self) {
+        let rank = self.rng.pick(&[0, 1, 1, 1, 2, 2]);
+        self.outer.clear();
+        for _ in 0..rank {
+            let a = self.axis(&[]);
+            self.outer.push(a);
+        }
+        self.pool.clear();
+        self.indices.clear();
+        let (mut nests, mut stored) = (Vec::new(), Vec::new());
+        let before = self.readable.len();
+        let count = self.rng.pick(&[1, 1, 2, 3, 4]);
+        for n in 0..count {
+            nests.push(self.nest(n + 1 == count, &mut stored));
+        }
+        // Rows go out of scope, temporaries of this phase can be read from the next on.
+        self.readable.truncate(before);
+        self.readable.append(&mut stored);
+        self.k.phases.push(Phase { axes: self.outer.clone(), nests });
+    }
+
+    fn nest(&mut self, last: bool, temps: &mut Vec<(BufferId, IndexExpr)>) -> Nest {
+        let rank = self.rng.pick(&[0, 1, 1, 1, 2]);
+        self.inner.clear();
+        for _ in 0..rank {
+            let around = [self.outer.clone(), self.inner.clone()].concat();
+            let a = self.axis(&around);
+            self.inner.push(a);
+        }
+        let (pool, indices) = (self.pool.len(), self.indices.len());
+        for _ in 0..2 + self.rng.below(12) {
+            self.step();
+        }
+        self.store();
+        if !last && self.rng.one_in(2) {
+            self.store_row();
+        } else if self.rng.one_in(4) {
+            temps.extend(self.store_temp());
+        }
+        let mut reduced = Vec::new();
+        if rank > 0 {
+            for _ in 0..self.rng.pick(&[0, 1, 1, 2]) {
+                reduced.extend(self.reduce());
+            }
+            self.pool.truncate(pool);
+            self.indices.truncate(indices);
+        }
+        self.pool.append(&mut reduced);
+        Nest { axes: self.inner.clone(), body: std::mem::take(&mut self.code) }
+    }
+
+    /// Points of the loops around the current place, at most.
+    fn points(&self) -> i64 {
+        self.outer.iter().chain(&self.inner).map(|a| self.last[a.index()] + 1).product()
+    }
+
+    /// A new axis inside of these.
+    fn axis(&mut self, around: &[AxisId]) -> AxisId {
+        let n: i64 = self.rng.pick(&[1, 2, 3, 4, 5, 7, 8, 9, 13, 16, 17, 31, 33, 40, 64, 70, 100]);
+        let n = if self.rng.one_in(40) { 0 } else { n.min(MAX_POINTS / self.points().max(1)).max(1) };
+        let n = if self.rng.one_in(60) && self.points() == 1 { 4096 + n } else { n };
+        let extent = match self.rng.below(8) {
+            0..=3 => IndexExpr::Sym(self.sym(n)),
+            4 if n > 1 => IndexExpr::Sym(self.sym(n)).min(IndexExpr::Const(n - 1)),
+            5 if !around.is_empty() => {
+                // Not beyond n: a triangle.
+                let a = self.rng.pick(around);
+                (IndexExpr::Axis(a) + IndexExpr::Const(1)).min(IndexExpr::Const(n))
+            }
+            _ => IndexExpr::Const(n),
+        };
+        let (_, high) = self.range(&extent).expect("small numbers");
+        self.last.push((high - 1).max(0));
+        self.k.add_axis(extent)
+    }
+
+    fn sym(&mut self, value: i64) -> SymId {
+        if let Some(s) = self.syms.iter().position(|v| *v == value) {
+            return SymId::new(s);
+        }
+        self.syms.push(value);
+        self.k.add_sym()
+    }
+
+    fn range(&self, e: &IndexExpr) -> Option<(i64, i64)> {
+        e.range(
+            &|a| (0, self.last[a.index()]),
+            &|s| self.syms[s.index()],
+            &|v| (0, self.indices.iter().find(|(i, _)| *i == v).map_or(0, |(_, last)| *last)),
+        )
+    }
+
+    fn axes(&self) -> Vec<AxisId> {
+        [&self.outer[..], &self.inner].concat()
+    }
+
+    /// A random expression in `[0, MAX_ELEMENTS)`, and its largest value.
+    fn index(&mut self) -> (IndexExpr, i64) {
+        let mut e = IndexExpr::Const(self.rng.pick(&[0, 0, 0, 1, 5]));
+        // Often the axes row-major, so that the last one is contiguous.
+        if self.rng.one_in(2) {
+            e = e + self.flat(&self.axes()).0;
+        } else {
+            for a in self.axes() {
+                let c = self.rng.pick(&[0, 1, 1, 2, 3, 7, -1, 17]);
+                let c = if self.rng.one_in(4) && c > 0 { IndexExpr::Sym(self.sym(c)) } else { IndexExpr::Const(c) };
+                e = e + c * IndexExpr::Axis(a);
+            }
+        }
+        let last_index = self.indices.last().copied();
+        if let Some((v, _)) = last_index
+            && self.rng.one_in(2)
+        {
+            e = e + IndexExpr::Value(v);
+        }
+        let d = IndexExpr::Const(self.rng.pick(&[1, 2, 3, 4, 8]));
+        match self.rng.below(10) {
+            0 => e = e.floor_div(d),
+            1 => e = e.modulo(d * IndexExpr::Const(4)),
+            2 => e = e.min(IndexExpr::Const(20)),
+            3 => e = e.max(d),
+            _ => {}
+        }
+        let (low, high) = self.range(&e).expect("small numbers");
+        if low < 0 || high >= MAX_ELEMENTS {
+            e = e.modulo(IndexExpr::Const(101));
+            return (e, 100);
+        }
+        (e, high)
+    }
+
+    /// The axes row-major: the index, and the number of elements it covers without gaps; None when
+    /// an extent depends on an axis.
+    fn flat(&self, axes: &[AxisId]) -> (IndexExpr, Option<IndexExpr>) {
+        let (mut index, mut length) = (IndexExpr::Const(0), Some(IndexExpr::Const(1)));
+        for &a in axes {
+            let extent = &self.k.axes[a.index()];
+            let step = if extent.is_uniform() { extent.clone() } else { IndexExpr::Const(self.last[a.index()] + 1) };
+            index = index * step.clone() + IndexExpr::Axis(a);
+            length = length.filter(|_| extent.is_uniform()).map(|l| l * step);
+        }
+        (index, length)
+    }
+
+    fn emit(&mut self, dtype: DType, op: Op) -> ValueId {
+        let v = self.k.add_value(dtype);
+        self.code.push(Inst { results: vec![v], op });
+        self.pool.push(v);
+        v
+    }
+
+    fn prim(&mut self, p: Prim, t: DType, args: Vec<ValueId>) -> ValueId {
+        self.emit(if p.is_compare() { DType::Bool } else { t }, Op::Prim(p, t, args))
+    }
+
+    fn constant(&mut self, l: Literal) -> ValueId {
+        self.emit(l.dtype, Op::Const(l))
+    }
+
+    /// A visible value of this dtype, lately made ones more often; made when there is none.
+    fn value(&mut self, dtype: DType) -> ValueId {
+        let fit: Vec<ValueId> = self.pool.iter().copied().filter(|v| self.k.dtype(*v) == dtype).collect();
+        if !fit.is_empty() && !self.rng.one_in(10) {
+            let from = if self.rng.one_in(2) { fit.len().saturating_sub(3) } else { 0 };
+            return self.rng.pick(&fit[from..]);
+        }
+        match self.rng.below(3) {
+            0 => {
+                let l = self.rng.literal(dtype);
+                self.constant(l)
+            }
+            1 if !self.pool.is_empty() => {
+                let v = self.rng.pick(&self.pool.clone());
+                self.prim(Prim::Convert, dtype, vec![v])
+            }
+            _ => {
+                self.k.scalars.push(dtype);
+                let l = self.rng.literal(dtype);
+                self.scalars.push(l);
+                self.emit(dtype, Op::Scalar(ScalarId::new(self.scalars.len() - 1)))
+            }
+        }
+    }
+
+    fn dtype(&mut self) -> DType {
+        // f32 is what most kernels are made of.
+        if self.rng.one_in(2) { DType::F32 } else { self.rng.pick(&DTYPES) }
+    }
+
+    /// One more instruction, and what it needs.
+    fn step(&mut self) {
+        match self.rng.below(16) {
+            0..=3 => self.load(),
+            4 => self.masked_load(),
+            5 => self.scratch_load(),
+            6 => self.indirect_load(),
+            7 => {
+                let (e, _) = self.index();
+                let d = self.rng.pick(&[DType::I32, DType::I64]);
+                self.emit(d, Op::Index(e));
+            }
+            8 => self.call_or_lookup(),
+            9 => self.cold(),
+            _ => self.any_prim(true),
+        }
+    }
+
+    fn any_prim(&mut self, sites: bool) {
+        let p = self.rng.pick(Prim::ALL);
+        let t = self.dtype();
+        let fits = match p.typing() {
+            Typing::Float => t.is_float(),
+            Typing::Number => t != DType::Bool,
+            Typing::Bits => !t.is_float(),
+            Typing::Int => t.is_int(),
+            Typing::Compare | Typing::Select | Typing::Convert => true,
+            Typing::Bitcast => t.size() >= 4,
+        };
+        if !fits || (!sites && matches!(p, Prim::IDiv | Prim::IRem)) {
+            return;
+        }
+        let mut args: Vec<ValueId> = match p.typing() {
+            Typing::Select => vec![self.value(DType::Bool), self.value(t), self.value(t)],
+            Typing::Convert => {
+                let from = self.dtype();
+                vec![self.value(from)]
+            }
+            Typing::Bitcast => {
+                let from = match t {
+                    DType::F32 => DType::I32,
+                    DType::I32 => DType::F32,
+                    DType::F64 => DType::I64,
+                    _ => DType::F64,
+                };
+                vec![self.value(from)]
+            }
+            Typing::Float | Typing::Number | Typing::Bits | Typing::Int | Typing::Compare => {
+                (0..p.arity()).map(|_| self.value(t)).collect()
+            }
+        };
+        match p {
+            Prim::Bitcast if !t.is_float() => args[0] = self.no_nan(args[0]),
+            Prim::CopySign => args[1] = self.no_nan(args[1]),
+            Prim::Shl | Prim::Shr | Prim::Lshr if !self.rng.one_in(4) => {
+                let n = self.rng.below(8 * t.size());
+                args[1] = self.constant(Literal::int(t, n as i64));
+            }
+            // Mostly no division by zero.
+            Prim::IDiv | Prim::IRem if !self.rng.one_in(6) => {
+                let one = self.constant(Literal::int(t, 1));
+                args[1] = self.prim(Prim::Or, t, vec![args[1], one]);
+            }
+            _ => {}
+        }
+        self.prim(p, t, args);
+    }
+
+    /// The float, or -1.5 for NaN.
+    fn no_nan(&mut self, v: ValueId) -> ValueId {
+        let t = self.k.dtype(v);
+        let is_nan = self.prim(Prim::Ne, t, vec![v, v]);
+        let number = self.constant(Literal::float(t, -1.5));
+        self.prim(Prim::Select, t, vec![is_nan, number, v])
+    }
+
+    /// A new argument.
+    fn arg(&mut self, dtype: DType, kind: BufferKind, len: i64) -> BufferId {
+        let name = format!("a{}", self.args.len());
+        self.args.push((super::Buffer { name, dtype, kind }, len));
+        BufferId::new(self.args.len() - 1)
+    }
+
+    fn scratch(&mut self, dtype: DType, kind: BufferKind) -> BufferId {
+        let name = format!("t{}", self.scratch.len());
+        self.scratch.push(super::Buffer { name, dtype, kind });
+        BufferId::new(SCRATCH + self.scratch.len() - 1)
+    }
+
+    fn load(&mut self) {
+        let dtype = self.dtype();
+        let (index, high) = self.index();
+        self.load_at(dtype, index, high);
+    }
+
+    fn load_at(&mut self, dtype: DType, index: IndexExpr, high: i64) {
+        let old = self.args.iter().position(|(b, _)| b.dtype == dtype && b.kind == BufferKind::In);
+        let buffer = match old {
+            Some(b) if self.rng.one_in(2) => BufferId::new(b),
+            _ => self.arg(dtype, BufferKind::In, 0),
+        };
+        let len = &mut self.args[buffer.index()].1;
+        *len = (*len).max(high + 1);
+        self.emit(dtype, Op::Load { buffer, index, mask: None });
+    }
+
+    /// A load whose mask keeps it within a buffer that is shorter than the index goes.
+    fn masked_load(&mut self) {
+        let dtype = self.dtype();
+        let (index, high) = self.index();
+        let len = 1 + high / 2;
+        let buffer = self.arg(dtype, BufferKind::In, len);
+        let at = self.emit(DType::I64, Op::Index(index.clone()));
+        let end = self.constant(Literal::int(DType::I64, len));
+        let mut mask = self.prim(Prim::Lt, DType::I64, vec![at, end]);
+        if self.rng.one_in(3) {
+            let other = self.value(DType::Bool);
+            mask = self.prim(Prim::And, DType::Bool, vec![mask, other]);
+        }
+        self.emit(dtype, Op::Load { buffer, index, mask: Some(mask) });
+    }
+
+    fn scratch_load(&mut self) {
+        if self.readable.is_empty() {
+            return;
+        }
+        let at = self.rng.below(self.readable.len());
+        let (buffer, length) = self.readable[at].clone();
+        let (_, len) = self.range(&length).expect("small numbers");
+        if len == 0 {
+            return;
+        }
+        let (mut index, mut high) = self.index();
+        // Where the shapes agree, the load of what was stored.
+        let (flat, flat_length) = self.flat(&self.inner);
+        if flat_length.as_ref() == Some(&length) && !self.rng.one_in(4) {
+            (index, high) = (flat, len - 1);
+        }
+        if high >= len {
+            index = index.modulo(length);
+        }
+        let dtype = self.scratch[buffer.index() - SCRATCH].dtype;
+        self.emit(dtype, Op::Load { buffer, index, mask: None });
+    }
+
+    /// A check of a value, and a load through it.
+    fn indirect_load(&mut self) {
+        let d = self.rng.pick(&[DType::I32, DType::I64]);
+        let mut value = self.value(d);
+        let n = self.rng.pick(&[1, 8, 8, 10]);
+        if !self.rng.one_in(4) {
+            let seven = self.constant(Literal::int(d, 7));
+            value = self.prim(Prim::And, d, vec![value, seven]);
+        }
+        let size = if self.rng.one_in(2) { IndexExpr::Sym(self.sym(n)) } else { IndexExpr::Const(n) };
+        let mask = if self.rng.one_in(3) { Some(self.value(DType::Bool)) } else { None };
+        let wrap = self.rng.one_in(2);
+        let index = self.emit(DType::I64, Op::Check { value, size, wrap, mask });
+        self.indices.push((index, n - 1));
+        let e = IndexExpr::Const(self.rng.pick(&[1, 3])) * IndexExpr::Value(index);
+        let e = match self.axes().last() {
+            Some(&a) if self.rng.one_in(2) => e + IndexExpr::Axis(a),
+            _ => e,
+        };
+        let (_, high) = self.range(&e).expect("small numbers");
+        let dtype = self.dtype();
+        self.load_at(dtype, e, high);
+    }
+
+    fn call_or_lookup(&mut self) {
+        if self.rng.one_in(2) {
+            let t = self.rng.pick(&[DType::F32, DType::F64]);
+            let func = self.rng.pick(Func::ALL);
+            let args = (0..func.arity()).map(|_| self.value(t)).collect();
+            self.emit(t, Op::Call { func, args });
+        } else {
+            let t = self.dtype();
+            let table = (0..1 + self.rng.below(32)).map(|_| self.rng.literal(t)).collect();
+            let d = self.rng.pick(&[DType::I32, DType::I64]);
+            let index = self.value(d);
+            self.emit(t, Op::Lookup { table, index });
+        }
+    }
+
+    fn cold(&mut self) {
+        let t = self.dtype();
+        let (mask, fast) = (self.value(DType::Bool), self.value(t));
+        let visible = self.pool.len();
+        let outside = std::mem::take(&mut self.code);
+        for _ in 0..1 + self.rng.below(5) {
+            self.any_prim(false);
+        }
+        if self.rng.one_in(6) {
+            self.cold();
+        }
+        let slow = self.value(t);
+        let body = std::mem::replace(&mut self.code, outside);
+        self.pool.truncate(visible);
+        self.emit(t, Op::Cold { mask, body, slow: vec![slow], fast: vec![fast] });
+    }
+
+    /// Stores a value to an argument, each point its own element, or adds up over a nest.
+    fn store(&mut self) {
+        let dtype = self.dtype();
+        let value = self.value(dtype);
+        let mask = if self.rng.one_in(4) { Some(self.value(DType::Bool)) } else { None };
+        let kind = self.rng.below(5);
+        let axes = if kind == 0 { self.outer.clone() } else { self.axes() };
+        let (mut index, _) = self.flat(&axes);
+        if self.rng.one_in(4) {
+            // The axes column-major.
+            let reversed: Vec<AxisId> = axes.into_iter().rev().collect();
+            index = self.flat(&reversed).0;
+        }
+        let scale = self.rng.pick(&[1, 1, 1, 2]);
+        index = index * IndexExpr::Const(scale) + IndexExpr::Const(self.rng.pick(&[0, 0, 1]));
+        let (low, high) = self.range(&index).expect("small numbers");
+        debug_assert!(low >= 0, "strides are not negative");
+        let argument = if kind <= 1 { BufferKind::InOut } else { BufferKind::Out };
+        let buffer = self.arg(dtype, argument, high + 1);
+        let store = |value, add| Op::Store { buffer, index: index.clone(), value, mask, add };
+        match kind {
+            0 => self.code.push(Inst { results: Vec::new(), op: store(value, true) }),
+            1 => {
+                // In place.
+                let old = self.emit(dtype, Op::Load { buffer, index: index.clone(), mask });
+                let is_new = self.value(DType::Bool);
+                let new = self.prim(Prim::Select, dtype, vec![is_new, value, old]);
+                self.code.push(Inst { results: Vec::new(), op: store(new, false) });
+            }
+            _ => {
+                self.code.push(Inst { results: Vec::new(), op: store(value, false) });
+                if mask.is_none() && self.rng.one_in(3) {
+                    self.emit(dtype, Op::Load { buffer, index: index.clone(), mask });
+                }
+            }
+        }
+    }
+
+    /// Stores a value for later nests of the outer point.
+    fn store_row(&mut self) {
+        let (index, Some(length)) = self.flat(&self.inner) else { return };
+        let dtype = self.dtype();
+        let buffer = self.scratch(dtype, BufferKind::Row(length.clone()));
+        self.store_scratch(buffer, dtype, index);
+        self.readable.push((buffer, length));
+    }
+
+    /// Stores a value for later phases.
+    fn store_temp(&mut self) -> Option<(BufferId, IndexExpr)> {
+        let (index, length) = self.flat(&self.axes());
+        let length = length?;
+        let dtype = self.dtype();
+        let buffer = self.scratch(dtype, BufferKind::Temp(length.clone()));
+        self.store_scratch(buffer, dtype, index);
+        Some((buffer, length))
+    }
+
+    fn store_scratch(&mut self, buffer: BufferId, dtype: DType, index: IndexExpr) {
+        let value = self.value(dtype);
+        self.code.push(Inst { results: Vec::new(), op: Op::Store { buffer, index, value, mask: None, add: false } });
+    }
+
+    /// A reduction; its results are visible after the nest.
+    fn reduce(&mut self) -> Vec<ValueId> {
+        let (kind, _) = self.rng.pick(&Reduction::NAMES);
+        let order = self.rng.pick(&[Order::Lanes, Order::Rows]);
+        let t = match kind {
+            Reduction::Any | Reduction::All => DType::Bool,
+            Reduction::Xor => self.rng.pick(&[DType::U8, DType::I32, DType::I64, DType::Bool]),
+            Reduction::Moments => self.rng.pick(&[DType::F32, DType::F64]),
+            Reduction::Sum
+            | Reduction::Prod
+            | Reduction::Max
+            | Reduction::Min
+            | Reduction::ArgMax
+            | Reduction::ArgMin => self.rng.pick(&[DType::F32, DType::F32, DType::F64, DType::I32, DType::I64, DType::U8]),
+        };
+        let mut args = vec![self.value(t)];
+        let mut dtypes = vec![t; kind.results()];
+        if kind.arity() == 2 {
+            let d = self.rng.pick(&[DType::I32, DType::I64]);
+            let flat = self.flat(&self.inner).0;
+            args.push(self.emit(d, Op::Index(flat)));
+            dtypes[1] = d;
+        }
+        let results: Vec<ValueId> = dtypes.into_iter().map(|d| self.k.add_value(d)).collect();
+        self.code.push(Inst { results: results.clone(), op: Op::Reduce { kind, order, args } });
+        results
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::expand::expand_moments;
+    use crate::kernel::interp::run;
+    use crate::kernel::parse::parse;
+    use crate::kernel::simplify::simplify;
+    use crate::kernel::verify::verify;
+
+    /// What the kernel leaves of random arguments, and the error record without its site.
+    fn outcome(case: &Case, k: &Kernel, seed: u64) -> (Vec<Array>, Option<(i64, i64, i64)>) {
+        let mut args = case.args(seed);
+        let error = run(k, &case.syms, &case.scalars, &mut args).unwrap_or_else(|e| panic!("{e}\n{k}"));
+        (args, error.map(|e| (e.position, e.value, e.size)))
+    }
+
+    fn assert_same(case: &Case, changed: &Kernel, seed: u64) {
+        verify(changed).unwrap_or_else(|e| panic!("{e:?}\n{}\n{changed}", case.kernel));
+        let (want, error) = outcome(case, &case.kernel, seed);
+        let (got, got_error) = outcome(case, changed, seed);
+        assert_eq!(error, got_error, "{}\n{changed}", case.kernel);
+        for (i, (w, g)) in want.iter().zip(&got).enumerate() {
+            if let Some(at) = w.first_difference(g) {
+                panic!("a{i}[{at}]: {:#x} became {:#x}\n{}\n{changed}", w.get(at), g.get(at), case.kernel);
+            }
+        }
+    }
+
+    #[test]
+    fn random_kernels_are_valid_and_changes_keep_their_bits() {
+        for seed in 0..400 {
+            let case = random_kernel(seed);
+            verify(&case.kernel).unwrap_or_else(|e| panic!("{e:?}\n{}", case.kernel));
+            let text = case.kernel.to_string();
+            assert_eq!(parse(&text).as_ref(), Ok(&case.kernel), "{text}");
+
+            let mut simple = case.kernel.clone();
+            simplify(&mut simple);
+            assert_same(&case, &simple, seed);
+            let mut twice = simple.clone();
+            simplify(&mut twice);
+            assert_eq!(simple, twice, "{simple}\n{twice}");
+
+            assert_same(&case, &expand_moments(&case.kernel), seed);
+            assert_same(&case, &expand_moments(&simple), seed);
+        }
+    }
+}
