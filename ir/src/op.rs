@@ -24,7 +24,7 @@ pub enum DTypeRule {
     /// Promote; this error (PyTorch's words) for bool.
     NoBool(&'static str),
     /// Promote; integers and bool become the default float dtype.
-    Float,
+    ToFloat,
     /// Promote; this kernel (PyTorch's name) is "not implemented for" integers and bool.
     FloatOnly(&'static str),
     /// Promote; this kernel (PyTorch's name) is "not implemented for" floats.
@@ -33,8 +33,8 @@ pub enum DTypeRule {
     Logical,
     /// Sum and prod: integers and bool become i64.
     Accumulate,
-    /// Mean, var: integers are PyTorch's error of this function.
-    FloatReduction(&'static str),
+    /// Promote; integers and bool are this error (PyTorch's words, `{}` standing for the dtype).
+    FloatElse(&'static str),
 }
 
 /// The class of a promoted dtype, which chooses a body.
@@ -50,6 +50,8 @@ pub enum Class {
     Float,
     /// Integers, without bool.
     Int,
+    /// u8.
+    U8,
     /// bool.
     Bool,
 }
@@ -63,6 +65,7 @@ impl Class {
             Class::F64 => dtype == DType::F64,
             Class::Float => dtype.is_float(),
             Class::Int => dtype.is_int(),
+            Class::U8 => dtype == DType::U8,
             Class::Bool => dtype == DType::Bool,
         }
     }
@@ -95,8 +98,10 @@ pub struct OpParam {
 pub struct Row {
     /// Name in expressions.
     pub name: &'static str,
-    /// Parameters as a header writes them; those after a `/` are static.
+    /// Parameters as a header writes them.
     pub params: &'static str,
+    /// The parameters that are static, see [`OpParam::is_static`].
+    pub statics: &'static [&'static str],
     /// One sentence.
     pub doc: &'static str,
     /// Promotion.
@@ -120,6 +125,7 @@ impl Row {
     pub const DEFAULT: Row = Row {
         name: "",
         params: "x",
+        statics: &[],
         doc: "",
         rule: DTypeRule::Promote,
         body: &[],
@@ -163,15 +169,15 @@ impl From<&Row> for OpDef {
     /// # Panics
     /// When the row's parameters do not parse (a test parses all rows).
     fn from(row: &Row) -> OpDef {
-        let (values, statics) = row.params.split_once('/').unwrap_or((row.params, ""));
-        let mut params = Vec::new();
-        for (text, is_static) in [(values, false), (statics, true)] {
-            // The body is never evaluated: a header alone is no program.
-            let header = format!("_({}) = 0", text.trim().trim_matches(','));
-            let program = parse(&header, None).expect("rows list their parameters in the grammar of headers");
-            let listed = program.params().iter();
-            params.extend(listed.map(|p| OpParam { name: p.name.clone(), default: p.default.clone(), is_static }));
-        }
+        // A header alone is no program: the body is a zero.
+        let program = parse(&format!("_({}) = 0", row.params), None);
+        let program = program.expect("rows list their parameters in the grammar of headers");
+        let params = program.params().iter().map(|p| OpParam {
+            name: p.name.clone(),
+            default: p.default.clone(),
+            is_static: row.statics.contains(&p.name.as_str()),
+        });
+        let params = params.collect();
         OpDef {
             name: row.name.into(),
             params,

@@ -145,6 +145,7 @@ fn node_data(
             map(&[*mask, *slow, *fast], &|row| Ok(if row[0] != 0 { row[1] } else { row[2] }))
         }
         GraphOp::Iota { dim } => Ok(points(&node.shape).map(|p| p[*dim] as u64).collect()),
+        GraphOp::Extent { of, dims } => Ok(vec![dims.iter().map(|&d| at(*of).shape[d]).product::<i64>() as u64]),
         GraphOp::Reduce { kind, arg, dims, result } => reduce(*kind, at(*arg), dims, *result),
         GraphOp::View(view, source) => {
             let source = at(*source);

@@ -14,6 +14,11 @@ use crate::kernel::{Func, Reduction};
 use crate::prim::Prim;
 
 pub mod eval;
+pub mod intrinsic;
+pub mod lower;
+mod shapes;
+
+pub use lower::{LowerError, LowerErrorKind, LowerOptions, Operand, lower};
 
 /// What `lower` and `fuse` know of a tensor operand.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -77,7 +82,7 @@ pub struct Node {
 }
 
 /// What a node does.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum GraphOp {
     /// Tensor operand by position.
     Input(usize),
@@ -105,6 +110,13 @@ pub enum GraphOp {
     Iota {
         /// Dimension of the node's own shape.
         dim: usize,
+    },
+    /// How many elements `of` has along `dims`, as i64; 0-d. A run-time size, not a constant.
+    Extent {
+        /// Whose shape.
+        of: NodeId,
+        /// Dimensions of `of`.
+        dims: Vec<usize>,
     },
     /// Result number `result` of a reduction of `args` over `dims` (ascending, of the operand's
     /// shape). The node's shape is the operand's without `dims`: keepdim is a `Reshape`. `ArgMax` and
@@ -135,7 +147,7 @@ pub enum GraphOp {
 }
 
 /// An index map.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum View {
     /// To the node's shape by PyTorch's broadcasting rule.
     Broadcast,
@@ -145,6 +157,30 @@ pub enum View {
     Reshape,
     /// Per dimension: start and step (not 0; may be negative) in the operand.
     Slice(Vec<(i64, i64)>),
+}
+
+impl GraphOp {
+    /// Calls `f` on every operand.
+    pub fn for_operands(&self, f: &mut impl FnMut(NodeId)) {
+        self.clone().map_operands(&mut |id| {
+            f(id);
+            id
+        });
+    }
+
+    /// Replaces every operand.
+    pub fn map_operands(&mut self, f: &mut impl FnMut(NodeId) -> NodeId) {
+        match self {
+            GraphOp::Input(_) | GraphOp::Scalar(_) | GraphOp::Const(_) | GraphOp::Iota { .. } => {}
+            GraphOp::Prim(_, _, args) | GraphOp::Call(_, args) => args.iter_mut().for_each(|id| *id = f(*id)),
+            GraphOp::Lookup(_, id)
+            | GraphOp::Extent { of: id, .. }
+            | GraphOp::Reduce { arg: id, .. }
+            | GraphOp::View(_, id) => *id = f(*id),
+            GraphOp::Cold { mask, slow, fast } => [mask, slow, fast].into_iter().for_each(|id| *id = f(*id)),
+            GraphOp::Gather { source, index, .. } => [source, index].into_iter().for_each(|id| *id = f(*id)),
+        }
+    }
 }
 
 impl Graph {

@@ -1,0 +1,521 @@
+//! What the bodies of built-in ops are made of: primitives, reductions, views, and a few functions of
+//! values known at lowering. One table, [`INTRINSICS`], lists them.
+//!
+//! Lane-wise intrinsics promote weakly, as PyTorch does, so in `x * 1.5` the literal takes the dtype of
+//! `x`. On bools `+`, `*`, `maximum`, `minimum` are or, and, or, and.
+
+use super::lower::{Lowered, LowerError, LowerErrorKind, Lowerer, Scope, Value};
+use super::{GraphOp, shapes};
+use crate::dtype::{DType, Literal};
+use crate::expr::Attr;
+use crate::id::NodeId;
+use crate::kernel::{Func, Reduction};
+use crate::prim::{Prim, Typing};
+
+/// A function that only bodies of built-in ops can call (but `is_none`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Intrinsic {
+    /// A primitive over promoted operands.
+    Prim(Prim),
+    /// A primitive over bools.
+    Logical(Prim),
+    /// (x): the bits of a float as an integer of its size.
+    Bits,
+    /// (i): the reverse.
+    FloatFromBits,
+    /// (x): float to the integer of its size.
+    ToInt,
+    /// (i): integer to the float of its size.
+    ToFloat,
+    /// (x): conversion.
+    To(DType),
+    /// (mask, slow, fast): `slow` where mask, evaluated only if any lane needs it.
+    Cold,
+    /// ([..], i): an element of a small table.
+    Lookup,
+    /// (x, dim, keepdim)
+    Reduce(Reduction),
+    /// (x, dim): the number of elements.
+    Count,
+    /// (x, normalized_shape): the last dimensions.
+    NormDims,
+    /// (x)
+    IsNone,
+    /// (exponent): whether `pow_literal` takes it.
+    IsSmallPower,
+    /// (x, exponent): multiplications and roots for exponents that are small literals.
+    PowLiteral,
+    /// (x, exponent): integers, by squaring.
+    PowInt,
+    /// (x, dims)
+    Permute,
+    /// (x, dim0, dim1)
+    Transpose,
+    /// (x, dim)
+    Unsqueeze,
+    /// (x, dim)
+    Squeeze,
+    /// (x, shape)
+    Reshape,
+    /// (x, start_dim, end_dim)
+    Flatten,
+    /// (x, size)
+    BroadcastTo,
+    /// (message): fails with it.
+    Error(LowerErrorKind),
+}
+
+use Intrinsic as I;
+
+/// Name, number of arguments, meaning.
+const INTRINSICS: [(&str, usize, Intrinsic); 76] = [
+    ("add", 2, I::Prim(Prim::Add)),
+    ("sub", 2, I::Prim(Prim::Sub)),
+    ("mul", 2, I::Prim(Prim::Mul)),
+    ("true_divide", 2, I::Prim(Prim::Div)),
+    ("fma", 3, I::Prim(Prim::Fma)),
+    ("neg", 1, I::Prim(Prim::Neg)),
+    ("abs", 1, I::Prim(Prim::Abs)),
+    ("minimum", 2, I::Prim(Prim::Min)),
+    ("maximum", 2, I::Prim(Prim::Max)),
+    ("sqrt", 1, I::Prim(Prim::Sqrt)),
+    ("floor", 1, I::Prim(Prim::Floor)),
+    ("ceil", 1, I::Prim(Prim::Ceil)),
+    ("trunc", 1, I::Prim(Prim::Trunc)),
+    ("rint", 1, I::Prim(Prim::Rint)),
+    ("copysign", 2, I::Prim(Prim::CopySign)),
+    ("scale", 2, I::Prim(Prim::Scale)),
+    ("eq", 2, I::Prim(Prim::Eq)),
+    ("ne", 2, I::Prim(Prim::Ne)),
+    ("lt", 2, I::Prim(Prim::Lt)),
+    ("le", 2, I::Prim(Prim::Le)),
+    ("gt", 2, I::Prim(Prim::Gt)),
+    ("ge", 2, I::Prim(Prim::Ge)),
+    ("where", 3, I::Prim(Prim::Select)),
+    ("bitwise_and", 2, I::Prim(Prim::And)),
+    ("bitwise_or", 2, I::Prim(Prim::Or)),
+    ("bitwise_xor", 2, I::Prim(Prim::Xor)),
+    ("bitwise_not", 1, I::Prim(Prim::Not)),
+    ("bitwise_left_shift", 2, I::Prim(Prim::Shl)),
+    ("bitwise_right_shift", 2, I::Prim(Prim::Shr)),
+    ("lshr", 2, I::Prim(Prim::Lshr)),
+    ("idiv", 2, I::Prim(Prim::IDiv)),
+    ("irem", 2, I::Prim(Prim::IRem)),
+    ("mulhi", 2, I::Prim(Prim::MulHi)),
+    ("logical_and", 2, I::Logical(Prim::And)),
+    ("logical_or", 2, I::Logical(Prim::Or)),
+    ("logical_xor", 2, I::Logical(Prim::Xor)),
+    ("logical_not", 1, I::Logical(Prim::Not)),
+    ("isnan", 1, I::Prim(Prim::Ne)),
+    ("bits", 1, I::Bits),
+    ("float_from_bits", 1, I::FloatFromBits),
+    ("to_int", 1, I::ToInt),
+    ("to_float", 1, I::ToFloat),
+    ("to_f32", 1, I::To(DType::F32)),
+    ("to_f64", 1, I::To(DType::F64)),
+    ("to_i32", 1, I::To(DType::I32)),
+    ("to_i64", 1, I::To(DType::I64)),
+    ("to_u8", 1, I::To(DType::U8)),
+    ("to_bool", 1, I::To(DType::Bool)),
+    ("cold", 3, I::Cold),
+    ("lookup", 2, I::Lookup),
+    ("reduce_sum", 3, I::Reduce(Reduction::Sum)),
+    ("reduce_prod", 3, I::Reduce(Reduction::Prod)),
+    ("reduce_max", 3, I::Reduce(Reduction::Max)),
+    ("reduce_min", 3, I::Reduce(Reduction::Min)),
+    ("reduce_argmax", 3, I::Reduce(Reduction::ArgMax)),
+    ("reduce_argmin", 3, I::Reduce(Reduction::ArgMin)),
+    ("reduce_any", 3, I::Reduce(Reduction::Any)),
+    ("reduce_all", 3, I::Reduce(Reduction::All)),
+    ("reduce_xor", 3, I::Reduce(Reduction::Xor)),
+    ("count", 2, I::Count),
+    ("norm_dims", 2, I::NormDims),
+    ("is_none", 1, I::IsNone),
+    ("is_small_power", 1, I::IsSmallPower),
+    ("pow_literal", 2, I::PowLiteral),
+    ("pow_int", 2, I::PowInt),
+    ("permute", 2, I::Permute),
+    ("transpose", 3, I::Transpose),
+    ("unsqueeze", 2, I::Unsqueeze),
+    ("squeeze", 2, I::Squeeze),
+    ("reshape", 2, I::Reshape),
+    ("flatten", 3, I::Flatten),
+    ("broadcast_to", 2, I::BroadcastTo),
+    ("runtime_error", 1, I::Error(LowerErrorKind::Runtime)),
+    ("value_error", 1, I::Error(LowerErrorKind::Value)),
+    ("type_error", 1, I::Error(LowerErrorKind::Type)),
+    ("unsupported", 1, I::Error(LowerErrorKind::NotImplemented)),
+];
+
+/// Exponents that are structure: they become multiplications and roots.
+const SMALL_POWERS: [f64; 8] = [-2.0, -1.0, -0.5, 0.5, 1.0, 2.0, 3.0, 4.0];
+
+/// Python's result of an operator on literals, if it is one and has one.
+pub(super) fn fold(name: &str, args: &[Value]) -> Option<Lowered<Attr>> {
+    let attr = |i: usize| match args.get(i) {
+        Some(Value::Attr(a)) => Some(a),
+        _ => None,
+    };
+    let (a, b) = (attr(0)?, attr(1));
+    if let (2, "eq" | "ne", Some(b)) = (args.len(), name, b)
+        && matches!((a, b), (Attr::Str(_) | Attr::None | Attr::List(_), _) | (_, Attr::Str(_) | Attr::None | Attr::List(_)))
+    {
+        return Some(Ok(Attr::Bool((a == b) == (name == "eq"))));
+    }
+    let integer = |a: &Attr| match a {
+        Attr::Int(i) => Some(*i),
+        Attr::Bool(b) => Some(i64::from(*b)),
+        _ => None,
+    };
+    let float = |a: &Attr| match a {
+        Attr::Float(f) => Some(*f),
+        other => integer(other).map(|i| i as f64),
+    };
+    match (args.len(), name) {
+        (1, "logical_not") => return if let Attr::Bool(v) = a { Some(Ok(Attr::Bool(!v))) } else { None },
+        (1, "neg") => {
+            let negated = integer(a).and_then(i64::checked_neg).map(Attr::Int);
+            return negated.or_else(|| float(a).map(|f| Attr::Float(-f))).map(Ok);
+        }
+        (2, _) => {}
+        _ => return None,
+    }
+    let b = b?;
+    if let (Attr::Bool(x), Attr::Bool(y)) = (a, b) {
+        match name {
+            "logical_and" => return Some(Ok(Attr::Bool(*x && *y))),
+            "logical_or" => return Some(Ok(Attr::Bool(*x || *y))),
+            _ => {}
+        }
+    }
+    if let (Some(x), Some(y)) = (integer(a), integer(b)) {
+        let exact = match name {
+            "add" => x.checked_add(y),
+            "sub" => x.checked_sub(y),
+            "mul" => x.checked_mul(y),
+            "floor_divide" if y != 0 => x.checked_div_euclid(y).map(|q| if y < 0 && x.rem_euclid(y) != 0 { q - 1 } else { q }),
+            "remainder" if y != 0 => x.checked_rem(y).map(|r| if r != 0 && (r < 0) != (y < 0) { r + y } else { r }),
+            "pow" if y >= 0 => u32::try_from(y).ok().and_then(|e| x.checked_pow(e)),
+            _ => None,
+        };
+        if let Some(exact) = exact {
+            return Some(Ok(Attr::Int(exact)));
+        }
+    }
+    let (x, y) = (float(a)?, float(b)?);
+    let zero_division = |what: &str| Some(Err(LowerError::new(LowerErrorKind::Value, what)));
+    let number = match name {
+        "add" => x + y,
+        "sub" => x - y,
+        "mul" => x * y,
+        "true_divide" | "floor_divide" | "remainder" if y == 0.0 => return zero_division("division by zero"),
+        "true_divide" => x / y,
+        "floor_divide" => {
+            let r = libm::fmod(x, y);
+            let q = (x - r) / y;
+            (if r != 0.0 && (r < 0.0) != (y < 0.0) { q - 1.0 } else { q }).round_ties_even()
+        }
+        "remainder" => {
+            let r = libm::fmod(x, y);
+            if r != 0.0 && (r < 0.0) != (y < 0.0) { r + y } else { r }
+        }
+        "pow" => libm::pow(x, y),
+        "lt" => return Some(Ok(Attr::Bool(x < y))),
+        "le" => return Some(Ok(Attr::Bool(x <= y))),
+        "gt" => return Some(Ok(Attr::Bool(x > y))),
+        "ge" => return Some(Ok(Attr::Bool(x >= y))),
+        "eq" => return Some(Ok(Attr::Bool(x == y))),
+        "ne" => return Some(Ok(Attr::Bool(x != y))),
+        _ => return None,
+    };
+    Some(Ok(Attr::Float(number)))
+}
+
+fn internal<T>(message: String) -> Lowered<T> {
+    Err(LowerError::new(LowerErrorKind::Internal, message))
+}
+
+/// The integer of a float's size, and the reverse.
+fn companion(dtype: DType) -> Option<DType> {
+    match dtype {
+        DType::F32 => Some(DType::I32),
+        DType::F64 => Some(DType::I64),
+        DType::I32 => Some(DType::F32),
+        DType::I64 => Some(DType::F64),
+        _ => None,
+    }
+}
+
+impl Lowerer<'_> {
+    /// The value of an intrinsic; `None` when the name is none.
+    pub(super) fn intrinsic(&mut self, name: &str, args: &[Value], scope: Scope<'_>) -> Lowered<Option<Value>> {
+        if let Some(func) = name.strip_prefix("call_").and_then(Func::parse) {
+            return self.library_call(func, args, scope).map(Some);
+        }
+        let Some(&(_, _, intrinsic)) = INTRINSICS.iter().find(|(n, arity, _)| *n == name && *arity == args.len()) else {
+            return Ok(None);
+        };
+        let weak = args.iter().filter(|v| v.is_number()).all(|v| !matches!(v, Value::Node { weak: false, .. }));
+        let first = |l: &mut Self| {
+            let dtype = l.promote(&args[..1]);
+            l.node(&args[0], dtype)
+        };
+        let id = match intrinsic {
+            I::Prim(Prim::Ne) if name == "isnan" => {
+                let x = first(self)?;
+                self.lanes(Prim::Ne, &[x, x])?
+            }
+            I::Prim(prim) => self.primitive(prim, args, scope)?,
+            I::Logical(prim) => {
+                let args = args.iter().map(|a| self.as_bool(a)).collect::<Lowered<Vec<NodeId>>>()?;
+                self.lanes(prim, &args)?
+            }
+            I::Bits | I::FloatFromBits => {
+                let x = first(self)?;
+                let dtype = self.dtype(x);
+                match companion(dtype) {
+                    Some(to) if dtype.is_float() == (intrinsic == I::Bits) => {
+                        let shape = self.shape(x).to_vec();
+                        self.push(GraphOp::Prim(Prim::Bitcast, to, vec![x]), to, shape)
+                    }
+                    _ => return internal(format!("{name} of {dtype} in {}", scope.name())),
+                }
+            }
+            I::ToInt | I::ToFloat => {
+                let x = first(self)?;
+                let dtype = self.dtype(x);
+                let to = companion(dtype).filter(|to| to.is_float() == (intrinsic == I::ToFloat));
+                let to = to.unwrap_or(if intrinsic == I::ToInt { dtype } else { self.default });
+                self.convert(x, to)
+            }
+            I::To(dtype) => {
+                let x = first(self)?;
+                self.convert(x, dtype)
+            }
+            I::Cold => {
+                let mask = self.as_bool(&args[0])?;
+                let dtype = self.promote_in(&args[1..], scope);
+                let (slow, fast) = (self.node(&args[1], dtype)?, self.node(&args[2], dtype)?);
+                let shape = self.common_shape(&[mask, slow, fast])?;
+                self.push(GraphOp::Cold { mask, slow, fast }, dtype, shape)
+            }
+            I::Lookup => self.lookup(&args[0], &args[1], scope)?,
+            I::Reduce(kind) => {
+                let keepdim = matches!(args[2], Value::Attr(Attr::Bool(true)));
+                let x = first(self)?;
+                self.reduce(kind, x, &args[1], keepdim, scope)?
+            }
+            I::Count => {
+                let x = first(self)?;
+                // The extent promotes as a Python number does.
+                return self.extent(x, &args[1], scope).map(|id| Some(Value::Node { id, weak: true }));
+            }
+            I::NormDims => {
+                let x = first(self)?;
+                return self.norm_dims(x, &args[1], scope).map(Some);
+            }
+            I::IsNone => return Ok(Some(Value::Attr(Attr::Bool(args[0] == Value::Attr(Attr::None))))),
+            I::IsSmallPower => {
+                let e = self.constant(&args[0]);
+                let small = e.is_some_and(|(e, float)| SMALL_POWERS.contains(&e) || (!float && e < 0.0));
+                return Ok(Some(Value::Attr(Attr::Bool(small))));
+            }
+            I::PowLiteral => self.pow_literal(&args[0], &args[1], scope)?,
+            I::PowInt => self.pow_int(&args[0], &args[1], scope)?,
+            I::Permute => {
+                let x = first(self)?;
+                self.permute(x, &args[1])?
+            }
+            I::Transpose => {
+                let x = first(self)?;
+                self.transpose(x, &args[1], &args[2])?
+            }
+            I::Unsqueeze => {
+                let x = first(self)?;
+                self.unsqueeze(x, &args[1])?
+            }
+            I::Squeeze => {
+                let x = first(self)?;
+                self.squeeze(x, &args[1], scope)?
+            }
+            I::Reshape => {
+                let x = first(self)?;
+                self.reshape(x, &args[1])?
+            }
+            I::Flatten => {
+                let x = first(self)?;
+                self.flatten(x, &args[1], &args[2])?
+            }
+            I::BroadcastTo => {
+                let x = first(self)?;
+                self.broadcast_to(x, &args[1])?
+            }
+            I::Error(kind) => {
+                let Value::Attr(Attr::Str(message)) = &args[0] else { return internal(format!("{name} takes a string")) };
+                return Err(LowerError::new(kind, message.clone()));
+            }
+        };
+        Ok(Some(Value::Node { id, weak }))
+    }
+
+    fn as_bool(&mut self, value: &Value) -> Lowered<NodeId> {
+        self.node(value, DType::Bool)
+    }
+
+    fn common_shape(&self, ids: &[NodeId]) -> Lowered<Vec<i64>> {
+        ids.iter().try_fold(vec![], |shape, id| shapes::broadcast(&shape, self.shape(*id)))
+    }
+
+    /// A primitive over promoted operands.
+    fn primitive(&mut self, prim: Prim, args: &[Value], scope: Scope<'_>) -> Lowered<NodeId> {
+        if prim == Prim::Select {
+            let Value::Node { id: mask, .. } = args[0] else { return internal("the mask is a literal".to_string()) };
+            if self.dtype(mask) != DType::Bool {
+                let c = self.dtype(mask).c_name();
+                let message = format!("where expected condition to be a boolean tensor, but got a tensor with dtype {c}");
+                return Err(LowerError::new(LowerErrorKind::Runtime, message));
+            }
+            let dtype = self.promote_in(&args[1..], scope);
+            let (a, b) = (self.node(&args[1], dtype)?, self.node(&args[2], dtype)?);
+            let shape = self.common_shape(&[mask, a, b])?;
+            return Ok(self.push(GraphOp::Prim(prim, dtype, vec![mask, a, b]), dtype, shape));
+        }
+        let dtype = self.promote_in(args, scope);
+        let prim = match (prim, dtype) {
+            (Prim::Add | Prim::Max, DType::Bool) => Prim::Or,
+            (Prim::Mul | Prim::Min, DType::Bool) => Prim::And,
+            _ => prim,
+        };
+        let defined = match prim.typing() {
+            Typing::Float => dtype.is_float(),
+            Typing::Number => dtype != DType::Bool,
+            Typing::Bits => !dtype.is_float(),
+            Typing::Int => dtype.is_int(),
+            Typing::Compare | Typing::Select | Typing::Convert | Typing::Bitcast => true,
+        };
+        if !defined {
+            let message = format!("\"{}\" not implemented for '{}'", scope.name(), dtype.c_name());
+            return Err(LowerError::new(LowerErrorKind::NotImplemented, message));
+        }
+        let ids = args.iter().map(|a| self.node(a, dtype)).collect::<Lowered<Vec<NodeId>>>()?;
+        self.lanes(prim, &ids)
+    }
+
+    /// A primitive over operands of one dtype.
+    pub(super) fn lanes(&mut self, prim: Prim, ids: &[NodeId]) -> Lowered<NodeId> {
+        let t = self.dtype(ids[0]);
+        let shape = self.common_shape(ids)?;
+        Ok(self.push(GraphOp::Prim(prim, t, ids.to_vec()), if prim.is_compare() { DType::Bool } else { t }, shape))
+    }
+
+    fn library_call(&mut self, func: Func, args: &[Value], scope: Scope<'_>) -> Lowered<Value> {
+        let dtype = self.promote(args);
+        if args.len() != func.arity() || !dtype.is_float() {
+            return internal(format!("call_{} of {} values of {dtype} in {}", func.name(), args.len(), scope.name()));
+        }
+        let ids = args.iter().map(|a| self.node(a, dtype)).collect::<Lowered<Vec<NodeId>>>()?;
+        let shape = self.common_shape(&ids)?;
+        let weak = args.iter().all(|v| !matches!(v, Value::Node { weak: false, .. }));
+        Ok(Value::Node { id: self.push(GraphOp::Call(func, ids), dtype, shape), weak })
+    }
+
+    /// Floats are of the body's dtype, integers of its size.
+    fn lookup(&mut self, table: &Value, index: &Value, scope: Scope<'_>) -> Lowered<NodeId> {
+        let bad = || internal(format!("lookup takes a list of 1 to 32 numbers, and an integer, in {}", scope.name()));
+        let (Value::Attr(Attr::List(items)), Value::Node { id: index, .. }) = (table, index) else { return bad() };
+        let integers = items.iter().all(|a| matches!(a, Attr::Int(_)));
+        let dtype = if integers { companion(scope.dtype).unwrap_or(DType::I64) } else { scope.dtype };
+        let literals: Option<Vec<Literal>> = items
+            .iter()
+            .map(|a| match a {
+                Attr::Int(i) if integers => Some(Literal::int(dtype, *i)),
+                Attr::Int(i) => Some(Literal::float(dtype, *i as f64)),
+                Attr::Float(f) => Some(Literal::float(dtype, *f)),
+                _ => None,
+            })
+            .collect();
+        let Some(literals) = literals.filter(|l| (1..=32).contains(&l.len())) else { return bad() };
+        let shape = self.shape(*index).to_vec();
+        Ok(self.push(GraphOp::Lookup(literals, *index), dtype, shape))
+    }
+
+    /// The value of a constant, and whether it is a float.
+    fn constant(&self, value: &Value) -> Option<(f64, bool)> {
+        let Value::Node { id, .. } = value else { return None };
+        match self.graph.node(*id).op {
+            GraphOp::Const(c) => Some((c.as_f64(), c.dtype.is_float())),
+            _ => None,
+        }
+    }
+
+    /// x^e for the exponents of `SMALL_POWERS`; integers have no inverses.
+    fn pow_literal(&mut self, x: &Value, exponent: &Value, scope: Scope<'_>) -> Lowered<NodeId> {
+        let (Value::Node { id: x, .. }, Some((e, is_float))) = (x, self.constant(exponent)) else {
+            return internal(format!("pow_literal without a literal, in {}", scope.name()));
+        };
+        let (x, dtype) = (*x, self.dtype(*x));
+        if !is_float && e < 0.0 {
+            let message = "Integers to negative integer powers are not allowed.";
+            return Err(LowerError::new(LowerErrorKind::Runtime, message));
+        }
+        let mut power = x;
+        if e.abs() == 0.5 {
+            power = self.lanes(Prim::Sqrt, &[x])?;
+        } else if e.abs() > 1.0 {
+            power = self.lanes(Prim::Mul, &[x, x])?;
+        }
+        if e > 2.0 {
+            power = self.lanes(Prim::Mul, &[power, if e == 3.0 { x } else { power }])?;
+        }
+        if e < 0.0 {
+            let one = self.push(GraphOp::Const(Literal::float(dtype, 1.0)), dtype, vec![]);
+            power = self.lanes(Prim::Div, &[one, power])?;
+        }
+        Ok(power)
+    }
+
+    /// By squaring, one step per bit of the exponent; negative exponents as PyTorch: 1 and -1 keep their
+    /// powers, all else is 0.
+    fn pow_int(&mut self, x: &Value, exponent: &Value, scope: Scope<'_>) -> Lowered<NodeId> {
+        let (Value::Node { id: x, .. }, Value::Node { id: e, .. }) = (x, exponent) else {
+            return internal(format!("pow_int takes nodes, in {}", scope.name()));
+        };
+        let (x, e, dtype) = (*x, *e, self.dtype(*x));
+        let number = |l: &mut Self, i: i64| l.push(GraphOp::Const(Literal::int(dtype, i)), dtype, vec![]);
+        let known = if let GraphOp::Const(c) = self.graph.node(e).op { Some(c.as_i64()) } else { None };
+        let (zero, one) = (number(self, 0), number(self, 1));
+        let (mut result, mut base) = (one, x);
+        let bits = 8 * dtype.size() as i64 - i64::from(dtype != DType::U8);
+        for bit in 0..bits {
+            // Beyond a literal's highest bit nothing changes.
+            if known.is_some_and(|e| e >> bit == 0) {
+                break;
+            }
+            if bit > 0 {
+                base = self.lanes(Prim::Mul, &[base, base])?;
+            }
+            let product = self.lanes(Prim::Mul, &[result, base])?;
+            let mask = number(self, 1 << bit);
+            let taken = self.lanes(Prim::And, &[e, mask])?;
+            let taken = self.lanes(Prim::Ne, &[taken, zero])?;
+            result = self.select(taken, product, result)?;
+        }
+        if known.is_some() || dtype == DType::U8 {
+            return Ok(result);
+        }
+        let minus_one = number(self, -1);
+        let odd = self.lanes(Prim::And, &[e, one])?;
+        let odd = self.lanes(Prim::Ne, &[odd, zero])?;
+        let (is_one, is_minus) = (self.lanes(Prim::Eq, &[x, one])?, self.lanes(Prim::Eq, &[x, minus_one])?);
+        let sign = self.select(odd, minus_one, one)?;
+        let other = self.select(is_minus, sign, zero)?;
+        let inverse = self.select(is_one, one, other)?;
+        let negative = self.lanes(Prim::Lt, &[e, zero])?;
+        self.select(negative, inverse, result)
+    }
+
+    fn select(&mut self, mask: NodeId, a: NodeId, b: NodeId) -> Lowered<NodeId> {
+        let (dtype, shape) = (self.dtype(a), self.common_shape(&[mask, a, b])?);
+        Ok(self.push(GraphOp::Prim(Prim::Select, dtype, vec![mask, a, b]), dtype, shape))
+    }
+}

@@ -1,0 +1,469 @@
+//! Program and operands to a typed graph: dtypes, broadcasting, and ops inlined down to primitives.
+//!
+//! Every op call binds its arguments, promotes the values by the op's rule, and evaluates the op's body
+//! in its place, until only [intrinsics](super::intrinsic) are left. Equal nodes are one node, dead
+//! nodes are dropped at the end.
+//!
+//! Invariants: inlining recurses at most [`MAX_INLINE`] deep and visits at most [`MAX_STEPS`] nodes,
+//! whatever ops call each other; within one program nothing recurses.
+//!
+//! Literals stay literals as long as they meet no tensor, and are folded as Python folds them. A run-time
+//! number starts as a slot of 8 bytes (i64, f64 or bool); if all its uses convert it to one dtype, the
+//! slot takes that dtype and launch converts.
+
+use super::{Graph, GraphOp, Node, TensorMeta};
+use crate::dtype::{Category, DType, Literal, Priority, result_type};
+use crate::expr::error::did_you_mean;
+use crate::expr::{Attr, Expr, Functions, Program};
+use crate::id::{NodeId, ScalarId};
+use crate::op::{Bound, DTypeRule, OpDef, OpTable};
+use crate::prim::Prim;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+/// Deepest nesting of op bodies.
+pub const MAX_INLINE: usize = 64;
+/// Most program nodes that one call may visit.
+pub const MAX_STEPS: usize = 1 << 22;
+
+/// An argument of a call.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Operand {
+    /// A tensor: the next [`GraphOp::Input`].
+    Tensor(TensorMeta),
+    /// A Python number whose value is given at run time: the next [`GraphOp::Scalar`].
+    Number(Category),
+    /// A value that is part of the call's structure.
+    Literal(Attr),
+}
+
+/// What lowering depends on beside operands.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct LowerOptions {
+    /// The dtype of Python floats, and of integers where a float is needed.
+    pub default_dtype: DType,
+}
+
+impl Default for LowerOptions {
+    fn default() -> LowerOptions {
+        LowerOptions { default_dtype: DType::F32 }
+    }
+}
+
+/// The Python exception that PyTorch raises.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LowerErrorKind {
+    /// TypeError
+    Type,
+    /// ValueError
+    Value,
+    /// IndexError
+    Index,
+    /// RuntimeError
+    Runtime,
+    /// NotImplementedError
+    NotImplemented,
+    /// NameError
+    Name,
+    /// A bug in an op's definition.
+    Internal,
+}
+
+/// Why operands do not fit a program, worded as PyTorch words it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LowerError {
+    kind: LowerErrorKind,
+    message: String,
+}
+
+impl LowerError {
+    pub(super) fn new(kind: LowerErrorKind, message: impl Into<String>) -> LowerError {
+        LowerError { kind, message: message.into() }
+    }
+
+    /// Which exception it is.
+    pub fn kind(&self) -> LowerErrorKind {
+        self.kind
+    }
+}
+
+impl fmt::Display for LowerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for LowerError {}
+
+pub(super) type Lowered<T> = Result<T, LowerError>;
+
+/// What an expression is worth while it is lowered.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) enum Value {
+    /// A node. `weak`: it is made of Python numbers only, and promotes as one.
+    Node {
+        id: NodeId,
+        weak: bool,
+    },
+    /// Known now.
+    Attr(Attr),
+}
+
+impl Value {
+    pub(super) fn is_number(&self) -> bool {
+        matches!(self, Value::Node { .. } | Value::Attr(Attr::Bool(_) | Attr::Int(_) | Attr::Float(_)))
+    }
+}
+
+/// Whose text is evaluated.
+#[derive(Clone, Copy)]
+pub(super) struct Scope<'a> {
+    /// The op whose body it is; `None` for the program of the call.
+    pub(super) op: Option<&'a OpDef>,
+    /// The dtype its values were promoted to.
+    pub(super) dtype: DType,
+    /// Nesting of bodies.
+    depth: usize,
+}
+
+impl Scope<'_> {
+    /// The op's name, for errors.
+    pub(super) fn name(&self) -> &str {
+        self.op.map_or("expression", |op| &op.name)
+    }
+}
+
+/// Instantiates `program` for these operands. Tensors are the graph's inputs and numbers its scalars,
+/// each in order.
+pub fn lower(program: &Program, table: &OpTable, operands: &[Operand], options: LowerOptions) -> Result<Graph, LowerError> {
+    let mut l = Lowerer { graph: Graph::default(), known: HashMap::new(), table, default: options.default_dtype, steps: 0 };
+    let params = l.operands(program, operands)?;
+    let scope = Scope { op: None, dtype: options.default_dtype, depth: 0 };
+    let outputs = l.program(program, &params, scope)?;
+    for value in outputs {
+        let id = match value {
+            Value::Attr(Attr::Str(_) | Attr::List(_) | Attr::None) => {
+                return Err(LowerError::new(LowerErrorKind::Type, "an expression must give a tensor or a number"));
+            }
+            value => {
+                let dtype = l.promote(std::slice::from_ref(&value));
+                l.node(&value, dtype)?
+            }
+        };
+        l.graph.outputs.push(id);
+    }
+    narrow_scalars(&mut l.graph);
+    Ok(compact(l.graph))
+}
+
+pub(super) struct Lowerer<'a> {
+    pub(super) graph: Graph,
+    known: HashMap<(GraphOp, DType, Vec<i64>), NodeId>,
+    table: &'a OpTable,
+    pub(super) default: DType,
+    steps: usize,
+}
+
+impl Lowerer<'_> {
+    fn operands(&mut self, program: &Program, operands: &[Operand]) -> Lowered<Vec<Value>> {
+        let params = program.params();
+        let names = || params.iter().map(|p| p.name.as_str()).collect::<Vec<_>>().join(", ");
+        let required = params.iter().take_while(|p| p.default.is_none()).count();
+        if operands.len() > params.len() || operands.len() < required {
+            let name = program.name.as_deref().unwrap_or("expression");
+            let message = format!("{name}({}) takes {} arguments but {} were given", names(), params.len(), operands.len());
+            return Err(LowerError::new(LowerErrorKind::Type, message));
+        }
+        let given = operands.iter().map(|operand| {
+            Ok(match operand {
+                Operand::Tensor(meta) => {
+                    if !meta.dtype.is_computed() {
+                        let message = format!("tensors of dtype {} are not supported", meta.dtype.torch_name());
+                        return Err(LowerError::new(LowerErrorKind::NotImplemented, message));
+                    }
+                    self.graph.inputs.push(meta.clone());
+                    let op = GraphOp::Input(self.graph.inputs.len() - 1);
+                    Value::Node { id: self.push(op, meta.dtype, meta.shape.clone()), weak: false }
+                }
+                Operand::Number(category) => {
+                    let dtype = match category {
+                        Category::Bool => DType::Bool,
+                        Category::Int => DType::I64,
+                        Category::Float => DType::F64,
+                    };
+                    self.graph.scalars.push(dtype);
+                    let op = GraphOp::Scalar(ScalarId::new(self.graph.scalars.len() - 1));
+                    Value::Node { id: self.push(op, dtype, vec![]), weak: true }
+                }
+                Operand::Literal(attr) => Value::Attr(attr.clone()),
+            })
+        });
+        let mut values = given.collect::<Lowered<Vec<Value>>>()?;
+        let defaults = params[values.len()..].iter();
+        values.extend(defaults.map(|p| Value::Attr(p.default.clone().expect("counted above"))));
+        Ok(values)
+    }
+
+    /// Appends a node, or finds the equal one.
+    pub(super) fn push(&mut self, op: GraphOp, dtype: DType, shape: Vec<i64>) -> NodeId {
+        let key = (op, dtype, shape);
+        if let Some(&id) = self.known.get(&key) {
+            return id;
+        }
+        let (op, dtype, shape) = key.clone();
+        let id = self.graph.push(op, dtype, shape);
+        self.known.insert(key, id);
+        id
+    }
+
+    pub(super) fn dtype(&self, id: NodeId) -> DType {
+        self.graph.node(id).dtype
+    }
+
+    pub(super) fn shape(&self, id: NodeId) -> &[i64] {
+        &self.graph.node(id).shape
+    }
+
+    /// PyTorch's result type of the values that are numbers or tensors.
+    pub(super) fn promote(&self, values: &[Value]) -> DType {
+        let operands: Vec<(DType, Priority)> = values
+            .iter()
+            .filter_map(|v| match v {
+                Value::Node { id, weak } => {
+                    let strong = if self.shape(*id).is_empty() { Priority::ZeroDim } else { Priority::Dim };
+                    Some((self.dtype(*id), if *weak { Priority::Number } else { strong }))
+                }
+                Value::Attr(Attr::Bool(_)) => Some((DType::Bool, Priority::Number)),
+                Value::Attr(Attr::Int(_)) => Some((DType::I64, Priority::Number)),
+                Value::Attr(Attr::Float(_)) => Some((DType::F64, Priority::Number)),
+                Value::Attr(_) => None,
+            })
+            .collect();
+        result_type(&operands, self.default)
+    }
+
+    /// As [`Self::promote`], but in a body, where literals that meet no value are of the body's dtype:
+    /// floats are, and integers have its size.
+    pub(super) fn promote_in(&self, values: &[Value], scope: Scope<'_>) -> DType {
+        let is = |v: &Value, f: fn(&Attr) -> bool| matches!(v, Value::Attr(a) if f(a));
+        if values.iter().any(|v| matches!(v, Value::Node { .. })) || values.iter().all(|v| is(v, |a| matches!(a, Attr::Bool(_)))) {
+            return self.promote(values);
+        }
+        match scope.dtype {
+            DType::F32 if values.iter().all(|v| is(v, |a| matches!(a, Attr::Int(_)))) => DType::I32,
+            DType::F64 if values.iter().all(|v| is(v, |a| matches!(a, Attr::Int(_)))) => DType::I64,
+            DType::Bool => self.promote(values),
+            dtype => dtype,
+        }
+    }
+
+    /// The value as a node of this dtype.
+    pub(super) fn node(&mut self, value: &Value, dtype: DType) -> Lowered<NodeId> {
+        let literal = match value {
+            Value::Node { id, .. } => return Ok(self.convert(*id, dtype)),
+            Value::Attr(Attr::Bool(b)) => Literal::from_f64(dtype, f64::from(u8::from(*b))),
+            Value::Attr(Attr::Int(i)) if dtype == DType::Bool => Literal::int(dtype, *i),
+            Value::Attr(Attr::Int(i)) if !dtype.is_float() => Literal::int(dtype, *i),
+            Value::Attr(Attr::Int(i)) if dtype == DType::F32 => Literal { dtype, bits: u64::from((*i as f32).to_bits()) },
+            Value::Attr(Attr::Int(i)) => Literal::float(dtype, *i as f64),
+            Value::Attr(Attr::Float(f)) if dtype == DType::Bool => Literal::int(dtype, i64::from(*f != 0.0)),
+            Value::Attr(Attr::Float(f)) => Literal::from_f64(dtype, *f),
+            Value::Attr(other) => {
+                let message = format!("expected a tensor or a number, but got {other}");
+                return Err(LowerError::new(LowerErrorKind::Type, message));
+            }
+        };
+        Ok(self.push(GraphOp::Const(literal), dtype, vec![]))
+    }
+
+    /// The node as this dtype; constants are converted now.
+    pub(super) fn convert(&mut self, id: NodeId, dtype: DType) -> NodeId {
+        if self.dtype(id) == dtype {
+            return id;
+        }
+        let node = self.graph.node(id);
+        if let GraphOp::Const(c) = node.op {
+            let bits = super::eval::eval_prim(Prim::Convert, dtype, c.dtype, &[c.bits]).expect("conversions are total");
+            return self.push(GraphOp::Const(Literal { dtype, bits }), dtype, vec![]);
+        }
+        let shape = node.shape.clone();
+        self.push(GraphOp::Prim(Prim::Convert, dtype, vec![id]), dtype, shape)
+    }
+
+    /// The program's results for these parameters.
+    fn program(&mut self, program: &Program, params: &[Value], scope: Scope<'_>) -> Lowered<Vec<Value>> {
+        // An error counts only where its value is used: a static condition may discard it.
+        let mut values: Vec<Result<Value, Arc<LowerError>>> = Vec::with_capacity(program.nodes().len());
+        for node in program.nodes() {
+            self.steps += 1;
+            if self.steps > MAX_STEPS {
+                return Err(LowerError::new(LowerErrorKind::Runtime, "the expression is too large once its ops are inlined"));
+            }
+            let value = match node {
+                Expr::Param(i) => Ok(params[*i].clone()),
+                Expr::Literal(a) => Ok(Value::Attr(a.clone())),
+                Expr::Call { op, args, kwargs } => {
+                    let at = |id: &crate::id::ExprId| values[id.index()].clone();
+                    match args.first().map(at) {
+                        Some(Ok(Value::Attr(Attr::Bool(c)))) if op == "where" && args.len() == 3 => at(&args[if c { 1 } else { 2 }]),
+                        _ => {
+                            let args: Result<Vec<Value>, _> = args.iter().map(at).collect();
+                            let named: Result<Vec<(&str, Value)>, _> =
+                                kwargs.iter().map(|(k, id)| at(id).map(|v| (k.as_str(), v))).collect();
+                            match (args, named) {
+                                (Ok(args), Ok(named)) => self.call(op, &args, &named, scope).map_err(Arc::new),
+                                (Err(e), _) | (_, Err(e)) => Err(e),
+                            }
+                        }
+                    }
+                }
+            };
+            values.push(value);
+        }
+        let outputs = program.outputs().iter();
+        outputs.map(|id| values[id.index()].clone().map_err(Arc::unwrap_or_clone)).collect()
+    }
+
+    fn call(&mut self, name: &str, args: &[Value], kwargs: &[(&str, Value)], scope: Scope<'_>) -> Lowered<Value> {
+        let is_body = scope.op.is_some_and(|op| op.builtin);
+        if kwargs.is_empty() {
+            if let Some(folded) = super::intrinsic::fold(name, args) {
+                return folded.map(Value::Attr);
+            }
+            if (is_body || name == "is_none")
+                && let Some(value) = self.intrinsic(name, args, scope)?
+            {
+                return Ok(value);
+            }
+        }
+        let Some(op) = self.table.lookup(name).filter(|op| is_body || !op.internal) else {
+            let names = self.table.names();
+            let hint = did_you_mean(name, names.iter().map(String::as_str)).map_or(String::new(), |h| format!(": {h}"));
+            return Err(LowerError::new(LowerErrorKind::Name, format!("unknown function `{name}`{hint}")));
+        };
+        if scope.depth >= MAX_INLINE {
+            let message = format!("`{name}` is defined by itself, or ops are nested more than {MAX_INLINE} deep");
+            return Err(LowerError::new(LowerErrorKind::Runtime, message));
+        }
+        let keywords: Vec<&str> = kwargs.iter().map(|k| k.0).collect();
+        let bound = op.bind(args.len(), &keywords).map_err(|m| LowerError::new(LowerErrorKind::Type, m))?;
+        let mut params: Vec<Value> = (bound.iter().zip(&op.params))
+            .map(|(bound, param)| match bound {
+                Some(Bound::Positional(i)) => args[*i].clone(),
+                Some(Bound::Keyword(k)) => kwargs[*k].1.clone(),
+                None => Value::Attr(param.default.clone().expect("bind requires the others")),
+            })
+            .collect();
+        for (value, param) in params.iter().zip(&op.params) {
+            if param.is_static && matches!(value, Value::Node { .. }) {
+                let message = format!("{name}(): argument '{}' must be a literal, not a tensor or a run-time number", param.name);
+                return Err(LowerError::new(LowerErrorKind::Type, message));
+            }
+        }
+        let dtype = self.apply_rule(&op, &mut params)?;
+        let Some(body) = op.program(dtype) else {
+            let message = format!("\"{name}\" not implemented for '{}'", dtype.c_name());
+            return Err(LowerError::new(LowerErrorKind::NotImplemented, message));
+        };
+        let body = body.map_err(|e| LowerError::new(LowerErrorKind::Internal, format!("in the body of {name}: {e}")))?;
+        let scope = Scope { op: Some(&op), dtype, depth: scope.depth + 1 };
+        let mut results = self.program(&body, &params, scope)?;
+        match results.pop() {
+            Some(value) if results.is_empty() => Ok(value),
+            _ => Err(LowerError::new(LowerErrorKind::Internal, format!("{name} has several results"))),
+        }
+    }
+
+    /// Makes the value arguments of one dtype, by the op's rule; that dtype.
+    fn apply_rule(&mut self, op: &OpDef, params: &mut [Value]) -> Lowered<DType> {
+        let is_value = |(value, param): (&Value, &crate::op::OpParam)| !param.is_static && value.is_number();
+        let taking_part: Vec<Value> =
+            params.iter().zip(&op.params).filter(|&(v, p)| is_value((v, p))).map(|(v, _)| v.clone()).collect();
+        let promoted = self.promote(&taking_part);
+        let refused = |kernel: &str| {
+            let message = format!("\"{kernel}\" not implemented for '{}'", promoted.c_name());
+            Err(LowerError::new(LowerErrorKind::NotImplemented, message))
+        };
+        let dtype = match op.rule {
+            DTypeRule::Inherit => return Ok(promoted),
+            DTypeRule::NoBool(message) if promoted == DType::Bool => {
+                return Err(LowerError::new(LowerErrorKind::NotImplemented, message));
+            }
+            DTypeRule::ToFloat if !promoted.is_float() => self.default,
+            DTypeRule::FloatOnly(kernel) if !promoted.is_float() => return refused(kernel),
+            DTypeRule::Bitwise(kernel) if promoted.is_float() => return refused(kernel),
+            DTypeRule::Logical => DType::Bool,
+            DTypeRule::Accumulate if !promoted.is_float() => DType::I64,
+            DTypeRule::FloatElse(message) if !promoted.is_float() => {
+                return Err(LowerError::new(LowerErrorKind::NotImplemented, message.replace("{}", promoted.c_name())));
+            }
+            _ => promoted,
+        };
+        for (value, param) in params.iter_mut().zip(&op.params) {
+            if is_value((value, param)) {
+                let weak = !matches!(value, Value::Node { weak: false, .. });
+                if let Value::Attr(Attr::Int(i)) = value
+                    && dtype.is_int()
+                    && Literal::int(dtype, *i).as_i64() != *i
+                {
+                    let c = if dtype == DType::U8 { "uint8_t" } else { "int" };
+                    let message = format!("value cannot be converted to type {c} without overflow");
+                    return Err(LowerError::new(LowerErrorKind::Runtime, message));
+                }
+                *value = Value::Node { id: self.node(value, dtype)?, weak };
+            }
+        }
+        Ok(dtype)
+    }
+}
+
+/// A slot that is only ever converted to one dtype takes that dtype.
+fn narrow_scalars(graph: &mut Graph) {
+    for s in 0..graph.nodes.len() {
+        let GraphOp::Scalar(slot) = graph.nodes[s].op else { continue };
+        let id = NodeId::new(s);
+        let mut target = None;
+        let mut unique = !graph.outputs.contains(&id);
+        for node in &graph.nodes {
+            let mut uses = false;
+            node.op.for_operands(&mut |o| uses |= o == id);
+            match node.op {
+                GraphOp::Prim(Prim::Convert, to, _) if uses => {
+                    unique &= to != DType::Bool && target.is_none_or(|t| t == to);
+                    target = Some(to);
+                }
+                _ => unique &= !uses,
+            }
+        }
+        let Some(dtype) = target.filter(|_| unique) else { continue };
+        graph.scalars[slot.index()] = dtype;
+        graph.nodes[s].dtype = dtype;
+        // Converts of the slot are the slot; `compact` drops them.
+        let converts: Vec<bool> =
+            graph.nodes.iter().map(|n| n.op == GraphOp::Prim(Prim::Convert, dtype, vec![id])).collect();
+        let redirect = |o: NodeId| if converts[o.index()] { id } else { o };
+        graph.nodes.iter_mut().for_each(|n| n.op.map_operands(&mut |o| redirect(o)));
+        graph.outputs.iter_mut().for_each(|o| *o = redirect(*o));
+    }
+}
+
+/// Drops nodes that no output needs.
+fn compact(graph: Graph) -> Graph {
+    let mut live = vec![false; graph.nodes.len()];
+    graph.outputs.iter().for_each(|o| live[o.index()] = true);
+    for i in (0..graph.nodes.len()).rev() {
+        if live[i] {
+            graph.nodes[i].op.for_operands(&mut |o| live[o.index()] = true);
+        }
+    }
+    let mut renumbered = vec![NodeId(0); graph.nodes.len()];
+    let mut nodes: Vec<Node> = Vec::new();
+    for (i, mut node) in graph.nodes.into_iter().enumerate().filter(|(i, _)| live[*i]) {
+        node.op.map_operands(&mut |o| renumbered[o.index()]);
+        renumbered[i] = NodeId::new(nodes.len());
+        nodes.push(node);
+    }
+    let outputs = graph.outputs.iter().map(|o| renumbered[o.index()]).collect();
+    Graph { nodes, outputs, inputs: graph.inputs, scalars: graph.scalars }
+}

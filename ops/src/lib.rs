@@ -1,0 +1,4 @@
+//! The operations of RustTorch, as data.
+#![forbid(unsafe_code)]
+
+pub mod table;

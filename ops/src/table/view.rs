@@ -1,0 +1,75 @@
+//! Views: the same elements under another index.
+use rusttorch_ir::op::Class::Any;
+use rusttorch_ir::op::Row;
+
+pub(super) const ROWS: &[Row] = &[
+    Row {
+        name: "permute",
+        params: "x, dims",
+        statics: &["dims"],
+        doc: "Dimension d of the result is dimension dims[d] of x.",
+        body: &[(Any, "permute(x, dims)")],
+        torch: "torch.permute",
+        np: "numpy.transpose",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "transpose",
+        params: "x, dim0, dim1",
+        statics: &["dim0", "dim1"],
+        doc: "Two dimensions swapped.",
+        body: &[(Any, "transpose(x, dim0, dim1)")],
+        torch: "torch.transpose",
+        np: "numpy.swapaxes",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "unsqueeze",
+        params: "x, dim",
+        statics: &["dim"],
+        doc: "A dimension of extent 1 inserted.",
+        body: &[(Any, "unsqueeze(x, dim)")],
+        torch: "torch.unsqueeze",
+        np: "numpy.expand_dims",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "squeeze",
+        params: "x, dim=None",
+        statics: &["dim"],
+        doc: "Dimensions of extent 1 removed.",
+        body: &[(Any, "squeeze(x, dim)")],
+        torch: "torch.squeeze",
+        np: "numpy.squeeze",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "reshape",
+        params: "x, shape",
+        statics: &["shape"],
+        doc: "The same elements in row-major order; one extent may be -1.",
+        body: &[(Any, "reshape(x, shape)")],
+        torch: "torch.reshape",
+        np: "numpy.reshape",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "flatten",
+        params: "x, start_dim=0, end_dim=-1",
+        statics: &["start_dim", "end_dim"],
+        doc: "Dimensions start_dim to end_dim as one.",
+        body: &[(Any, "flatten(x, start_dim, end_dim)")],
+        torch: "torch.flatten",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "broadcast_to",
+        params: "x, size",
+        statics: &["size"],
+        doc: "Repeated along dimensions of extent 1.",
+        body: &[(Any, "broadcast_to(x, size)")],
+        torch: "torch.broadcast_to",
+        np: "numpy.broadcast_to",
+        ..Row::DEFAULT
+    },
+];
