@@ -17,6 +17,11 @@
 //! The meaning of everything here is `interp.rs`; the rules that hold are listed in `verify.rs`;
 //! the text form, `.rtir`, is `text.rs`.
 
+pub mod interp;
+pub mod parse;
+pub mod text;
+pub mod verify;
+
 use crate::dtype::{DType, Literal};
 use crate::id::{AxisId, BufferId, ScalarId, SymId, ValueId};
 use crate::index::IndexExpr;
@@ -142,7 +147,8 @@ pub enum Op {
         add: bool,
     },
     /// Makes an index of a value: i64 in `[0, size)`. With `wrap`, negative values count from the end.
-    /// Out of range gives 0 and an error record; where `mask` is off, 0 and no record.
+    /// Out of range gives 0 and an error record (see [`interp::IndexError`]) with the value as it was;
+    /// where `mask` is off, 0 and no record.
     Check {
         /// i32 or i64.
         value: ValueId,
@@ -192,7 +198,8 @@ pub enum Op {
 }
 
 /// How values combine. Identities: sum -0.0 (integers 0), prod 1, max and min the infinities
-/// (integers: their extremes).
+/// (integers: their extremes), argmax and argmin those with the largest index of the index's dtype.
+/// The results have the dtype of the operand, an index that of the index operand.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub enum Reduction {
     /// Addition.

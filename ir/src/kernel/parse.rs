@@ -1,0 +1,735 @@
+//! The text form of kernels, `.rtir`: reading. See `text.rs` for the form.
+//!
+//! The reader takes any text without a panic, in time linear in its length: expressions and cold
+//! bodies nest at most [`MAX_DEPTH`] deep, and nothing is allocated by a number that stands in the
+//! text. It checks the form only; `verify` checks the rules.
+
+use super::text::{FORMAT, canonical_nan};
+use super::verify::{MAX_DEPTH, is_identifier};
+use super::{Buffer, BufferKind, Func, Inst, Kernel, Nest, Op, Order, Phase, Reduction};
+use crate::dtype::{DType, Literal, wrap_int};
+use crate::id::{AxisId, BufferId, ScalarId, SymId, ValueId};
+use crate::index::IndexExpr;
+use crate::prim::Prim;
+use std::collections::HashMap;
+use std::fmt;
+
+/// Symbols that a text may ask for.
+const MAX_SYMS: u64 = 1 << 16;
+
+/// Where and why a text is not a kernel.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ParseError {
+    /// Counted from 1.
+    pub line: usize,
+    /// In characters, counted from 1.
+    pub column: usize,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl fmt::Display for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}", self.line, self.column, self.message)
+    }
+}
+
+impl std::error::Error for ParseError {}
+
+/// Reads a kernel.
+///
+/// # Errors
+/// At the first place where the text does not have the form.
+pub fn parse(text: &str) -> Result<Kernel, ParseError> {
+    let mut p = Parser {
+        text,
+        pos: 0,
+        kernel: Kernel::default(),
+        buffers: HashMap::new(),
+        values: HashMap::new(),
+        axes: HashMap::new(),
+    };
+    p.kernel().map_err(|failure| {
+        let before = &text[..failure.pos];
+        let line_start = before.rfind('\n').map_or(0, |i| i + 1);
+        ParseError {
+            line: before.bytes().filter(|b| *b == b'\n').count() + 1,
+            column: before[line_start..].chars().count() + 1,
+            message: failure.message,
+        }
+    })?;
+    Ok(p.kernel)
+}
+
+struct Failure {
+    pos: usize,
+    message: String,
+}
+
+type Result1<T> = Result<T, Failure>;
+
+struct Parser<'t> {
+    text: &'t str,
+    /// Always at a character boundary.
+    pos: usize,
+    kernel: Kernel,
+    buffers: HashMap<&'t str, BufferId>,
+    /// What the text has defined; moved to the kernel's arenas at the end, where ids prove dense.
+    values: HashMap<u32, DType>,
+    axes: HashMap<u32, IndexExpr>,
+}
+
+impl<'t> Parser<'t> {
+    fn fail<T>(&self, message: impl Into<String>) -> Result1<T> {
+        Err(Failure { pos: self.pos, message: message.into() })
+    }
+
+    fn rest(&self) -> &'t str {
+        &self.text[self.pos..]
+    }
+
+    /// Skips blanks and comments.
+    fn blanks(&mut self) {
+        let bytes = self.text.as_bytes();
+        loop {
+            match bytes.get(self.pos) {
+                Some(b' ' | b'\n' | b'\t' | b'\r') => self.pos += 1,
+                Some(b';') => self.pos += self.rest().find('\n').unwrap_or(self.rest().len()),
+                _ => return,
+            }
+        }
+    }
+
+    fn peek(&mut self) -> Option<u8> {
+        self.blanks();
+        self.text.as_bytes().get(self.pos).copied()
+    }
+
+    /// Takes a punctuation character if it comes next.
+    fn accept(&mut self, c: u8) -> bool {
+        let found = self.peek() == Some(c);
+        self.pos += usize::from(found);
+        found
+    }
+
+    fn expect(&mut self, c: u8) -> Result1<()> {
+        if self.accept(c) { Ok(()) } else { self.fail(format!("expected `{}`", char::from(c))) }
+    }
+
+    /// The word that comes next, not taken; empty when none does.
+    fn peek_word(&mut self) -> &'t str {
+        self.blanks();
+        let is_word = |c: u8| c.is_ascii_alphanumeric() || c == b'_' || c == b'.';
+        let len = self.rest().bytes().take_while(|&c| is_word(c)).count();
+        &self.rest()[..len]
+    }
+
+    fn accept_word(&mut self, word: &str) -> bool {
+        let found = self.peek_word() == word;
+        self.pos += if found { word.len() } else { 0 };
+        found
+    }
+
+    fn expect_word(&mut self, word: &str) -> Result1<()> {
+        if self.accept_word(word) { Ok(()) } else { self.fail(format!("expected `{word}`")) }
+    }
+
+    fn identifier(&mut self, what: &str) -> Result1<&'t str> {
+        let word = self.peek_word();
+        if !is_identifier(word) {
+            return self.fail(format!("expected {what}"));
+        }
+        self.pos += word.len();
+        Ok(word)
+    }
+
+    fn number(&mut self, what: &str) -> Result1<u64> {
+        let word = self.peek_word();
+        // A sign would pass `parse`, a word never holds one.
+        let Ok(n) = word.parse() else { return self.fail(format!("expected {what}")) };
+        self.pos += word.len();
+        Ok(n)
+    }
+
+    /// An id such as `i3`: `prefix`, then the number.
+    fn id(&mut self, prefix: char, what: &str) -> Result1<u32> {
+        self.blanks();
+        let start = self.pos;
+        if self.rest().starts_with(prefix) {
+            self.pos += prefix.len_utf8();
+            let digits = self.rest().bytes().take_while(u8::is_ascii_alphanumeric).count();
+            if let Some(id) = parse_id(&self.rest()[..digits]) {
+                self.pos += digits;
+                return Ok(id);
+            }
+        }
+        self.pos = start;
+        self.fail(format!("expected {what}"))
+    }
+
+    fn value(&mut self) -> Result1<ValueId> {
+        self.id('%', "a value").map(ValueId)
+    }
+
+    /// Items between commas, at least one.
+    fn list<T>(&mut self, mut item: impl FnMut(&mut Self) -> Result1<T>) -> Result1<Vec<T>> {
+        let mut items = vec![item(self)?];
+        while self.accept(b',') {
+            items.push(item(self)?);
+        }
+        Ok(items)
+    }
+
+    /// Items between commas and parentheses, perhaps none.
+    fn parenthesised<T>(&mut self, item: impl FnMut(&mut Self) -> Result1<T>) -> Result1<Vec<T>> {
+        self.expect(b'(')?;
+        if self.accept(b')') {
+            return Ok(Vec::new());
+        }
+        let items = self.list(item)?;
+        self.expect(b')')?;
+        Ok(items)
+    }
+
+    fn dtype(&mut self) -> Result1<DType> {
+        let Some(d) = parse_dtype(self.peek_word()) else { return self.fail("expected a dtype") };
+        self.pos += d.name().len();
+        Ok(d)
+    }
+
+    fn kernel(&mut self) -> Result1<()> {
+        self.expect_word("rtir")?;
+        let at = self.pos;
+        let format = self.number("the format's number")?;
+        if format != FORMAT {
+            self.pos = at;
+            return self.fail(format!("format {format} is not known; this reader knows {FORMAT}"));
+        }
+        self.expect_word("kernel")?;
+        self.expect(b'@')?;
+        self.kernel.name = if self.peek() == Some(b'"') { self.quoted()? } else { self.identifier("a name")?.into() };
+        self.parenthesised(|p| {
+            let name = p.identifier("an argument's name")?;
+            p.expect(b':')?;
+            let dtype = p.dtype()?;
+            let kind = match p.peek_word() {
+                "in" => BufferKind::In,
+                "out" => BufferKind::Out,
+                "inout" => BufferKind::InOut,
+                _ => return p.fail("expected `in`, `out` or `inout`"),
+            };
+            p.pos += p.peek_word().len();
+            p.buffer(name, dtype, kind)
+        })?;
+        if self.accept_word("syms") {
+            let n = self.number("a number of symbols")?;
+            if n > MAX_SYMS {
+                return self.fail(format!("more than {MAX_SYMS} symbols"));
+            }
+            self.kernel.syms = n as usize;
+        }
+        if self.accept_word("scalars") {
+            self.kernel.scalars = self.parenthesised(Self::dtype)?;
+        }
+        self.expect(b'{')?;
+        while !self.accept(b'}') {
+            match self.peek_word() {
+                "phase" => self.phase()?,
+                "temp" => self.local(BufferKind::Temp)?,
+                "row" => self.local(BufferKind::Row)?,
+                _ => return self.fail("expected `phase`, `temp`, `row` or `}`"),
+            }
+        }
+        if self.peek().is_some() {
+            return self.fail("text after the kernel");
+        }
+        let (values, axes) = (std::mem::take(&mut self.values), std::mem::take(&mut self.axes));
+        self.kernel.values = self.dense(values, "value")?;
+        self.kernel.axes = self.dense(axes, "axis")?;
+        Ok(())
+    }
+
+    /// The arena of ids 0, 1, .. that the text has defined.
+    fn dense<T>(&self, mut defined: HashMap<u32, T>, what: &str) -> Result1<Vec<T>> {
+        (0..defined.len() as u32)
+            .map(|i| match defined.remove(&i) {
+                Some(t) => Ok(t),
+                None => self.fail(format!("{what} number {i} is not defined, but later ones are")),
+            })
+            .collect()
+    }
+
+    fn quoted(&mut self) -> Result1<String> {
+        self.expect(b'"')?;
+        let mut name = String::new();
+        let mut chars = self.rest().char_indices();
+        while let Some((at, c)) = chars.next() {
+            match c {
+                '"' => {
+                    self.pos += at + 1;
+                    return Ok(name);
+                }
+                '\\' => match chars.next() {
+                    Some((_, 'n')) => name.push('\n'),
+                    Some((_, c @ ('"' | '\\'))) => name.push(c),
+                    _ => return self.fail("an escape other than \\n, \\\" and \\\\ in the name"),
+                },
+                c => name.push(c),
+            }
+        }
+        self.fail("the name does not end")
+    }
+
+    fn buffer(&mut self, name: &'t str, dtype: DType, kind: BufferKind) -> Result1<()> {
+        let id = BufferId::new(self.kernel.buffers.len());
+        if self.buffers.insert(name, id).is_some() {
+            return self.fail(format!("two buffers are named {name}"));
+        }
+        self.kernel.buffers.push(Buffer { name: name.into(), dtype, kind });
+        Ok(())
+    }
+
+    fn local(&mut self, kind: fn(IndexExpr) -> BufferKind) -> Result1<()> {
+        if !self.kernel.phases.is_empty() {
+            return self.fail("buffers come before the phases");
+        }
+        self.pos += self.peek_word().len();
+        let name = self.identifier("a buffer's name")?;
+        self.expect(b':')?;
+        let dtype = self.dtype()?;
+        let length = self.bracketed()?;
+        self.buffer(name, dtype, kind(length))
+    }
+
+    fn phase(&mut self) -> Result1<()> {
+        self.expect_word("phase")?;
+        let mut phase = Phase { axes: self.axes()?, nests: Vec::new() };
+        self.expect(b'{')?;
+        while !self.accept(b'}') {
+            self.expect_word("nest")?;
+            let axes = self.axes()?;
+            self.expect(b'{')?;
+            let body = self.body(0)?;
+            phase.nests.push(Nest { axes, body });
+        }
+        self.kernel.phases.push(phase);
+        Ok(())
+    }
+
+    fn axes(&mut self) -> Result1<Vec<AxisId>> {
+        if !self.accept(b'[') {
+            return Ok(Vec::new());
+        }
+        let axes = self.list(|p| {
+            let a = p.id('i', "an axis")?;
+            p.expect(b'<')?;
+            let extent = p.expr()?;
+            if p.axes.insert(a, extent).is_some() {
+                return p.fail(format!("axis i{a} is listed twice"));
+            }
+            Ok(AxisId(a))
+        })?;
+        self.expect(b']')?;
+        Ok(axes)
+    }
+
+    /// Instructions up to and with the closing brace.
+    fn body(&mut self, depth: usize) -> Result1<Vec<Inst>> {
+        if depth > MAX_DEPTH {
+            return self.fail(format!("cold bodies are more than {MAX_DEPTH} deep"));
+        }
+        let mut body = Vec::new();
+        while !self.accept(b'}') {
+            body.push(self.inst(depth)?);
+        }
+        Ok(body)
+    }
+
+    fn inst(&mut self, depth: usize) -> Result1<Inst> {
+        let results = if self.peek() == Some(b'%') {
+            let results = self.list(Self::value)?;
+            self.expect(b'=')?;
+            results
+        } else {
+            Vec::new()
+        };
+        let at = self.pos;
+        let word = self.identifier("an instruction")?;
+        let (op, dtypes) = match self.op(word, depth)? {
+            Some(parsed) => parsed,
+            None => {
+                self.pos = at;
+                self.blanks();
+                return self.fail(format!("no instruction is called {word}"));
+            }
+        };
+        if results.len() != dtypes.len() {
+            return self.fail(format!("{} results where {word} has {}", results.len(), dtypes.len()));
+        }
+        for (r, d) in results.iter().zip(dtypes) {
+            if self.values.insert(r.0, d).is_some() {
+                return self.fail(format!("{r} is defined twice"));
+            }
+        }
+        Ok(Inst { results, op })
+    }
+
+    /// The operation that `word` starts and the dtypes of its results; None for an unknown word.
+    fn op(&mut self, word: &str, depth: usize) -> Result1<Option<(Op, Vec<DType>)>> {
+        let (name, rest) = word.split_once('.').unwrap_or((word, ""));
+        let typed = parse_dtype(rest);
+        Ok(Some(match (name, typed) {
+            ("const", Some(t)) => (Op::Const(self.literal(t)?), vec![t]),
+            ("scalar", Some(t)) => (Op::Scalar(ScalarId(self.id('c', "a scalar")?)), vec![t]),
+            ("index", Some(t)) => (Op::Index(self.expr()?), vec![t]),
+            ("load", Some(t)) => {
+                let (buffer, index) = self.element()?;
+                (Op::Load { buffer, index, mask: self.mask()? }, vec![t])
+            }
+            ("store", None) if rest.is_empty() || rest == "add" => {
+                let (buffer, index) = self.element()?;
+                self.expect(b',')?;
+                let value = self.value()?;
+                (Op::Store { buffer, index, value, mask: self.mask()?, add: rest == "add" }, vec![])
+            }
+            ("check", None) if rest.is_empty() => {
+                let value = self.value()?;
+                self.expect(b',')?;
+                self.expect_word("size")?;
+                let size = self.expr()?;
+                let wrap = self.accept_word("wrap");
+                (Op::Check { value, size, wrap, mask: self.mask()? }, vec![DType::I64])
+            }
+            ("lookup", Some(t)) => {
+                self.expect(b'[')?;
+                let table = self.list(|p| p.literal(t))?;
+                self.expect(b']')?;
+                self.expect(b',')?;
+                (Op::Lookup { table, index: self.value()? }, vec![t])
+            }
+            ("call", None) => {
+                let Some((func, t)) = rest.split_once('.') else { return Ok(None) };
+                let (Some(func), Some(t)) = (Func::parse(func), parse_dtype(t)) else { return Ok(None) };
+                (Op::Call { func, args: self.list(Self::value)? }, vec![t])
+            }
+            ("reduce", None) => return self.reduce(rest),
+            ("cold", None) if rest.is_empty() => self.cold(depth)?,
+            (name, Some(t)) => {
+                let Some(prim) = Prim::parse(name) else { return Ok(None) };
+                let result = if prim.is_compare() { DType::Bool } else { t };
+                (Op::Prim(prim, t, self.list(Self::value)?), vec![result])
+            }
+            _ => return Ok(None),
+        }))
+    }
+
+    /// A reduction; `suffix` is `kind.dtype.order`.
+    fn reduce(&mut self, suffix: &str) -> Result1<Option<(Op, Vec<DType>)>> {
+        let mut parts = suffix.split('.');
+        let (kind, t, order) = (parts.next(), parts.next(), parts.next());
+        let kind = Reduction::NAMES.iter().find(|(_, name)| Some(*name) == kind);
+        let order = [Order::Lanes, Order::Rows].into_iter().find(|o| Some(o.name()) == order);
+        let (Some(&(kind, _)), Some(t), Some(order)) = (kind, t.and_then(parse_dtype), order) else { return Ok(None) };
+        if parts.next().is_some() {
+            return Ok(None);
+        }
+        let args = self.list(Self::value)?;
+        let dtypes = match kind {
+            Reduction::ArgMax | Reduction::ArgMin => {
+                let Some(&index) = args.get(1) else { return self.fail("expected a value and an index") };
+                vec![t, self.dtype_of(index)?]
+            }
+            _ => vec![t; kind.results()],
+        };
+        Ok(Some((Op::Reduce { kind, order, args }, dtypes)))
+    }
+
+    fn cold(&mut self, depth: usize) -> Result1<(Op, Vec<DType>)> {
+        let mask = self.value()?;
+        self.expect(b'{')?;
+        let body = self.body(depth + 1)?;
+        self.expect_word("slow")?;
+        let slow = self.parenthesised(Self::value)?;
+        self.expect_word("fast")?;
+        let fast = self.parenthesised(Self::value)?;
+        let dtypes = slow.iter().map(|&v| self.dtype_of(v)).collect::<Result1<_>>()?;
+        Ok((Op::Cold { mask, body, slow, fast }, dtypes))
+    }
+
+    fn dtype_of(&self, v: ValueId) -> Result1<DType> {
+        match self.values.get(&v.0) {
+            Some(d) => Ok(*d),
+            None => self.fail(format!("{v} is not defined yet")),
+        }
+    }
+
+    fn element(&mut self) -> Result1<(BufferId, IndexExpr)> {
+        self.blanks();
+        let at = self.pos;
+        let name = self.identifier("a buffer")?;
+        let Some(&buffer) = self.buffers.get(name) else {
+            self.pos = at;
+            return self.fail(format!("no buffer is called {name}"));
+        };
+        Ok((buffer, self.bracketed()?))
+    }
+
+    fn bracketed(&mut self) -> Result1<IndexExpr> {
+        self.expect(b'[')?;
+        let e = self.expr()?;
+        self.expect(b']')?;
+        Ok(e)
+    }
+
+    fn mask(&mut self) -> Result1<Option<ValueId>> {
+        if self.accept_word("if") { self.value().map(Some) } else { Ok(None) }
+    }
+
+    fn literal(&mut self, t: DType) -> Result1<Literal> {
+        self.blanks();
+        let rest = self.rest();
+        let mut previous = b' ';
+        // A sign belongs to the number at its start and after the `e` of an exponent.
+        let len = rest
+            .bytes()
+            .take_while(|&c| {
+                let sign = matches!(c, b'-' | b'+') && matches!(previous, b' ' | b'e' | b'E');
+                previous = c;
+                sign || c.is_ascii_alphanumeric() || matches!(c, b'.' | b':')
+            })
+            .count();
+        let Some(l) = parse_literal(&rest[..len], t) else {
+            return self.fail(format!("expected a constant of {t}"));
+        };
+        self.pos += len;
+        Ok(l)
+    }
+
+    fn expr(&mut self) -> Result1<IndexExpr> {
+        Ok(self.sum(MAX_DEPTH)?.0)
+    }
+
+    // The three levels of expressions return the height of the tree beside it. `depth` bounds the
+    // recursion here, the height that of everyone who walks the tree (`a + b + c + ..` is a deep one).
+
+    fn sum(&mut self, depth: usize) -> Result1<(IndexExpr, usize)> {
+        let mut left = self.product(depth)?;
+        while self.accept(b'+') {
+            let right = self.product(depth)?;
+            left = self.node(IndexExpr::Add, left, right)?;
+        }
+        Ok(left)
+    }
+
+    fn product(&mut self, depth: usize) -> Result1<(IndexExpr, usize)> {
+        let mut left = self.atom(depth)?;
+        while self.accept(b'*') {
+            let right = self.atom(depth)?;
+            left = self.node(IndexExpr::Mul, left, right)?;
+        }
+        Ok(left)
+    }
+
+    fn atom(&mut self, depth: usize) -> Result1<(IndexExpr, usize)> {
+        let Some(depth) = depth.checked_sub(1) else {
+            return self.fail(format!("an index expression is more than {MAX_DEPTH} deep"));
+        };
+        match self.peek() {
+            Some(b'(') => {
+                self.pos += 1;
+                let inner = self.sum(depth)?;
+                self.expect(b')')?;
+                return Ok(inner);
+            }
+            Some(b'%') => return Ok((IndexExpr::Value(self.value()?), 1)),
+            Some(b'-' | b'0'..=b'9') => {
+                let len = 1 + self.rest()[1..].bytes().take_while(u8::is_ascii_alphanumeric).count();
+                let Ok(c) = self.rest()[..len].parse() else { return self.fail("expected a 64-bit integer") };
+                self.pos += len;
+                return Ok((IndexExpr::Const(c), 1));
+            }
+            _ => {}
+        }
+        let node = match self.peek_word() {
+            "floordiv" => IndexExpr::FloorDiv,
+            "mod" => IndexExpr::Mod,
+            "min" => IndexExpr::Min,
+            "max" => IndexExpr::Max,
+            word if word.starts_with('i') => return Ok((IndexExpr::Axis(AxisId(self.id('i', "an axis")?)), 1)),
+            _ => return Ok((IndexExpr::Sym(SymId(self.id('s', "an index expression")?)), 1)),
+        };
+        self.pos += self.peek_word().len();
+        self.expect(b'(')?;
+        let left = self.sum(depth)?;
+        self.expect(b',')?;
+        let right = self.sum(depth)?;
+        self.expect(b')')?;
+        self.node(node, left, right)
+    }
+
+    fn node(
+        &self,
+        node: fn(Box<IndexExpr>, Box<IndexExpr>) -> IndexExpr,
+        (a, a_height): (IndexExpr, usize),
+        (b, b_height): (IndexExpr, usize),
+    ) -> Result1<(IndexExpr, usize)> {
+        let height = 1 + a_height.max(b_height);
+        if height > MAX_DEPTH {
+            return self.fail(format!("an index expression is more than {MAX_DEPTH} deep"));
+        }
+        Ok((node(Box::new(a), Box::new(b)), height))
+    }
+}
+
+/// The number of an id, without leading zeros.
+fn parse_id(digits: &str) -> Option<u32> {
+    let plain = digits == "0" || !digits.starts_with('0');
+    digits.parse().ok().filter(|_| plain && digits.bytes().all(|c| c.is_ascii_digit()))
+}
+
+/// A dtype by its short name only.
+fn parse_dtype(name: &str) -> Option<DType> {
+    DType::ALL.into_iter().find(|d| d.name() == name)
+}
+
+fn parse_literal(text: &str, t: DType) -> Option<Literal> {
+    let bits = match t {
+        DType::Bool => match text {
+            "true" => 1,
+            "false" => 0,
+            _ => return None,
+        },
+        DType::F32 | DType::F64 => {
+            if text == "nan" {
+                canonical_nan(t)
+            } else if let Some(hex) = text.strip_prefix("nan:0x") {
+                let bits = u64::from_str_radix(hex, 16).ok()?;
+                let fits = t == DType::F64 || bits <= u64::from(u32::MAX);
+                return Some(Literal { dtype: t, bits }).filter(|l| fits && l.as_f64().is_nan());
+            } else {
+                let digits = text.strip_prefix('-').unwrap_or(text);
+                if digits != "inf" && !digits.starts_with(|c: char| c.is_ascii_digit()) {
+                    return None;
+                }
+                // f32 is read as such: by way of f64 it would round twice.
+                if t == DType::F32 {
+                    u64::from(text.parse::<f32>().ok()?.to_bits())
+                } else {
+                    text.parse::<f64>().ok()?.to_bits()
+                }
+            }
+        }
+        DType::U8 | DType::I32 | DType::I64 => {
+            let v: i64 = text.parse().ok()?;
+            return Some(Literal { dtype: t, bits: v as u64 }).filter(|_| wrap_int(t, v) == v);
+        }
+        DType::I8 | DType::I16 | DType::F16 | DType::BF16 => return None,
+    };
+    Some(Literal { dtype: t, bits })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EVERYTHING: &str = "\
+rtir 1
+kernel @all(x: f32 in, n: i64 in, y: f32 out, z: f64 inout) syms 2 scalars (f32, bool) {
+  temp t: f32[s0*4 + 1]
+  row r: f32[max(s0, 1)]
+  phase [i0 < s0] {
+    nest {
+      %0 = scalar.f32 c0
+      %1 = scalar.bool c1
+      %2 = const.f32 -0.0
+      %3 = const.f32 nan
+      %4 = const.f32 nan:0xffc00001
+      %5 = const.f64 1e-310
+      %6 = const.bool true
+      %7 = const.i32 -2147483648
+    }
+    nest [i1 < 4, i2 < min(s1, i0 + -3 + 2*(i1 + 1))] {
+      %8 = load.f32 x[floordiv(i0 + i1*s1*(-1), 3) + (i2 + 2)] if %6
+      %9 = load.i64 n[mod(i2, 7)]
+      %10 = check %9, size s0 wrap if %6
+      %11 = load.f32 x[%10]
+      %12 = index.i32 i2
+      %13 = lookup.f32 [1.5, -inf], %12
+      %14 = call.pow.f32 %13, %11
+      %15 = lt.f32 %8, %14
+      %16, %17 = cold %15 {
+        %18 = sqrt.f32 %8
+        %19 = cold %1 {
+        } slow (%18) fast (%14)
+      } slow (%19, %6) fast (%14, %15)
+      store t[i2], %16
+      store.add t[i2], %2 if %17
+      %20, %21 = reduce.argmax.f32.rows %8, %12
+      %22, %23, %24 = reduce.moments.f32.lanes %8
+      %25 = convert.f64 %8
+    }
+  }
+}
+";
+
+    #[test]
+    fn every_form_round_trips() {
+        let k = parse(EVERYTHING).expect("well formed");
+        super::super::verify::verify(&k).expect("valid");
+        assert_eq!(k.to_string(), EVERYTHING);
+        assert_eq!(k.values[21], DType::I32);
+        let odd = Kernel { name: "a \"b\"\\\nc;".into(), ..Kernel::default() };
+        assert_eq!(parse(&odd.to_string()).expect("well formed"), odd);
+    }
+
+    #[test]
+    fn comments_and_layout_do_not_matter() {
+        let k = parse("rtir 1 ; one\nkernel@k()syms 1{phase[i0<s0]{nest{%0=index.i64 i0 * 2}}}; end").expect("well formed");
+        assert_eq!(parse(&k.to_string()), Ok(k));
+    }
+
+    #[test]
+    fn errors_have_places() {
+        let error = |text: &str| parse(text).expect_err("not well formed").to_string();
+        assert_eq!(error("rtir 2"), "1:5: format 2 is not known; this reader knows 1");
+        let body = |inst: &str| format!("rtir 1\nkernel @k(x: f32 in) {{\n  phase {{\n    nest {{\n      {inst}\n    }}\n  }}\n}}");
+        assert_eq!(error(&body("%0 = frob.f32 %1")), "5:12: no instruction is called frob.f32");
+        assert_eq!(error(&body("%0 = load.f32 y[0]")), "5:21: no buffer is called y");
+        assert_eq!(error(&body("%0 = const.u8 256")), "5:21: expected a constant of u8");
+        assert_eq!(error(&body("%0 = load.f32 x[99999999999999999999]")), "5:23: expected a 64-bit integer");
+        assert!(error(&body("%1 = const.u8 2")).contains("value number 0 is not defined"));
+        assert!(error(&body("%4294967296 = const.u8 2")).contains("expected a value"));
+    }
+
+    #[test]
+    fn hostile_texts_are_refused() {
+        let prefix = "rtir 1\nkernel @k(x: f32 in) { phase { nest { %0 = index.i64 ";
+        let n = 1_000_000;
+        for tail in ["(".repeat(n), "1 + ".repeat(n), "min(".repeat(n), "1*".repeat(n), "9".repeat(n), "-".repeat(n)] {
+            assert!(parse(&format!("{prefix}{tail}")).is_err());
+        }
+        let cold = "%0 = cold %1 { ".repeat(n / 10);
+        assert!(parse(&format!("rtir 1 kernel @k() {{ phase {{ nest {{ {cold}")).is_err());
+        for text in ["", "é", "rtir", "rtir 1 kernel @\"", "rtir 1 kernel @\"\\", "rtir 1 kernel @k(é"] {
+            assert!(parse(text).is_err());
+        }
+        assert!(parse(&"(".repeat(n)).is_err());
+    }
+
+    #[test]
+    fn truncations_and_mutations_never_panic() {
+        for end in 0..EVERYTHING.len() {
+            let _ = parse(&EVERYTHING[..end]);
+            for c in *b"%[(-9. ;i" {
+                let mut bytes = EVERYTHING.as_bytes().to_vec();
+                bytes[end] = c;
+                if let Ok(text) = std::str::from_utf8(&bytes)
+                    && let Ok(k) = parse(text)
+                    && super::super::verify::verify(&k).is_ok()
+                {
+                    assert_eq!(parse(&k.to_string()), Ok(k));
+                }
+            }
+        }
+    }
+}
