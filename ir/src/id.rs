@@ -32,4 +32,6 @@ ids! {
     ValueId "%",
     /// A node of a graph.
     NodeId "n",
+    /// A node of an untyped program.
+    ExprId "e",
 }

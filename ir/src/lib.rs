@@ -3,8 +3,10 @@
 #![forbid(unsafe_code)]
 
 pub mod dtype;
+pub mod expr;
 pub mod graph;
 pub mod id;
 pub mod index;
 pub mod kernel;
+pub mod op;
 pub mod prim;

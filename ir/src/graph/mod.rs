@@ -13,7 +13,7 @@ use crate::id::{NodeId, ScalarId};
 use crate::kernel::{Func, Reduction};
 use crate::prim::Prim;
 
-
+pub mod eval;
 
 /// What `lower` and `fuse` know of a tensor operand.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]

@@ -1,0 +1,301 @@
+//! Ops as data: one [`OpDef`] per operation, built-in or registered by a user.
+//!
+//! The body is a text of the expression language. In the body of a built-in op, operators and a few
+//! dozen names are [intrinsics](crate::graph::intrinsic): primitives, reductions and shape functions
+//! over values that have been promoted by the op's [`DTypeRule`]; all other names are ops again. In
+//! user text, registered ops included, every operator and name is an op.
+
+use crate::dtype::DType;
+use crate::expr::{Attr, ExprError, Functions, Program, parse};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+/// Text that is static in the op table and owned in a registered op.
+pub type Text = Cow<'static, str>;
+
+/// How the dtypes of value arguments are made one before the body sees them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DTypeRule {
+    /// The body promotes by itself.
+    Inherit,
+    /// PyTorch's `result_type` of all values.
+    Promote,
+    /// Promote; this error (PyTorch's words) for bool.
+    NoBool(&'static str),
+    /// Promote; integers and bool become the default float dtype.
+    Float,
+    /// Promote; this kernel (PyTorch's name) is "not implemented for" integers and bool.
+    FloatOnly(&'static str),
+    /// Promote; this kernel (PyTorch's name) is "not implemented for" floats.
+    Bitwise(&'static str),
+    /// Every value becomes bool.
+    Logical,
+    /// Sum and prod: integers and bool become i64.
+    Accumulate,
+    /// Mean, var: integers are PyTorch's error of this function.
+    FloatReduction(&'static str),
+}
+
+/// The class of a promoted dtype, which chooses a body.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Class {
+    /// Anything.
+    Any,
+    /// f32.
+    F32,
+    /// f64.
+    F64,
+    /// Any float.
+    Float,
+    /// Integers, without bool.
+    Int,
+    /// bool.
+    Bool,
+}
+
+impl Class {
+    /// True when `dtype` is of this class.
+    pub fn contains(self, dtype: DType) -> bool {
+        match self {
+            Class::Any => true,
+            Class::F32 => dtype == DType::F32,
+            Class::F64 => dtype == DType::F64,
+            Class::Float => dtype.is_float(),
+            Class::Int => dtype.is_int(),
+            Class::Bool => dtype == DType::Bool,
+        }
+    }
+}
+
+/// The function an op approximates, at f64.
+#[derive(Clone, Copy, Debug)]
+pub enum Reference {
+    /// One value.
+    Unary(fn(f64) -> f64),
+    /// Two values.
+    Binary(fn(f64, f64) -> f64),
+    /// Three values.
+    Ternary(fn(f64, f64, f64) -> f64),
+}
+
+/// A parameter of an op.
+#[derive(Clone, PartialEq, Debug)]
+pub struct OpParam {
+    /// Its name.
+    pub name: String,
+    /// Its value when a call gives none.
+    pub default: Option<Attr>,
+    /// Known when a call is lowered, and no part of promotion: `dim`, `keepdim`, shapes, modes.
+    pub is_static: bool,
+}
+
+/// The static form of a built-in op: one row of the op table.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// Name in expressions.
+    pub name: &'static str,
+    /// Parameters as a header writes them; those after a `/` are static.
+    pub params: &'static str,
+    /// One sentence.
+    pub doc: &'static str,
+    /// Promotion.
+    pub rule: DTypeRule,
+    /// The first body whose class holds the promoted dtype is taken.
+    pub body: &'static [(Class, &'static str)],
+    /// What it approximates.
+    pub reference: Option<Reference>,
+    /// Largest error at f32, in units of the last place.
+    pub ulp_f32: Option<f64>,
+    /// PyTorch's function, empty when there is none.
+    pub torch: &'static str,
+    /// NumPy's function, empty when there is none.
+    pub np: &'static str,
+    /// Called by other rows only.
+    pub internal: bool,
+}
+
+impl Row {
+    /// What rows leave out.
+    pub const DEFAULT: Row = Row {
+        name: "",
+        params: "x",
+        doc: "",
+        rule: DTypeRule::Promote,
+        body: &[],
+        reference: None,
+        ulp_f32: None,
+        torch: "",
+        np: "",
+        internal: false,
+    };
+}
+
+/// An operation.
+#[derive(Debug)]
+pub struct OpDef {
+    /// Name in expressions.
+    pub name: Text,
+    /// Parameters, in positional order.
+    pub params: Vec<OpParam>,
+    /// One sentence.
+    pub doc: Text,
+    /// Promotion.
+    pub rule: DTypeRule,
+    /// Bodies by class; see [`Row::body`].
+    pub body: Vec<(Class, Text)>,
+    /// What it approximates.
+    pub reference: Option<Reference>,
+    /// Largest error at f32, in units of the last place.
+    pub ulp_f32: Option<f64>,
+    /// PyTorch's function, empty when there is none.
+    pub torch: Text,
+    /// NumPy's function, empty when there is none.
+    pub np: Text,
+    /// Called by other ops only.
+    pub internal: bool,
+    /// Bodies see intrinsics. False for ops that users register.
+    pub builtin: bool,
+    parsed: Vec<OnceLock<Result<Arc<Program>, ExprError>>>,
+}
+
+impl From<&Row> for OpDef {
+    /// # Panics
+    /// When the row's parameters do not parse (a test parses all rows).
+    fn from(row: &Row) -> OpDef {
+        let (values, statics) = row.params.split_once('/').unwrap_or((row.params, ""));
+        let mut params = Vec::new();
+        for (text, is_static) in [(values, false), (statics, true)] {
+            // The body is never evaluated: a header alone is no program.
+            let header = format!("_({}) = 0", text.trim().trim_matches(','));
+            let program = parse(&header, None).expect("rows list their parameters in the grammar of headers");
+            let listed = program.params().iter();
+            params.extend(listed.map(|p| OpParam { name: p.name.clone(), default: p.default.clone(), is_static }));
+        }
+        OpDef {
+            name: row.name.into(),
+            params,
+            doc: row.doc.into(),
+            rule: row.rule,
+            body: row.body.iter().map(|&(class, text)| (class, text.into())).collect(),
+            reference: row.reference,
+            ulp_f32: row.ulp_f32,
+            torch: row.torch.into(),
+            np: row.np.into(),
+            internal: row.internal,
+            builtin: true,
+            parsed: row.body.iter().map(|_| OnceLock::new()).collect(),
+        }
+    }
+}
+
+impl OpDef {
+    /// An op of a user: `program` under `name`, promoting as its text does.
+    pub fn registered(name: &str, text: &str, program: Program) -> OpDef {
+        let params = program.params().iter();
+        let params = params.map(|p| OpParam { name: p.name.clone(), default: p.default.clone(), is_static: false });
+        OpDef {
+            name: Cow::Owned(name.to_string()),
+            params: params.collect(),
+            doc: Cow::Owned(text.to_string()),
+            rule: DTypeRule::Inherit,
+            body: vec![(Class::Any, Cow::Owned(text.to_string()))],
+            reference: None,
+            ulp_f32: None,
+            torch: Cow::Borrowed(""),
+            np: Cow::Borrowed(""),
+            internal: false,
+            builtin: false,
+            parsed: vec![OnceLock::from(Ok(Arc::new(program)))],
+        }
+    }
+
+    /// The parsed body for a promoted dtype. Its parameters are this op's.
+    ///
+    /// `None` when the op has no body for the dtype.
+    pub fn program(&self, dtype: DType) -> Option<Result<Arc<Program>, ExprError>> {
+        let i = self.body.iter().position(|(class, _)| class.contains(dtype))?;
+        let parsed = self.parsed[i].get_or_init(|| {
+            let names: Vec<&str> = self.params.iter().map(|p| p.name.as_str()).collect();
+            parse(&format!("{}({}) = {}", self.name, names.join(", "), self.body[i].1), None).map(Arc::new)
+        });
+        Some(parsed.clone())
+    }
+
+    /// Which parameter takes which argument of a call: per parameter `Ok(position)` of a positional
+    /// argument, `Err(index)` of a keyword, or none. Errors are worded as Python words them.
+    pub fn bind(&self, positional: usize, keywords: &[&str]) -> Result<Vec<Option<Bound>>, String> {
+        let name = &self.name;
+        if positional > self.params.len() {
+            let (takes, s) = (self.params.len(), if self.params.len() == 1 { "" } else { "s" });
+            return Err(format!("{name}() takes {takes} positional argument{s} but {positional} were given"));
+        }
+        let mut bound: Vec<Option<Bound>> = (0..self.params.len()).map(|i| (i < positional).then_some(Bound::Positional(i))).collect();
+        for (k, keyword) in keywords.iter().enumerate() {
+            let Some(i) = self.params.iter().position(|p| p.name == *keyword) else {
+                return Err(format!("{name}() got an unexpected keyword argument '{keyword}'"));
+            };
+            if bound[i].is_some() {
+                return Err(format!("{name}() got multiple values for argument '{keyword}'"));
+            }
+            bound[i] = Some(Bound::Keyword(k));
+        }
+        let missing: Vec<String> = (self.params.iter().zip(&bound))
+            .filter(|(p, b)| b.is_none() && p.default.is_none())
+            .map(|(p, _)| format!("'{}'", p.name))
+            .collect();
+        if missing.is_empty() {
+            return Ok(bound);
+        }
+        let s = if missing.len() == 1 { "" } else { "s" };
+        Err(format!("{name}() missing {} required argument{s}: {}", missing.len(), missing.join(", ")))
+    }
+}
+
+/// The argument of a parameter.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Bound {
+    /// Positional argument number.
+    Positional(usize),
+    /// Keyword argument number.
+    Keyword(usize),
+}
+
+/// All ops by name.
+#[derive(Clone, Default, Debug)]
+pub struct OpTable {
+    ops: BTreeMap<String, Arc<OpDef>>,
+}
+
+impl OpTable {
+    /// No ops.
+    pub fn new() -> OpTable {
+        OpTable::default()
+    }
+
+    /// Adds an op, or replaces the one of the same name.
+    pub fn insert(&mut self, op: OpDef) -> Option<Arc<OpDef>> {
+        self.ops.insert(op.name.to_string(), Arc::new(op))
+    }
+
+    /// The op of this name.
+    pub fn lookup(&self, name: &str) -> Option<Arc<OpDef>> {
+        self.ops.get(name).cloned()
+    }
+
+    /// Every op, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<OpDef>> {
+        self.ops.values()
+    }
+}
+
+impl Functions for OpTable {
+    fn check_call(&self, name: &str, positional: usize, keywords: &[&str]) -> Option<Result<(), String>> {
+        let op = self.ops.get(name).filter(|op| !op.internal)?;
+        Some(op.bind(positional, keywords).map(|_| ()))
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.ops.values().filter(|op| !op.internal).map(|op| op.name.to_string()).collect()
+    }
+}
