@@ -41,7 +41,7 @@ fn block(cx: &mut Cx, phase: &Phase, nest: Nest) -> Nest {
     let extents: Vec<i64> = nest.axes.iter().map(|a| cx.value(&cx.kernel.axes[a.index()])).collect();
     let total: i64 = extents.iter().product();
     let step = |k: usize| (size / (total / extents[k])).max(1);
-    let blocks = |k: usize| extents[k].div_ceil(step(k));
+    let blocks = |k: usize| (extents[k] + step(k) - 1) / step(k);
     let cut = (0..extents.len()).rev().max_by_key(|&k| blocks(k)).expect("a long nest has axes");
 
     let long = nest.axes[cut];

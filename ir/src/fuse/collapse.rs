@@ -39,7 +39,7 @@ pub(super) fn substitute(e: &mut IndexExpr, f: &impl Fn(AxisId) -> Option<IndexE
 
 /// Gives the phase and each of its nests axes of their own.
 pub(super) fn bind(cx: &mut Cx, phase: PhaseBuild) -> Bound {
-    let mut real = |cx: &mut Cx, axes: &[AxisId]| -> Vec<(AxisId, AxisId)> {
+    let real = |cx: &mut Cx, axes: &[AxisId]| -> Vec<(AxisId, AxisId)> {
         let bind = |&a: &AxisId| {
             let extent = cx.extent(cx.virtual_axes[a.index()].0);
             (a, cx.kernel.add_axis(extent))

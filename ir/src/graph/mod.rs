@@ -14,6 +14,7 @@ use crate::kernel::{Func, Reduction};
 use crate::prim::Prim;
 
 pub mod eval;
+pub mod random;
 
 /// What `lower` and `fuse` know of a tensor operand.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
