@@ -48,6 +48,11 @@ impl Cx<'_> {
                 }
             }
             View::Reshape => {
+                // Without elements any index will do that stays inside the loop that never runs.
+                let empty = self.atoms.of(node).iter().position(|&a| self.atoms.extent(a) == 0);
+                if let Some(at) = empty {
+                    out.fill(idx[at].clone());
+                }
                 for group in self.atoms.groups(node).to_vec() {
                     let to = self.atoms.span(operand, &group.operand);
                     let at = self.atoms.span(node, &group.result);
