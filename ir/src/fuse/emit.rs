@@ -248,10 +248,9 @@ impl Emitter<'_, '_> {
             }
             Target::Temp(red) => {
                 let values = self.reduced[&(red, idx.clone())].clone();
-                let nodes = self.cx.red(red).results.clone();
-                for (node, value) in nodes.into_iter().zip(values) {
-                    let Some(node) = node else { continue };
-                    let (buffer, index) = (self.cx.temps[&node], self.cx.temp_element(red, &idx));
+                for (result, value) in values.into_iter().enumerate() {
+                    let Some(&buffer) = self.cx.temps.get(&(red, result)) else { continue };
+                    let index = self.cx.temp_element(red, &idx);
                     self.push(Op::Store { buffer, index, value, mask: None, add: false }, &[]);
                 }
             }
@@ -385,7 +384,7 @@ impl Emitter<'_, '_> {
                 match self.reduced.get(&(red, idx.to_vec())) {
                     Some(values) if !self.plan.materialised.contains(&red) => values[*result],
                     _ => {
-                        let (buffer, index) = (self.cx.temps[&node], self.cx.temp_element(red, idx));
+                        let (buffer, index) = (self.cx.temps[&(red, *result)], self.cx.temp_element(red, idx));
                         self.push1(Op::Load { buffer, index, mask: None }, dtype)
                     }
                 }

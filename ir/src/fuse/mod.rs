@@ -155,7 +155,7 @@ struct Red {
     kind: Reduction,
     arg: NodeId,
     dims: Vec<usize>,
-    /// By result number: a node that is this result.
+    /// By number of the result: a node that is it.
     results: Vec<Option<NodeId>>,
 }
 
@@ -205,8 +205,8 @@ struct Cx<'g> {
     axis_of: HashMap<(AtomId, usize), AxisId>,
     reds: Vec<Red>,
     red_of: Vec<Option<RedId>>,
-    /// Buffers of materialised results.
-    temps: HashMap<NodeId, BufferId>,
+    /// Buffers of materialised results, by number of the result.
+    temps: HashMap<(RedId, usize), BufferId>,
     /// Row scratch made so far, for names.
     row_count: usize,
     /// Buffers of partial results made so far, for names.

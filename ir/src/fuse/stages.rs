@@ -312,12 +312,12 @@ fn group(cx: &mut Cx, staged: Vec<Staged>) -> Vec<PhasePlan> {
 
 /// Makes the buffers of a materialised reduction's results that are wanted.
 fn add_temps(cx: &mut Cx, red: RedId) {
-    let wanted: Vec<NodeId> = cx.red(red).results.iter().flatten().copied().collect();
-    for node in wanted {
+    for (result, node) in cx.red(red).results.clone().into_iter().enumerate() {
+        let Some(node) = node else { continue };
         let len = cx.g.node(node).shape.iter().product();
         let len = cx.sym(SymKey::TempLen(red), len);
         let (name, dtype) = (format!("t{}", cx.temps.len()), cx.g.node(node).dtype);
         let buffer = cx.kernel.add_buffer(name, dtype, crate::kernel::BufferKind::Temp(len.into()));
-        cx.temps.insert(node, buffer);
+        cx.temps.insert((red, result), buffer);
     }
 }

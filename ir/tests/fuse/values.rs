@@ -8,7 +8,7 @@ use rusttorch_ir::graph::random::{Rng, random_graph, random_strides};
 #[test]
 fn random_graphs() {
     let from: u64 = std::env::var("FUSE_SEED").map_or(0, |s| s.parse().unwrap());
-    for seed in from..from + 2000 {
+    for seed in from..from + std::env::var("FUSE_RUNS").map_or(2000, |s| s.parse().unwrap()) {
         let g = random_graph(seed);
         let mut rng = Rng::new(!seed);
         let outputs: Vec<TensorMeta> = dense(&g)
