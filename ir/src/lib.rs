@@ -4,6 +4,7 @@
 
 pub mod dtype;
 pub mod expr;
+pub mod fuse;
 pub mod graph;
 pub mod id;
 pub mod index;

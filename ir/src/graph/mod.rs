@@ -16,6 +16,7 @@ use crate::prim::Prim;
 pub mod eval;
 pub mod intrinsic;
 pub mod lower;
+pub mod random;
 mod shapes;
 
 pub use lower::{LowerError, LowerErrorKind, LowerOptions, Operand, lower};

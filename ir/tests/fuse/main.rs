@@ -1,0 +1,5 @@
+//! Fusion against the naive evaluator of graphs.
+
+mod build;
+mod class;
+mod values;
