@@ -79,7 +79,8 @@ pub(crate) enum Detail {
     InternalOverlap,
     InputOverlap,
     ReadOnly,
-
+    Misaligned { dtype: DType },
+    Exchange(crate::dlpack::Refusal),
 }
 
 impl Error {
@@ -102,8 +103,9 @@ impl Error {
             SliceStep => ErrorKind::Value,
             ExpectedDType { .. } | MatmulDType { .. } | OutDType { .. } => ErrorKind::DType,
             NoKernel { .. } => ErrorKind::NotImplemented,
-            InternalOverlap | InputOverlap | ReadOnly => ErrorKind::Overlap,
-
+            InternalOverlap | InputOverlap => ErrorKind::Overlap,
+            ReadOnly | Misaligned { .. } => ErrorKind::Value,
+            Exchange(_) => ErrorKind::Exchange,
             SizeOverflow { .. }
             | NegativeExtent { .. }
             | OutOfStorage { .. }
@@ -167,7 +169,7 @@ impl Error {
             ExpectedDType { expected, found } => vec![*expected, *found],
             MatmulDType { dtypes, .. } => dtypes.to_vec(),
             OutDType { expected, got } => vec![*expected, *got],
-            NoKernel { dtype, .. } | ExpandRank { dtype, .. } => vec![*dtype],
+            NoKernel { dtype, .. } | ExpandRank { dtype, .. } | Misaligned { dtype } => vec![*dtype],
             _ => Vec::new(),
         }
     }
@@ -332,7 +334,8 @@ impl fmt::Display for Error {
                  single memory location. Please clone() the tensor before performing the operation.",
             ),
             ReadOnly => f.write_str("assignment destination is read-only"),
-
+            Misaligned { dtype } => write!(f, "the output's memory is not aligned to elements of {}", dtype.torch_name()),
+            Exchange(refusal) => refusal.fmt(f),
         }
     }
 }

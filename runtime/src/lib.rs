@@ -5,18 +5,17 @@
 #![deny(unsafe_code)]
 
 pub mod alloc;
-
+pub mod cache;
 pub mod dims;
-
+pub mod dlpack;
 pub mod env;
 pub mod error;
 pub mod fpu;
 pub mod launch;
 pub mod layout;
+pub mod matmul;
 pub mod pool;
-
-
-
+pub mod random;
 pub mod storage;
 pub mod tensor;
 
