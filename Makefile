@@ -1,0 +1,85 @@
+# Everything a developer or CI runs. `demo`, `test`, `lint` and `wheel` make a virtual environment in
+# .venv by themselves; it is used again until the requirements file that a target needs changes.
+
+PYTHON ?= python3
+PYTEST_ARGS ?=
+VENV := .venv
+BENCH_VENV := .venv-bench
+BIN := $(VENV)/bin
+PIP_FLAGS := --quiet --disable-pip-version-check
+
+# $(call stamp,venv,set) is the file that says that requirements/<set>.txt, as it reads now, is installed.
+stamp = $(1)/.stamps/$(2)-$(firstword $(shell cat requirements/build.txt requirements/$(2).txt | cksum))
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-rust test-python lint format bench wheel clean
+
+help: ## Show this text
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(VENV)/bin/python:
+	@echo "== making the virtual environment $(VENV)"
+	$(PYTHON) -m venv $(VENV)
+
+$(BENCH_VENV)/bin/python:
+	@echo "== making the virtual environment $(BENCH_VENV)"
+	$(PYTHON) -m venv $(BENCH_VENV)
+
+# One rule per set of requirements: install it and leave the stamp.
+define requirements
+$(call stamp,$(1),$(2)): | $(1)/bin/python
+	@echo "== installing requirements/$(2).txt into $(1)"
+	$(1)/bin/python -m pip install $(PIP_FLAGS) -r requirements/$(2).txt
+	@mkdir -p $$(@D) && rm -f $$(@D)/$(2)-* && touch $$@
+endef
+$(eval $(call requirements,$(VENV),build))
+$(eval $(call requirements,$(VENV),lint))
+$(eval $(call requirements,$(VENV),test))
+$(eval $(call requirements,$(BENCH_VENV),bench))
+
+wheel: $(call stamp,$(VENV),build) ## Build dist/*.whl (CPython 3.10 and later, abi3)
+	@echo "== building the wheel"
+	@rm -f dist/rusttorch-*.whl
+	$(BIN)/maturin build --quiet --release --locked --manifest-path python/Cargo.toml --interpreter $(BIN)/python --out dist
+	@ls dist/rusttorch-*.whl
+
+demo: wheel ## Build, install into .venv and run the demonstration
+	$(BIN)/python -m pip install $(PIP_FLAGS) --force-reinstall --no-deps dist/rusttorch-*.whl
+	$(BIN)/python -m rusttorch.demo
+
+test: test-rust test-python ## Run all tests, Rust and Python
+
+test-rust:
+	@if cargo nextest --version > /dev/null 2>&1; then \
+	  echo "== cargo nextest run --workspace"; cargo nextest run --locked --workspace; \
+	else \
+	  echo "== cargo-nextest is not installed: cargo test --workspace"; \
+	  cargo test --locked --workspace --lib --bins --tests; \
+	fi
+	@echo "== documentation tests"
+	cargo test --locked --workspace --doc
+
+test-python: $(call stamp,$(VENV),test) wheel
+	$(BIN)/python -m pip install $(PIP_FLAGS) --force-reinstall --no-deps dist/rusttorch-*.whl
+	$(BIN)/pytest --config-file python/pyproject.toml --rootdir . $(PYTEST_ARGS) python/tests
+
+lint: $(call stamp,$(VENV),lint) ## Check format, clippy, ruff and types
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	$(BIN)/ruff check --config python/pyproject.toml .
+	$(BIN)/ruff format --config python/pyproject.toml --check .
+	$(BIN)/mypy --config-file python/pyproject.toml
+
+format: $(call stamp,$(VENV),lint) ## Format all sources
+	cargo fmt --all
+	$(BIN)/ruff check --config python/pyproject.toml --fix-only .
+	$(BIN)/ruff format --config python/pyproject.toml .
+
+bench: $(call stamp,$(BENCH_VENV),bench) wheel ## Run the benchmarks, also against torch, numexpr and numba
+	$(BENCH_VENV)/bin/python -m pip install $(PIP_FLAGS) --force-reinstall --no-deps dist/rusttorch-*.whl
+	cargo bench --locked --workspace
+	@for script in $(wildcard benches/*.py); do echo "== $$script"; $(BENCH_VENV)/bin/python $$script || exit 1; done
+
+clean: ## Remove what the targets above made
+	rm -rf $(VENV) $(BENCH_VENV) dist
+	cargo clean

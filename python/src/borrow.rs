@@ -1,0 +1,358 @@
+//! From a Python object to memory that a kernel may read: a torch tensor, a NumPy array, or a number.
+//!
+//! A [`Borrowed`] points into its object: the memory, and the extents and strides themselves. It is used
+//! while the caller's arguments are alive and before control goes back to Python; nothing keeps it. What
+//! a launch needs longer, with the GIL released, is the memory alone, which the arguments keep.
+
+use crate::numpy::{self, ArrayHead};
+use crate::torch;
+use pyo3::exceptions::{PyOverflowError, PyRuntimeError, PyTypeError};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyFloat, PyInt, PyList, PyTuple};
+use rusttorch_ir::dtype::DType;
+use std::slice;
+
+/// Operands of more dimensions are refused.
+pub const MAX_RANK: usize = 32;
+
+/// Whose array it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    Torch,
+    Numpy,
+}
+
+/// An array operand; see the module for how long its pointers hold.
+pub struct Borrowed {
+    /// The first element, by index (not the lowest address when strides are negative).
+    pub data: *mut u8,
+    pub dtype: DType,
+    pub rank: usize,
+    pub(crate) shape: *const i64,
+    pub(crate) strides: *const i64,
+    /// Strides count bytes (NumPy) instead of elements (torch).
+    pub in_bytes: bool,
+    pub readonly: bool,
+    pub kind: Kind,
+    /// Holds what the pointers point into, when that is not the caller's object.
+    pub owner: Option<Py<PyAny>>,
+}
+
+/// A Python number: a run-time slot of a kernel.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Number {
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+}
+
+impl Number {
+    /// `bool`, `i64` or `f64`.
+    pub fn dtype(self) -> DType {
+        match self {
+            Number::Bool(_) => DType::Bool,
+            Number::Int(_) => DType::I64,
+            Number::Float(_) => DType::F64,
+        }
+    }
+}
+
+/// An operand of a call.
+pub enum Operand {
+    Array(Borrowed),
+    Number(Number),
+}
+
+impl Borrowed {
+    pub fn shape(&self) -> &[i64] {
+        // SAFETY: `rank` entries, alive as long as the operand.
+        unsafe { extents(self.shape, self.rank) }
+    }
+
+    /// In bytes or elements, see `in_bytes`.
+    pub fn raw_strides(&self) -> &[i64] {
+        // SAFETY: as in `shape`.
+        unsafe { extents(self.strides, self.rank) }
+    }
+
+    /// In elements.
+    pub fn strides(&self) -> Vec<i64> {
+        let unit = if self.in_bytes { self.dtype.size() as i64 } else { 1 };
+        self.raw_strides().iter().map(|s| s / unit).collect()
+    }
+
+    pub fn numel(&self) -> i64 {
+        self.shape().iter().product()
+    }
+
+    /// The bytes between the lowest and the end of the highest element; empty without elements.
+    pub fn byte_range(&self) -> std::ops::Range<usize> {
+        let start = self.data.addr();
+        if self.numel() == 0 {
+            return start..start;
+        }
+        let unit = if self.in_bytes { 1 } else { self.dtype.size() as i64 };
+        let (mut low, mut high) = (0i64, 0i64);
+        for (&n, &s) in self.shape().iter().zip(self.raw_strides()) {
+            let reach = (n - 1) * s * unit;
+            if reach < 0 { low += reach } else { high += reach }
+        }
+        start.wrapping_add_signed(low as isize)..start.wrapping_add_signed(high as isize) + self.dtype.size()
+    }
+
+    /// An array whose extents are kept by a Python object of ours. The memory is `source`'s.
+    pub(crate) fn with_copied_extents(
+        source: &Bound<'_, PyAny>,
+        dtype: DType,
+        shape: &[i64],
+        strides: &[i64],
+    ) -> PyResult<Borrowed> {
+        let extents: Box<[i64]> = shape.iter().chain(strides).copied().collect();
+        let keeper = Bound::new(source.py(), Extents { extents, _source: source.clone().unbind() })?;
+        let start = keeper.get().extents.as_ptr();
+        Ok(Borrowed {
+            data: std::ptr::null_mut(),
+            dtype,
+            rank: shape.len(),
+            shape: start,
+            strides: start.wrapping_add(shape.len()),
+            in_bytes: false,
+            readonly: false,
+            kind: Kind::Torch,
+            owner: Some(keeper.into_any().unbind()),
+        })
+    }
+}
+
+/// # Safety
+/// `start` has `rank` entries unless `rank` is 0.
+unsafe fn extents<'a>(start: *const i64, rank: usize) -> &'a [i64] {
+    if rank == 0 {
+        return &[];
+    }
+    // SAFETY: by contract.
+    unsafe { slice::from_raw_parts(start, rank) }
+}
+
+/// Keeps extents that no array has in the form we need.
+#[pyclass(frozen)]
+struct Extents {
+    extents: Box<[i64]>,
+    _source: Py<PyAny>,
+}
+
+/// What a call looks up once for all its operands.
+#[derive(Default)]
+pub struct Session {
+    torch: Option<&'static torch::Torch>,
+    modes_checked: bool,
+    grad_enabled: bool,
+}
+
+impl Session {
+    /// The operand that `object` is; `name` names it in errors.
+    #[inline]
+    pub fn operand(&mut self, object: &Bound<'_, PyAny>, name: &dyn Fn() -> String) -> PyResult<Operand> {
+        let py = object.py();
+        if let Some(torch) = self.torch {
+            if torch.is_plain(object) {
+                return self.tensor(torch, object, name).map(Operand::Array);
+            }
+        }
+        if let Some(numpy) = numpy::api_if_seen(py) {
+            // SAFETY: any object has a type.
+            if unsafe { ffi::Py_TYPE(object.as_ptr()) } == numpy.array {
+                return ndarray(object).map(Operand::Array);
+            }
+        }
+        if object.is_exact_instance_of::<PyFloat>() {
+            return Ok(Operand::Number(Number::Float(object.extract()?)));
+        }
+        self.other(object, name)
+    }
+
+    /// Whatever is not the commonest.
+    #[cold]
+    fn other(&mut self, object: &Bound<'_, PyAny>, name: &dyn Fn() -> String) -> PyResult<Operand> {
+        let py = object.py();
+        if let Ok(b) = object.cast_exact::<PyBool>() {
+            return Ok(Operand::Number(Number::Bool(b.is_true())));
+        }
+        if object.is_exact_instance_of::<PyInt>() {
+            let value = object.extract::<i64>().map_err(|_| {
+                PyOverflowError::new_err(format!("{}: the integer does not fit into 64 bits", name()))
+            })?;
+            return Ok(Operand::Number(Number::Int(value)));
+        }
+        if self.torch.is_none() {
+            if let Some(torch) = torch::loaded(py)? {
+                self.torch = Some(torch);
+            }
+        }
+        if let Some(torch) = self.torch {
+            if torch.is_plain(object) {
+                return self.tensor(torch, object, name).map(Operand::Array);
+            }
+            if torch.is_tensor(object) {
+                return Err(torch::subclass_error(object));
+            }
+        }
+        // A list is no tensor for torch; arrays are made of it explicitly.
+        if object.is_instance_of::<PyList>() || object.is_instance_of::<PyTuple>() {
+            return Err(not_a_tensor(object, name));
+        }
+        let Some(numpy) = numpy::api_if_loaded(py)? else { return Err(not_a_tensor(object, name)) };
+        // SAFETY: both are types.
+        let (is_array, is_scalar) = unsafe {
+            let p = object.as_ptr();
+            (ffi::PyObject_TypeCheck(p, numpy.array) != 0, ffi::PyObject_TypeCheck(p, numpy.generic) != 0)
+        };
+        if is_array {
+            // SAFETY: any object has a type.
+            if unsafe { ffi::Py_TYPE(object.as_ptr()) } == numpy.array {
+                return ndarray(object).map(Operand::Array);
+            }
+            return array_subclass(object).map(Operand::Array);
+        }
+        if is_scalar || object.hasattr("__array__")? {
+            let array = py.import("numpy")?.call_method1("asarray", (object,))?;
+            let mut borrowed = ndarray(&array)?;
+            borrowed.owner.get_or_insert(array.unbind());
+            return Ok(Operand::Array(borrowed));
+        }
+        if object.is_instance_of::<PyFloat>() || object.is_instance_of::<PyInt>() {
+            return Ok(Operand::Number(Number::Float(object.extract()?)));
+        }
+        Err(not_a_tensor(object, name))
+    }
+
+    #[inline]
+    fn tensor(
+        &mut self,
+        torch: &'static torch::Torch,
+        object: &Bound<'_, PyAny>,
+        name: &dyn Fn() -> String,
+    ) -> PyResult<Borrowed> {
+        if !self.modes_checked {
+            torch.check_modes(object.py())?;
+            self.grad_enabled = torch.grad_enabled(object.py())?;
+            self.modes_checked = true;
+        }
+        torch.borrow(object, self.grad_enabled)
+    }
+
+    /// A session, with torch if it has been seen.
+    #[inline]
+    pub fn new(py: Python<'_>) -> Session {
+        Session { torch: torch::seen(py), modes_checked: false, grad_enabled: false }
+    }
+
+    /// torch, when a tensor took part.
+    pub fn torch(&self) -> Option<&'static torch::Torch> {
+        self.torch
+    }
+}
+
+/// The operand's error of torch for what is no tensor.
+fn not_a_tensor(object: &Bound<'_, PyAny>, name: &dyn Fn() -> String) -> PyErr {
+    let class = object.get_type().name().map_or_else(|_| "object".to_owned(), |n| n.to_string());
+    PyTypeError::new_err(format!("{} must be Tensor, not {class}", name()))
+}
+
+pub(crate) fn torch_too_many_dims(rank: usize) -> PyErr {
+    PyRuntimeError::new_err(format!("tensors of {rank} dimensions are not supported: at most {MAX_RANK}"))
+}
+
+/// An exact `numpy.ndarray`.
+#[inline]
+fn ndarray(object: &Bound<'_, PyAny>) -> PyResult<Borrowed> {
+    // SAFETY: the caller has checked the type; the fields are those of the array, which stays alive.
+    let (head, descr) = unsafe {
+        let head = &*object.as_ptr().cast::<ArrayHead>();
+        (head, &*head.descr)
+    };
+    let Some(dtype) = descr.dtype().filter(|_| !descr.is_byte_swapped()) else {
+        return Err(unsupported_dtype(object));
+    };
+    let borrowed = Borrowed {
+        data: head.data,
+        dtype,
+        rank: head.nd as usize,
+        shape: head.dimensions.cast(),
+        strides: head.strides.cast(),
+        in_bytes: true,
+        readonly: !head.is_writeable(),
+        kind: Kind::Numpy,
+        owner: None,
+    };
+    if borrowed.rank > MAX_RANK {
+        return Err(torch_too_many_dims(borrowed.rank));
+    }
+    let size = dtype.size() as i64;
+    if !head.is_aligned() || borrowed.raw_strides().iter().any(|s| s & (size - 1) != 0) {
+        let copy = object.call_method1("copy", ("K",))?;
+        let mut aligned = ndarray(&copy)?;
+        aligned.owner = Some(copy.unbind());
+        aligned.readonly = true;
+        return Ok(aligned);
+    }
+    Ok(borrowed)
+}
+
+// Extents are read in place: NumPy's are `npy_intp`, torch's `int64_t`.
+const _: () = assert!(size_of::<isize>() == size_of::<i64>(), "rusttorch needs a 64-bit platform");
+
+#[cold]
+fn array_subclass(object: &Bound<'_, PyAny>) -> PyResult<Borrowed> {
+    let py = object.py();
+    if object.is_instance(&py.import("numpy")?.getattr("memmap")?)? {
+        return ndarray(object);
+    }
+    let name = object.get_type().fully_qualified_name()?;
+    Err(PyTypeError::new_err(format!(
+        "rusttorch does not support {name}: only plain numpy.ndarray (numpy.asarray(x) drops what the class adds)"
+    )))
+}
+
+#[cold]
+fn unsupported_dtype(object: &Bound<'_, PyAny>) -> PyErr {
+    let describe = || -> PyResult<String> {
+        let dtype = object.getattr("dtype")?;
+        let native = dtype.getattr("isnative")?.is_truthy()?;
+        let name = dtype.str()?.to_string();
+        Ok(if native {
+            format!("rusttorch does not support NumPy arrays of dtype {name}")
+        } else {
+            format!(
+                "rusttorch does not support byte-swapped NumPy arrays (dtype {name}); use x.astype(x.dtype.newbyteorder('='))"
+            )
+        })
+    };
+    describe().map_or_else(|e| e, PyTypeError::new_err)
+}
+
+/// What a borrow sees of its arguments, for tests: (kind, dtype, shape, strides, read-only, address).
+#[pyfunction]
+#[pyo3(signature = (*args))]
+#[allow(clippy::type_complexity)]
+fn _borrow(
+    args: &Bound<'_, PyTuple>,
+) -> PyResult<Vec<(String, &'static str, Vec<i64>, Vec<i64>, bool, usize)>> {
+    let mut session = Session::new(args.py());
+    let mut seen = Vec::new();
+    for (i, a) in args.iter_borrowed().enumerate() {
+        seen.push(match session.operand(&a, &|| format!("argument {i}"))? {
+            Operand::Array(b) => {
+                let kind = format!("{:?}", b.kind);
+                (kind, b.dtype.torch_name(), b.shape().to_vec(), b.strides(), b.readonly, b.data.addr())
+            }
+            Operand::Number(n) => ("Number".into(), n.dtype().torch_name(), vec![], vec![], true, 0),
+        });
+    }
+    Ok(seen)
+}
+
+pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(_borrow, m)?)
+}

@@ -1,0 +1,19 @@
+//! The Python module: borrowing arrays of NumPy and torch, calling expressions on them, tracing.
+//!
+//! This crate alone knows Python. A call is: borrow the operands (`borrow.rs`, `torch.rs`, `numpy.rs`),
+//! find the plan for their dtypes, shapes and strides (`expr.rs`), make the results (`alloc_out.rs`), run.
+
+mod borrow;
+mod errors;
+mod numpy;
+mod torch;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+fn _rusttorch(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    errors::register(m)?;
+    torch::register(m)?;
+    borrow::register(m)
+}

@@ -1,0 +1,552 @@
+//! libtorch through its stable C ABI and a few of its Python attributes, resolved when torch is
+//! already loaded; torch is never imported from here.
+//!
+//! The fast path takes a handle of the tensor (torch 2.14 and later) and reads everything from it.
+//! Older versions, and whatever lacks a symbol, go by Python attributes: the same checks, slower.
+//!
+//! What a tensor must be before its pointer is used (grep for T1..T7):
+//! T1 exactly `torch.Tensor` or `torch.nn.Parameter`: a subclass may hide anything behind its pointer;
+//! T2 no functorch transform, dispatch mode or forward-mode level is active: a tensor may be a wrapper;
+//! T3 strided layout, on the CPU, of a dtype we know;
+//! T4 memory is there when there are elements (zero tensors and resized storages have none);
+//! T5 the storage reaches to the last element;
+//! T6 neither the negative nor the conjugate bit is set (complex dtypes, the only ones with the latter,
+//!    end at T3);
+//! T7 it does not require grad while grad mode is on.
+
+use crate::borrow::{Borrowed, Kind, MAX_RANK, torch_too_many_dims};
+use pyo3::exceptions::{PyNotImplementedError, PyRuntimeError, PyTypeError};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyString;
+use rusttorch_ir::dtype::DType;
+use std::ffi::{CStr, c_void};
+use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+type Handle = *mut c_void;
+/// Of every function of the C ABI: 0 is success.
+type Status = i32;
+
+/// The C ABI's functions, and five C++ ones that have no C counterpart yet. Their mangled names fix the
+/// arguments; a handle is documented to be an `at::Tensor*`, which holds one `TensorImpl*`. What they say
+/// of a few tensors made for it is compared with Python's answers before they are used
+/// ([`Shim::agrees`]), else the attribute path is taken.
+struct Shim {
+    from_py: unsafe extern "C" fn(*mut c_void, *mut Handle) -> Status,
+    to_py: unsafe extern "C" fn(Handle, *mut c_void, *mut *mut c_void) -> Status,
+    delete: unsafe extern "C" fn(Handle) -> Status,
+    dim: unsafe extern "C" fn(Handle, *mut i64) -> Status,
+    sizes: unsafe extern "C" fn(Handle, *mut *const i64) -> Status,
+    strides: unsafe extern "C" fn(Handle, *mut *const i64) -> Status,
+    dtype: unsafe extern "C" fn(Handle, *mut i32) -> Status,
+    layout: unsafe extern "C" fn(Handle, *mut i32) -> Status,
+    device: unsafe extern "C" fn(Handle, *mut i32) -> Status,
+    data: unsafe extern "C" fn(Handle, *mut *mut c_void) -> Status,
+    storage_size: unsafe extern "C" fn(Handle, *mut i64) -> Status,
+    storage_offset: unsafe extern "C" fn(Handle, *mut i64) -> Status,
+    empty_strided: unsafe extern "C" fn(i64, *const i64, *const i64, i32, i32, i32, *mut Handle) -> Status,
+    grad_enabled: unsafe extern "C" fn() -> bool,
+    any_modes: unsafe extern "C" fn(bool) -> bool,
+    key_included: unsafe extern "C" fn(u16) -> bool,
+    functorch_key: u16,
+    any_dual_level: unsafe extern "C" fn() -> bool,
+    is_neg: unsafe extern "C" fn(Handle) -> bool,
+    requires_grad: unsafe extern "C" fn(*mut c_void) -> bool,
+}
+
+/// What is known of the loaded torch.
+pub struct Torch {
+    tensor: *mut ffi::PyTypeObject,
+    parameter: *mut ffi::PyTypeObject,
+    shim: Option<Shim>,
+    module: Py<PyAny>,
+    mode_checks: Py<PyAny>,
+}
+
+// SAFETY: addresses of functions and types of libraries that are never unloaded.
+unsafe impl Send for Torch {}
+// SAFETY: as above; used with the GIL held only.
+unsafe impl Sync for Torch {}
+
+static TORCH: PyOnceLock<Torch> = PyOnceLock::new();
+static ATTRIBUTES_ONLY: AtomicBool = AtomicBool::new(false);
+
+/// torch, if a call has seen it.
+#[inline]
+pub fn seen(py: Python<'_>) -> Option<&'static Torch> {
+    TORCH.get(py)
+}
+
+/// torch, if someone has imported it (to the end: a half-imported torch is none).
+#[inline]
+pub fn loaded(py: Python<'_>) -> PyResult<Option<&'static Torch>> {
+    if let Some(torch) = TORCH.get(py) {
+        return Ok(Some(torch));
+    }
+    let modules = py.import("sys")?.getattr("modules")?;
+    match modules.call_method1("get", ("torch",))? {
+        module if module.is_none() || !module.hasattr("autograd")? || !module.hasattr("compile")? => Ok(None),
+        module => TORCH.get_or_try_init(py, || Torch::load(&module)).map(Some),
+    }
+}
+
+/// The address of `name` in `library` (an already loaded one).
+fn symbol_in(library: *mut c_void, name: &CStr) -> Option<*mut c_void> {
+    // SAFETY: `library` is a handle of dlopen.
+    let found = unsafe { libc::dlsym(library, name.as_ptr()) };
+    (!found.is_null()).then_some(found)
+}
+
+impl Shim {
+    fn load(torch: &Bound<'_, PyAny>) -> Option<Shim> {
+        let folder: String = torch.getattr("__file__").ok()?.extract().ok()?;
+        let folder = std::path::Path::new(&folder).parent()?.join("lib");
+        let open = |name: &str| {
+            let path = std::ffi::CString::new(folder.join(name).to_str()?).ok()?;
+            // SAFETY: RTLD_NOLOAD only looks for a library that is loaded.
+            let handle = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_NOLOAD) };
+            (!handle.is_null()).then_some(handle)
+        };
+        let suffix = if cfg!(target_os = "macos") { "dylib" } else { "so" };
+        let cpu = open(&format!("libtorch_cpu.{suffix}"))?;
+        let c10 = open(&format!("libc10.{suffix}"))?;
+        let key = torch.getattr("_C").ok()?.getattr("DispatchKey").ok()?;
+        let functorch_key = key.getattr("FuncTorchDynamicLayerFrontMode").ok()?;
+        let functorch_key: u16 = functorch_key.call_method0("__int__").ok()?.extract().ok()?;
+        macro_rules! function {
+            ($library:expr, $name:literal) => {
+                // SAFETY: the signature in `Shim` is that of the symbol.
+                unsafe { std::mem::transmute::<*mut c_void, _>(symbol_in($library, $name)?) }
+            };
+        }
+        let shim = Shim {
+            from_py: function!(cpu, c"torch_tensor_from_pyobject"),
+            to_py: function!(cpu, c"torch_tensor_to_pyobject"),
+            delete: function!(cpu, c"aoti_torch_delete_tensor_object"),
+            dim: function!(cpu, c"aoti_torch_get_dim"),
+            sizes: function!(cpu, c"aoti_torch_get_sizes"),
+            strides: function!(cpu, c"aoti_torch_get_strides"),
+            dtype: function!(cpu, c"aoti_torch_get_dtype"),
+            layout: function!(cpu, c"aoti_torch_get_layout"),
+            device: function!(cpu, c"aoti_torch_get_device_type"),
+            data: function!(cpu, c"aoti_torch_get_data_ptr"),
+            storage_size: function!(cpu, c"aoti_torch_get_storage_size"),
+            storage_offset: function!(cpu, c"aoti_torch_get_storage_offset"),
+            empty_strided: function!(cpu, c"aoti_torch_empty_strided"),
+            grad_enabled: function!(cpu, c"aoti_torch_grad_mode_is_enabled"),
+            any_modes: function!(c10, c"_ZN3c104impl20TorchDispatchModeTLS13any_modes_setEb"),
+            key_included: function!(c10, c"_ZN3c104impl28tls_is_dispatch_key_includedENS_11DispatchKeyE"),
+            functorch_key,
+            any_dual_level: function!(cpu, c"_ZN5torch8autograd14ForwardADLevel13has_any_levelEv"),
+            is_neg: function!(cpu, c"_ZN2at6native6is_negERKNS_6TensorE"),
+            requires_grad: function!(c10, c"_ZNK3c1010TensorImpl13requires_gradEv"),
+        };
+        shim.agrees(torch).ok()?.then_some(shim)
+    }
+
+    /// Whether the functions see in sample tensors what Python sees.
+    fn agrees(&self, torch: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let plain = torch.call_method1("empty", ((2i64, 3i64),))?.call_method0("t")?;
+        let leaf = torch.call_method1("empty", (1i64,))?.call_method1("requires_grad_", (true,))?;
+        let negative = torch.call_method1("_neg_view", (&plain,))?;
+        for x in [plain, leaf, negative] {
+            let expected = (x.getattr("requires_grad")?.is_truthy()?, x.call_method0("is_neg")?.is_truthy()?);
+            let mut handle = ptr::null_mut();
+            // SAFETY: `x` is a tensor; see the type for what a handle is.
+            let seen = unsafe {
+                if (self.from_py)(x.as_ptr().cast(), &raw mut handle) != 0 {
+                    return Ok(false);
+                }
+                let handle = Owned(self, handle);
+                (self.handle_requires_grad(handle.1), (self.is_neg)(handle.1))
+            };
+            if seen != expected {
+                return Ok(false);
+            }
+        }
+        let level = torch.getattr("autograd")?.getattr("forward_ad")?.getattr("_current_level")?;
+        // SAFETY: functions without preconditions.
+        let (dual, modes) = unsafe { ((self.any_dual_level)(), (self.any_modes)(false)) };
+        let stack: i64 = torch.getattr("_C")?.call_method0("_len_torch_dispatch_stack")?.extract()?;
+        Ok(dual == (level.extract::<i64>()? >= 0) && modes == (stack > 0))
+    }
+
+    /// # Safety
+    /// A valid handle.
+    unsafe fn handle_requires_grad(&self, handle: Handle) -> bool {
+        // SAFETY: a handle points to an `at::Tensor`, which is one pointer.
+        unsafe { (self.requires_grad)(*handle.cast::<*mut c_void>()) }
+    }
+}
+
+/// The C ABI's number of a dtype.
+fn code(dtype: DType) -> i32 {
+    match dtype {
+        DType::U8 => 0,
+        DType::I8 => 1,
+        DType::I16 => 2,
+        DType::I32 => 3,
+        DType::I64 => 4,
+        DType::F16 => 5,
+        DType::F32 => 6,
+        DType::F64 => 7,
+        DType::Bool => 11,
+        DType::BF16 => 15,
+    }
+}
+
+const CODES: [Option<DType>; 16] = {
+    use DType::*;
+    let (u, i, f) = (Some(U8), Some(I8), Some(F16));
+    [
+        u,
+        i,
+        Some(I16),
+        Some(I32),
+        Some(I64),
+        f,
+        Some(F32),
+        Some(F64),
+        None,
+        None,
+        None,
+        Some(Bool),
+        None,
+        None,
+        None,
+        Some(BF16),
+    ]
+};
+
+/// A handle that is given back.
+struct Owned<'a>(&'a Shim, Handle);
+
+impl Drop for Owned<'_> {
+    fn drop(&mut self) {
+        // SAFETY: a handle that the shim made and nobody else gives back.
+        unsafe { (self.0.delete)(self.1) };
+    }
+}
+
+impl Torch {
+    fn load(module: &Bound<'_, PyAny>) -> PyResult<Torch> {
+        let py = module.py();
+        let tensor = module.getattr("Tensor")?;
+        let parameter = module.getattr("nn")?.getattr("Parameter")?;
+        Ok(Torch {
+            tensor: tensor.as_ptr().cast(),
+            parameter: parameter.as_ptr().cast(),
+            shim: Shim::load(module),
+            mode_checks: py.import("rusttorch._torch_modes")?.getattr("active")?.unbind(),
+            module: module.clone().unbind(),
+        })
+    }
+
+    fn shim(&self) -> Option<&Shim> {
+        if ATTRIBUTES_ONLY.load(Ordering::Relaxed) { None } else { self.shim.as_ref() }
+    }
+
+    /// T1.
+    #[inline]
+    pub fn is_plain(&self, object: &Bound<'_, PyAny>) -> bool {
+        // SAFETY: any object has a type.
+        let class = unsafe { ffi::Py_TYPE(object.as_ptr()) };
+        class == self.tensor || class == self.parameter
+    }
+
+    /// True for tensors of any class.
+    pub fn is_tensor(&self, object: &Bound<'_, PyAny>) -> bool {
+        // SAFETY: `tensor` is a type.
+        unsafe { ffi::PyObject_TypeCheck(object.as_ptr(), self.tensor) != 0 }
+    }
+
+    /// T2, once per call.
+    pub fn check_modes(&self, py: Python<'_>) -> PyResult<()> {
+        if let Some(s) = self.shim() {
+            // SAFETY: functions without preconditions.
+            let active =
+                unsafe { (s.any_modes)(false) || (s.key_included)(s.functorch_key) || (s.any_dual_level)() };
+            if !active {
+                return Ok(());
+            }
+        }
+        match self.mode_checks.bind(py).call0()?.extract::<Option<String>>()? {
+            None => Ok(()),
+            Some(what) => Err(PyRuntimeError::new_err(format!(
+                "rusttorch functions do not work inside {what} yet; call the torch function here"
+            ))),
+        }
+    }
+
+    /// Whether autograd records.
+    #[inline]
+    pub fn grad_enabled(&self, py: Python<'_>) -> PyResult<bool> {
+        match self.shim() {
+            // SAFETY: a function without preconditions.
+            Some(s) => Ok(unsafe { (s.grad_enabled)() }),
+            None => self.module.bind(py).call_method0("is_grad_enabled")?.extract(),
+        }
+    }
+
+    /// Borrows a tensor for which [`Torch::is_plain`] holds, T3 to T7. `grad` is [`Torch::grad_enabled`].
+    #[inline]
+    pub fn borrow(&self, x: &Bound<'_, PyAny>, grad: bool) -> PyResult<Borrowed> {
+        let Some(s) = self.shim() else { return self.borrow_by_attributes(x, grad) };
+        let mut handle = ptr::null_mut();
+        let (mut rank, mut dtype, mut layout, mut device, mut bytes, mut offset) =
+            (0i64, 0, 0, 0, 0i64, 0i64);
+        let (mut shape, mut strides, mut data) = (ptr::null(), ptr::null(), ptr::null_mut());
+        let negative;
+        // SAFETY: `x` is a tensor; each function writes one result. What is read from the handle belongs to
+        // the tensor that `x` keeps alive.
+        unsafe {
+            if (s.from_py)(x.as_ptr().cast(), &raw mut handle) != 0 {
+                return Err(self.unusable(x, "it has no handle"));
+            }
+            let handle = Owned(s, handle);
+            let h = handle.1;
+            if grad && s.handle_requires_grad(h) {
+                return Err(grad_error());
+            }
+            // Device, layout and rank before anything that a tensor without storage refuses.
+            if (s.device)(h, &raw mut device) != 0
+                || (s.layout)(h, &raw mut layout) != 0
+                || device != 0
+                || layout != 0
+            {
+                return self.borrow_by_attributes(x, grad);
+            }
+            let failed = (s.dtype)(h, &raw mut dtype)
+                | (s.dim)(h, &raw mut rank)
+                | (s.sizes)(h, &raw mut shape)
+                | (s.strides)(h, &raw mut strides)
+                | (s.data)(h, &raw mut data)
+                | (s.storage_size)(h, &raw mut bytes)
+                | (s.storage_offset)(h, &raw mut offset);
+            negative = (s.is_neg)(h);
+            if failed != 0 {
+                return self.borrow_by_attributes(x, grad);
+            }
+        }
+        let Some(dtype) = usize::try_from(dtype).ok().and_then(|d| CODES.get(d).copied().flatten()) else {
+            return self.borrow_by_attributes(x, grad);
+        };
+        let borrowed = Borrowed {
+            data: data.cast(),
+            dtype,
+            rank: rank as usize,
+            shape,
+            strides,
+            in_bytes: false,
+            readonly: false,
+            kind: Kind::Torch,
+            owner: None,
+        };
+        if borrowed.rank > MAX_RANK {
+            return Err(torch_too_many_dims(borrowed.rank));
+        }
+        self.check_memory(x, &borrowed, bytes, offset)?;
+        if negative {
+            return Err(self.unusable(x, "its negative bit is set; use x.resolve_neg()"));
+        }
+        Ok(borrowed)
+    }
+
+    /// T4 and T5.
+    fn check_memory(&self, x: &Bound<'_, PyAny>, b: &Borrowed, bytes: i64, offset: i64) -> PyResult<()> {
+        if b.numel() == 0 {
+            return Ok(());
+        }
+        if b.data.is_null() {
+            return Err(self.unusable(x, "it has elements but no memory"));
+        }
+        let mut last = offset;
+        for d in 0..b.rank {
+            last += (b.shape()[d] - 1) * b.raw_strides()[d];
+        }
+        if (last + 1) * b.dtype.size() as i64 > bytes {
+            return Err(self.unusable(x, "its storage is shorter than its extent"));
+        }
+        Ok(())
+    }
+
+    fn unusable(&self, x: &Bound<'_, PyAny>, why: &str) -> PyErr {
+        let class = x.get_type().name().map_or_else(|_| "Tensor".to_owned(), |n| n.to_string());
+        PyRuntimeError::new_err(format!("rusttorch cannot use this torch.{class}: {why}"))
+    }
+
+    /// The same as [`Torch::borrow`], by Python attributes; it also words the errors of both.
+    #[cold]
+    fn borrow_by_attributes(&self, x: &Bound<'_, PyAny>, grad: bool) -> PyResult<Borrowed> {
+        if grad && x.getattr("requires_grad")?.is_truthy()? {
+            return Err(grad_error());
+        }
+        let text = |name: &str| -> PyResult<String> { Ok(x.getattr(name)?.str()?.to_string()) };
+        if x.getattr("is_nested")?.is_truthy()? {
+            return Err(PyNotImplementedError::new_err("rusttorch does not support nested tensors"));
+        }
+        let layout = text("layout")?;
+        if layout != "torch.strided" {
+            let text = format!("rusttorch supports dense (strided) tensors only, got layout {layout}");
+            return Err(PyNotImplementedError::new_err(text));
+        }
+        let device = text("device")?;
+        if device != "cpu" {
+            return Err(PyRuntimeError::new_err(format!(
+                "rusttorch runs on the CPU, got a tensor on device {device}"
+            )));
+        }
+        let dtype = text("dtype")?;
+        let Some(known) = DType::parse(dtype.trim_start_matches("torch.")) else {
+            return Err(PyNotImplementedError::new_err(format!("rusttorch does not support {dtype}")));
+        };
+        let lens: Vec<i64> = x.getattr("shape")?.extract()?;
+        let steps: Vec<i64> = x.call_method0("stride")?.extract()?;
+        if lens.len() > MAX_RANK {
+            return Err(torch_too_many_dims(lens.len()));
+        }
+        let data: usize =
+            x.call_method0("data_ptr").map_err(|_| self.unusable(x, "it has no memory"))?.extract()?;
+        let storage: i64 = x.call_method0("untyped_storage")?.call_method0("nbytes")?.extract()?;
+        let offset: i64 = x.call_method0("storage_offset")?.extract()?;
+        let mut borrowed = Borrowed::with_copied_extents(x, known, &lens, &steps)?;
+        borrowed.data = ptr::with_exposed_provenance_mut(data);
+        self.check_memory(x, &borrowed, storage, offset)?;
+        if x.call_method0("is_neg")?.is_truthy()? {
+            return Err(self.unusable(x, "its negative bit is set; use x.resolve_neg()"));
+        }
+        Ok(borrowed)
+    }
+
+    /// A new tensor and its memory. The strides are dense under some order of the dimensions.
+    pub fn empty(
+        &self,
+        py: Python<'_>,
+        dtype: DType,
+        shape: &[i64],
+        strides: &[i64],
+    ) -> PyResult<(NewTensor, *mut u8)> {
+        if let Some(s) = self.shim() {
+            let (mut handle, mut data) = (ptr::null_mut(), ptr::null_mut());
+            // SAFETY: both arrays have `shape.len()` entries; device 0 is the CPU.
+            unsafe {
+                let rank = shape.len() as i64;
+                if (s.empty_strided)(
+                    rank,
+                    shape.as_ptr(),
+                    strides.as_ptr(),
+                    code(dtype),
+                    0,
+                    0,
+                    &raw mut handle,
+                ) != 0
+                {
+                    return Err(out_of_memory(dtype, shape));
+                }
+                let tensor = NewTensor::Handle(handle, s.delete);
+                if (s.data)(handle, &raw mut data) != 0 {
+                    return Err(out_of_memory(dtype, shape));
+                }
+                return Ok((tensor, data.cast()));
+            }
+        }
+        let module = self.module.bind(py);
+        let kwargs = pyo3::types::PyDict::new(py);
+        kwargs.set_item("dtype", module.getattr(dtype.torch_name())?)?;
+        kwargs.set_item("device", "cpu")?;
+        let tensor =
+            module.call_method("empty_strided", (shape.to_vec(), strides.to_vec()), Some(&kwargs))?;
+        let data: usize = tensor.call_method0("data_ptr")?.extract()?;
+        Ok((NewTensor::Object(tensor.unbind()), ptr::with_exposed_provenance_mut(data)))
+    }
+
+    /// The Python object of a new tensor.
+    pub fn finish<'py>(&self, py: Python<'py>, tensor: NewTensor) -> PyResult<Bound<'py, PyAny>> {
+        match &tensor {
+            NewTensor::Object(object) => Ok(object.clone_ref(py).into_bound(py)),
+            NewTensor::Handle(handle, _) => {
+                let shim = self.shim.as_ref().expect("a handle was made by the shim");
+                let mut object = ptr::null_mut();
+                // SAFETY: a handle of ours; the object is a new reference.
+                unsafe {
+                    if (shim.to_py)(*handle, ptr::null_mut(), &raw mut object) != 0 {
+                        return Err(PyRuntimeError::new_err("torch could not wrap a result"));
+                    }
+                    Ok(Bound::from_owned_ptr(py, object.cast()))
+                }
+            }
+        }
+    }
+
+    /// Tells autograd that `x` was written.
+    pub fn bump_version(&self, x: &Bound<'_, PyAny>) -> PyResult<()> {
+        let graph = self.module.bind(x.py()).getattr("autograd")?.getattr("graph")?;
+        graph.call_method1("increment_version", (x,)).map(drop)
+    }
+
+    /// `torch.get_default_dtype()`.
+    pub fn default_dtype(&self, py: Python<'_>) -> PyResult<DType> {
+        let name = self.module.bind(py).call_method0("get_default_dtype")?.str()?.to_string();
+        Ok(DType::parse(name.trim_start_matches("torch.")).unwrap_or(DType::F32))
+    }
+}
+
+/// T7
+fn grad_error() -> PyErr {
+    PyRuntimeError::new_err(
+        "an operand requires grad, and this call has no backward yet: its result would be detached. \
+         Call it under torch.no_grad(), or pass x.detach()",
+    )
+}
+
+fn out_of_memory(dtype: DType, shape: &[i64]) -> PyErr {
+    let text = format!("torch could not allocate a tensor of {} {:?}", dtype.torch_name(), shape);
+    pyo3::exceptions::PyMemoryError::new_err(text)
+}
+
+/// A result that has no Python object yet.
+pub enum NewTensor {
+    /// Of the C ABI, with the function that gives it back.
+    Handle(Handle, unsafe extern "C" fn(Handle) -> Status),
+    /// Made in Python.
+    Object(Py<PyAny>),
+}
+
+impl Drop for NewTensor {
+    fn drop(&mut self) {
+        if let NewTensor::Handle(handle, delete) = *self {
+            // SAFETY: ours, given back once.
+            unsafe { delete(handle) };
+        }
+    }
+}
+
+/// The error for a tensor subclass.
+pub fn subclass_error(x: &Bound<'_, PyAny>) -> PyErr {
+    let name = x
+        .get_type()
+        .fully_qualified_name()
+        .map_or_else(|_| "?".to_owned(), |n: Bound<'_, PyString>| n.to_string());
+    PyTypeError::new_err(format!(
+        "rusttorch does not support the torch.Tensor subclass {name}: only torch.Tensor and torch.nn.Parameter"
+    ))
+}
+
+/// Makes this process use the attribute path only, as under an older torch (for tests).
+#[pyfunction]
+fn _attributes_only(on: bool) -> bool {
+    ATTRIBUTES_ONLY.swap(on, Ordering::Relaxed)
+}
+
+/// Whether the C ABI of the loaded torch is in use; None without torch.
+#[pyfunction]
+fn _torch_c_abi(py: Python<'_>) -> PyResult<Option<bool>> {
+    Ok(loaded(py)?.map(|t| t.shim().is_some()))
+}
+
+pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(_attributes_only, m)?)?;
+    m.add_function(wrap_pyfunction!(_torch_c_abi, m)?)
+}
