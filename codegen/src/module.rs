@@ -17,7 +17,7 @@ use cranelift_frontend::FunctionBuilderContext;
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{Linkage, Module, default_libcall_names};
 use rusttorch_ir::id::ValueId;
-use rusttorch_ir::kernel::{Kernel, Op, Reduction};
+use rusttorch_ir::kernel::{Kernel, Op, Reduction, expand};
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -139,7 +139,7 @@ fn expanded(kernel: &Kernel) -> Cow<'_, Kernel> {
     let moments = kernel.phases.iter().flat_map(|p| &p.nests).flat_map(|n| &n.body).any(|i| {
         matches!(i.op, Op::Reduce { kind: Reduction::Moments, .. })
     });
-    if moments { Cow::Borrowed(kernel) } else { Cow::Borrowed(kernel) }
+    if moments { Cow::Owned(expand::expand_moments(kernel)) } else { Cow::Borrowed(kernel) }
 }
 
 /// Compiles a verified kernel for this machine.

@@ -77,3 +77,20 @@ pub fn check(kernel: &Kernel, syms: &[i64], scalars: &[Literal], args: &[Array],
         }
     }
 }
+
+/// A thread per task.
+pub struct Spawning(pub usize);
+
+impl Parallel for Spawning {
+    fn threads(&self) -> usize {
+        self.0
+    }
+
+    fn run(&self, tasks: usize, f: &(dyn Fn(usize) + Sync)) {
+        std::thread::scope(|s| {
+            for t in 0..tasks {
+                s.spawn(move || f(t));
+            }
+        });
+    }
+}

@@ -7,7 +7,7 @@ use rusttorch_codegen::Isa;
 use rusttorch_ir::dtype::Literal;
 use rusttorch_ir::kernel::interp::Array;
 use rusttorch_ir::kernel::parse::parse;
-use rusttorch_runtime::pool::{Serial, Spawning};
+use rusttorch_runtime::pool::Serial;
 
 fn isas() -> Vec<Isa> {
     let host = Isa::host().expect("a supported machine");
@@ -53,7 +53,7 @@ kernel @relu(x: f32 in, w: f32 in, y: f32 out) syms 1 scalars (f32) {
             let args = [Array::from_f32(&values(n, 1)), Array::from_f32(&values(n, 2)), Array::from_f32(&vec![0.0; n])];
             let c = [Literal::float(rusttorch_ir::dtype::DType::F32, 0.5)];
             common::check(&k, &[n as i64], &c, &args, isa, &Serial);
-            common::check(&k, &[n as i64], &c, &args, isa, &Spawning(3));
+            common::check(&k, &[n as i64], &c, &args, isa, &common::Spawning(2));
         }
     }
 }
@@ -98,7 +98,7 @@ kernel @softmax(x: f32 in, y: f32 out) syms 4 {{
                 let (outer, inner, stride) = if order == "lanes" { (rows, cols, cols) } else { (cols, rows, cols) };
                 let syms = [outer as i64, inner as i64, stride as i64, 0];
                 common::check(&k, &syms, &[], &args, isa, &Serial);
-                common::check(&k, &syms, &[], &args, isa, &Spawning(2));
+                common::check(&k, &syms, &[], &args, isa, &common::Spawning(2));
             }
         }
     }

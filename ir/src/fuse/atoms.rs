@@ -181,7 +181,11 @@ impl Classes {
         for (i, node) in g.nodes.iter().enumerate() {
             let n = NodeId::new(i);
             match &node.op {
-                GraphOp::Input(_) | GraphOp::Scalar(_) | GraphOp::Const(_) | GraphOp::Iota { .. } => {}
+                GraphOp::Input(_)
+                | GraphOp::Scalar(_)
+                | GraphOp::Const(_)
+                | GraphOp::Iota { .. }
+                | GraphOp::Extent { .. } => {}
                 GraphOp::Prim(_, _, args) | GraphOp::Call(_, args) => {
                     args.iter().for_each(|&a| self.align_right(g, n, a));
                 }

@@ -354,6 +354,11 @@ impl Emitter<'_, '_> {
                 let e = self.cx.iota(node, *dim, idx);
                 self.push1(Op::Index(e), dtype)
             }
+            GraphOp::Extent { of, dims } => {
+                let count = dims.iter().map(|&d| g.node(*of).shape[d]).product();
+                let count = self.cx.sym(SymKey::Count(node), count);
+                self.push1(Op::Index(count.into()), dtype)
+            }
             GraphOp::View(view, operand) => {
                 let at = self.cx.view_index(node, view, *operand, idx);
                 self.demand(*operand, at)

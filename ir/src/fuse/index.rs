@@ -170,7 +170,11 @@ impl Cx<'_> {
         let g = self.g;
         let broadcast = |o: &NodeId| (*o, self.broadcast_index(node, *o, idx));
         match &g.node(node).op {
-            GraphOp::Input(_) | GraphOp::Scalar(_) | GraphOp::Const(_) | GraphOp::Iota { .. } => Vec::new(),
+            GraphOp::Input(_)
+            | GraphOp::Scalar(_)
+            | GraphOp::Const(_)
+            | GraphOp::Iota { .. }
+            | GraphOp::Extent { .. } => Vec::new(),
             GraphOp::Prim(_, _, args) | GraphOp::Call(_, args) => args.iter().map(broadcast).collect(),
             GraphOp::Lookup(_, a) => vec![broadcast(a)],
             GraphOp::Cold { mask, slow, fast } => [mask, fast, slow].map(broadcast).to_vec(),

@@ -186,6 +186,8 @@ enum SymKey {
     Block(AxisId),
     /// Stride and length (by position) of a buffer of partial results.
     Partial(BufferId, usize),
+    /// Number of elements that a node counts.
+    Count(NodeId),
 }
 
 /// State of one fusion. Axes are *virtual* here: (atom, occurrence) pairs, the same in every phase,

@@ -42,7 +42,7 @@ pub fn builtin() -> OpTable {
 mod tests {
     use super::*;
     use rusttorch_ir::dtype::DType;
-    use rusttorch_ir::expr::{Attr, parse};
+    use rusttorch_ir::expr::parse;
     use rusttorch_ir::graph::eval::{Tensor, eval};
     use rusttorch_ir::graph::{Graph, LowerError, LowerOptions, Operand, TensorMeta, lower};
     use rusttorch_ir::op::Reference;
