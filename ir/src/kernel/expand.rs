@@ -233,7 +233,11 @@ kernel @in_place(x: f32 inout, y: f32 out) syms 2 {
 
     #[test]
     fn sums_have_the_bits_of_moments() {
-        for text in [IN_PLACE.to_string(), IN_PLACE.replace("i1 + i0", "3"), IN_PLACE.replace("      store x[i1*4 + i2], %1\n", "")] {
+        for text in [
+            IN_PLACE.to_string(),
+            IN_PLACE.replace("i1 + i0", "3"),
+            IN_PLACE.replace("      store x[i1*4 + i2], %1\n", ""),
+        ] {
             let (k, e) = expanded(&text);
             for n in 0..4 {
                 let x = Array::from_f32(&(0..16).map(|i| (i as f32 * 0.7).sin() * 10.0).collect::<Vec<_>>());

@@ -207,7 +207,8 @@ impl<'t> Parser<'t> {
         }
         self.expect_word("kernel")?;
         self.expect(b'@')?;
-        self.kernel.name = if self.peek() == Some(b'"') { self.quoted()? } else { self.identifier("a name")?.into() };
+        self.kernel.name =
+            if self.peek() == Some(b'"') { self.quoted()? } else { self.identifier("a name")?.into() };
         self.parenthesised(|p| {
             let name = p.identifier("an argument's name")?;
             p.expect(b':')?;
@@ -429,7 +430,9 @@ impl<'t> Parser<'t> {
         let (kind, t, order) = (parts.next(), parts.next(), parts.next());
         let kind = Reduction::NAMES.iter().find(|(_, name)| Some(*name) == kind);
         let order = [Order::Lanes, Order::Rows].into_iter().find(|o| Some(o.name()) == order);
-        let (Some(&(kind, _)), Some(t), Some(order)) = (kind, t.and_then(parse_dtype), order) else { return Ok(None) };
+        let (Some(&(kind, _)), Some(t), Some(order)) = (kind, t.and_then(parse_dtype), order) else {
+            return Ok(None);
+        };
         if parts.next().is_some() {
             return Ok(None);
         }
@@ -555,7 +558,9 @@ impl<'t> Parser<'t> {
             "mod" => IndexExpr::Mod,
             "min" => IndexExpr::Min,
             "max" => IndexExpr::Max,
-            word if word.starts_with('i') => return Ok((IndexExpr::Axis(AxisId(self.id('i', "an axis")?)), 1)),
+            word if word.starts_with('i') => {
+                return Ok((IndexExpr::Axis(AxisId(self.id('i', "an axis")?)), 1));
+            }
             _ => return Ok((IndexExpr::Sym(SymId(self.id('s', "an index expression")?)), 1)),
         };
         self.pos += self.peek_word().len();
@@ -629,107 +634,4 @@ fn parse_literal(text: &str, t: DType) -> Option<Literal> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const EVERYTHING: &str = "\
-rtir 1
-kernel @all(x: f32 in, n: i64 in, y: f32 out, z: f64 inout) syms 2 scalars (f32, bool) {
-  temp t: f32[s0*4 + 1]
-  row r: f32[max(s0, 1)]
-  phase [i0 < s0] {
-    nest {
-      %0 = scalar.f32 c0
-      %1 = scalar.bool c1
-      %2 = const.f32 -0.0
-      %3 = const.f32 nan
-      %4 = const.f32 nan:0xffc00001
-      %5 = const.f64 1e-310
-      %6 = const.bool true
-      %7 = const.i32 -2147483648
-    }
-    nest [i1 < 4, i2 < min(s1, i0 + -3 + 2*(i1 + 1))] {
-      %8 = load.f32 x[floordiv(i0 + i1*s1*(-1), 3) + (i2 + 2)] if %6
-      %9 = load.i64 n[mod(i2, 7)]
-      %10 = check %9, size s0 wrap if %6
-      %11 = load.f32 x[%10]
-      %12 = index.i32 i2
-      %13 = lookup.f32 [1.5, -inf], %12
-      %14 = call.pow.f32 %13, %11
-      %15 = lt.f32 %8, %14
-      %16, %17 = cold %15 {
-        %18 = sqrt.f32 %8
-        %19 = cold %1 {
-        } slow (%18) fast (%14)
-      } slow (%19, %6) fast (%14, %15)
-      store t[i2], %16
-      store.add t[i2], %2 if %17
-      %20, %21 = reduce.argmax.f32.rows %8, %12
-      %22, %23, %24 = reduce.moments.f32.lanes %8
-      %25 = convert.f64 %8
-    }
-  }
-}
-";
-
-    #[test]
-    fn every_form_round_trips() {
-        let k = parse(EVERYTHING).expect("well formed");
-        super::super::verify::verify(&k).expect("valid");
-        assert_eq!(k.to_string(), EVERYTHING);
-        assert_eq!(k.values[21], DType::I32);
-        let odd = Kernel { name: "a \"b\"\\\nc;".into(), ..Kernel::default() };
-        assert_eq!(parse(&odd.to_string()).expect("well formed"), odd);
-    }
-
-    #[test]
-    fn comments_and_layout_do_not_matter() {
-        let k = parse("rtir 1 ; one\nkernel@k()syms 1{phase[i0<s0]{nest{%0=index.i64 i0 * 2}}}; end").expect("well formed");
-        assert_eq!(parse(&k.to_string()), Ok(k));
-    }
-
-    #[test]
-    fn errors_have_places() {
-        let error = |text: &str| parse(text).expect_err("not well formed").to_string();
-        assert_eq!(error("rtir 2"), "1:5: format 2 is not known; this reader knows 1");
-        let body = |inst: &str| format!("rtir 1\nkernel @k(x: f32 in) {{\n  phase {{\n    nest {{\n      {inst}\n    }}\n  }}\n}}");
-        assert_eq!(error(&body("%0 = frob.f32 %1")), "5:12: no instruction is called frob.f32");
-        assert_eq!(error(&body("%0 = load.f32 y[0]")), "5:21: no buffer is called y");
-        assert_eq!(error(&body("%0 = const.u8 256")), "5:21: expected a constant of u8");
-        assert_eq!(error(&body("%0 = load.f32 x[99999999999999999999]")), "5:23: expected a 64-bit integer");
-        assert!(error(&body("%1 = const.u8 2")).contains("value number 0 is not defined"));
-        assert!(error(&body("%4294967296 = const.u8 2")).contains("expected a value"));
-    }
-
-    #[test]
-    fn hostile_texts_are_refused() {
-        let prefix = "rtir 1\nkernel @k(x: f32 in) { phase { nest { %0 = index.i64 ";
-        let n = 1_000_000;
-        for tail in ["(".repeat(n), "1 + ".repeat(n), "min(".repeat(n), "1*".repeat(n), "9".repeat(n), "-".repeat(n)] {
-            assert!(parse(&format!("{prefix}{tail}")).is_err());
-        }
-        let cold = "%0 = cold %1 { ".repeat(n / 10);
-        assert!(parse(&format!("rtir 1 kernel @k() {{ phase {{ nest {{ {cold}")).is_err());
-        for text in ["", "é", "rtir", "rtir 1 kernel @\"", "rtir 1 kernel @\"\\", "rtir 1 kernel @k(é"] {
-            assert!(parse(text).is_err());
-        }
-        assert!(parse(&"(".repeat(n)).is_err());
-    }
-
-    #[test]
-    fn truncations_and_mutations_never_panic() {
-        for end in 0..EVERYTHING.len() {
-            let _ = parse(&EVERYTHING[..end]);
-            for c in *b"%[(-9. ;i" {
-                let mut bytes = EVERYTHING.as_bytes().to_vec();
-                bytes[end] = c;
-                if let Ok(text) = std::str::from_utf8(&bytes)
-                    && let Ok(k) = parse(text)
-                    && super::super::verify::verify(&k).is_ok()
-                {
-                    assert_eq!(parse(&k.to_string()), Ok(k));
-                }
-            }
-        }
-    }
-}
+mod tests;

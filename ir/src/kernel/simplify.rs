@@ -123,7 +123,9 @@ impl Rewriter<'_> {
     fn define(&mut self, inst: Inst, out: &mut Vec<Inst>) {
         match &inst.op {
             Op::Const(l) => self.constants[inst.results[0].index()] = Some(*l),
-            Op::Prim(p, _, args) if args.len() == 1 => self.prims[inst.results[0].index()] = Some((*p, args[0])),
+            Op::Prim(p, _, args) if args.len() == 1 => {
+                self.prims[inst.results[0].index()] = Some((*p, args[0]))
+            }
             _ => {}
         }
         if !is_site(&inst.op) {
@@ -423,7 +425,8 @@ mod tests {
             "%0 = load.f32 x[i0]\nstore y[i0], %0",
         );
         // Another store to the buffer may hit the element.
-        let kept = "%0 = load.f32 x[i0]\nstore y[i0], %0\nstore y[0], %0\n%1 = load.f32 y[i0]\nstore.add y[i0], %1";
+        let kept =
+            "%0 = load.f32 x[i0]\nstore y[i0], %0\nstore y[0], %0\n%1 = load.f32 y[i0]\nstore.add y[i0], %1";
         check(kept, kept);
     }
 

@@ -32,7 +32,11 @@ pub const FORMAT: u64 = 1;
 impl Display for Kernel {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "rtir {FORMAT}\nkernel @")?;
-        if is_identifier(&self.name) { f.write_str(&self.name)? } else { quoted(&self.name, f)? }
+        if is_identifier(&self.name) {
+            f.write_str(&self.name)?
+        } else {
+            quoted(&self.name, f)?
+        }
         let (args, locals): (Vec<_>, Vec<_>) = self.buffers.iter().partition(|b| b.kind.is_arg());
         f.write_str("(")?;
         separated(f, &args, |b, f| {
