@@ -397,6 +397,11 @@ impl<'a> Parser<'a> {
                 self.expect(")")?;
                 value
             }
+            // A mode is compared in a body: `mode == 'tanh'`.
+            Token::Str(s) if self.compared() => {
+                self.next();
+                self.program.literal(Attr::Str(s.to_string()))
+            }
             Token::Str(_) => return Err(self.error(ExprErrorKind::Syntax, span, "a string is an argument only")),
             Token::Punct("[") => return Err(self.error(ExprErrorKind::Syntax, span, "a list is an argument only")),
             Token::Name(name) if !RESERVED.contains(&name) => {
@@ -416,6 +421,12 @@ impl<'a> Parser<'a> {
             return Err(self.unexpected("expected an operator"));
         }
         Ok(value)
+    }
+
+    /// An equality stands before or after this token.
+    fn compared(&self) -> bool {
+        let equality = |at: usize| matches!(self.tokens.get(at), Some((Token::Punct("==" | "!="), _)));
+        equality(self.at + 1) || (self.at > 0 && equality(self.at - 1))
     }
 
     fn word(&self, name: &str) -> Option<Attr> {

@@ -277,7 +277,7 @@ impl fmt::Display for Program {
             let last = single && self.outputs[0].index() == i;
             let named = matches!(node, Expr::Call { .. }) && !last && (uses[i] > 1 || p.depth >= PRINTED_DEPTH);
             printed.push(if named {
-                let name = self.fresh_name(i);
+                let name = self.fresh_name(statements.len() + 1);
                 statements.push(format!("{name} = {}", p.text));
                 Printed::atom(name)
             } else {
@@ -330,7 +330,7 @@ impl Program {
         next == self.params.len()
     }
 
-    /// A name for node `i` that no parameter has.
+    /// A name for statement `i` that no parameter has.
     fn fresh_name(&self, i: usize) -> String {
         let mut name = format!("t{i}");
         while self.params.iter().any(|p| p.name == name) {

@@ -215,7 +215,7 @@ pub(super) const ROWS: &[Row] = &[
         rule: ToFloat,
         body: &[(Any, "1.0 / sqrt(x)")],
         reference: Some(Unary(|x| 1.0 / x.sqrt())),
-        ulp_f32: Some(1.0),
+        ulp_f32: Some(1.5),
         torch: "torch.rsqrt",
         ..Row::DEFAULT
     },
@@ -271,7 +271,7 @@ pub(super) const ROWS: &[Row] = &[
         doc: "x limited to [min, max]; either may be None.",
         body: &[(Any, r#"low = x if min is None else maximum(x, min)
 y = low if max is None else minimum(low, max)
-runtime_error(\"torch.clamp: At least one of 'min' or 'max' must not be None\") if (min is None) and (max is None) else y"#)],
+runtime_error("torch.clamp: At least one of 'min' or 'max' must not be None") if (min is None) and (max is None) else y"#)],
         torch: "torch.clamp",
         ..Row::DEFAULT
     },

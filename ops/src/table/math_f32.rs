@@ -1,20 +1,18 @@
 //! Bodies of mathematical functions at f32. Each states its method and its largest error in units of
 //! the last place, over all inputs for f32 (against correctly rounded results) and sampled for f64.
 
-// fdlibm e_log scheme with own coefficients: x=2^k(1+f), 1+f in [sqrt1/2,sqrt2), v=f/(2+f),
-// log(1+f)=f-(f^2/2-v(f^2/2+R(v^2))), R degree 7 in v^2 (fpminimax); k read by OR-ing the exponent
-// into 2^52 (no i64->f64 conversion). Worst error 0.891 ULP.
+// n=round(x/ln2-0.085) (so r in [-0.288,0.406], the split where |expm1(r)|<1/2 and n=1 stays exact),
+// Cody-Waite with the rounding error c of r kept, q=r+r^2 P(r)+c, 2^n q+(2^n-1) fused; |x|>16.5 cold.
+// Worst error 0.891 ULP.
 pub(super) const EXP: &str = "
-s = x < 0x1p-1022
-u = where(s, x * 0x1p54, x)
-d = bits(u) + 2638149301829632
-k0 = float_from_bits(lshr(d, 52) | 4841369599423283200) - 0x1.00000000003ffp52
-k = where(s, k0 - 54.0, k0)
-f = float_from_bits((d & 4503599627370495) + 4604544269498187776) - 1.0
-v = f / (f + 2.0)
-w = v * v
-h = 0.5 * (f * f)
-R = w * fma(fma(fma(fma(fma(fma(0x1.2b5f5b2f84a73p-3, w, 0x1.39fdcbbcecb1p-3), w, 0x1.7462b925f9ff5p-3), w, 0x1.c71c62d649d8cp-3), w, 0x1.2492492dfb9b8p-2), w, 0x1.99999999952b9p-2), w, 0x1.5555555555558p-1)
-y = fma(k, 0x1.62e42fefap-1, f - (h - fma(v, h + R, k * 0x1.cf79abc9e3b3ap-40)))
-cold(~((x > 0.0) & (x <= 0x1.fffffffffffffp1023)), where(x == 0.0, -1.0 / abs(x), where(x > 0.0, x, (x - x) / (x - x))), y)
+z = fma(x, 0x1.715476p0, -0.0849625) + 0x1.8000fep23
+n = z - 0x1.8000fep23
+r0 = fma(n, -0x1.62e4p-1, x)
+r = fma(n, -0x1.7f7d1cp-20, r0)
+c = fma(n, 0x1.7f7d1cp-20, r - r0)
+w = fma(r * r, fma(fma(fma(fma(fma(-0x1.b4e798p-13, r, -0x1.6cdb8p-10), r, -0x1.11088p-7), r, -0x1.555528p-5), r, -0x1.555558p-3), r, -0x1p-1), c)
+q = r - w
+t = float_from_bits(bits(z) << 23)
+y = fma(t, q, -(1.0 - t))
+cold(abs(x) > 16.5, where(x > 60.0, where(x > 89.0, x * 0x1p127, scale(1.0 + q, n)), where(x > 0.0, fma(q, t, -1.0) + t, where(x < -18.0, -1.0, fma(t, 1.0 + q, -1.0)))), y)
 ";
