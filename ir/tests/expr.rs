@@ -58,8 +58,10 @@ fn headers_statements_and_literals() {
     assert_eq!(calls(&p), "mul(mul(a, sigmoid(mul(1.0, a))), b)".replace("1.0", "beta"));
     let names = |t: &str| program(t).params().iter().map(|p| p.name.clone()).collect::<Vec<_>>();
     assert_eq!(names("t = z * a\n\n t + m(b)  # done"), ["z", "a", "b"]);
-    assert_eq!(calls(&program("f(0x1.8p3, 0x1p-1074, 1e400, -0x10, 1_000, 'tanh', axis=(0, 1), keepdims=True)")),
-        "f(12.0, 5e-324, inf, -16, 1000, 'tanh', dim=[0, 1], keepdim=True)");
+    assert_eq!(
+        calls(&program("f(0x1.8p3, 0x1p-1074, 1e400, -0x10, 1_000, 'tanh', axis=(0, 1), keepdims=True)")),
+        "f(12.0, 5e-324, inf, -16, 1000, 'tanh', dim=[0, 1], keepdim=True)"
+    );
     assert_eq!(calls(&program("-9223372036854775808")), "-9223372036854775808");
 }
 
@@ -111,7 +113,8 @@ fn hostile_texts_end_soon() {
     let big = program(&format!("{names} v29999"));
     assert!(parse(&big.to_string(), None).is_ok());
     assert!(parse(&"a".repeat(MAX_LENGTH + 1), None).is_err());
-    for text in ["", "\0", "é", "'", "0x", "1e", "0x1.p", "((((", "= 1", "a = ", ";;;", "f(", "f(x) =", "a b", "1.2.3"] {
+    for text in ["", "\0", "é", "'", "0x", "1e", "0x1.p", "((((", "= 1", "a = ", ";;;", "f(", "f(x) =", "a b", "1.2.3"]
+    {
         let _ = parse(text, None);
     }
     let digits = "9".repeat(MAX_LENGTH);

@@ -349,7 +349,8 @@ impl Program {
     ) -> Printed {
         let operands = || args.iter().chain(kwargs.iter().map(|(_, id)| id));
         let depth = 1 + operands().map(|id| printed[id.index()].depth).max().unwrap_or(0);
-        let operator = OPERATORS.iter().find(|o| o.0 == op && kwargs.is_empty() && args.len() == if o.3 { 1 } else { 2 });
+        let operator =
+            OPERATORS.iter().find(|o| o.0 == op && kwargs.is_empty() && args.len() == if o.3 { 1 } else { 2 });
         let mut text = String::new();
         let at = |i: usize| &printed[args[i].index()];
         // A sign before a literal would be read as a part of it.
