@@ -236,7 +236,8 @@ impl OpDef {
             let (takes, s) = (self.params.len(), if self.params.len() == 1 { "" } else { "s" });
             return Err(format!("{name}() takes {takes} positional argument{s} but {positional} were given"));
         }
-        let mut bound: Vec<Option<Bound>> = (0..self.params.len()).map(|i| (i < positional).then_some(Bound::Positional(i))).collect();
+        let mut bound: Vec<Option<Bound>> =
+            (0..self.params.len()).map(|i| (i < positional).then_some(Bound::Positional(i))).collect();
         for (k, keyword) in keywords.iter().enumerate() {
             let Some(i) = self.params.iter().position(|p| p.name == *keyword) else {
                 return Err(format!("{name}() got an unexpected keyword argument '{keyword}'"));

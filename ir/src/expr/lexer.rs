@@ -20,8 +20,8 @@ pub(super) enum Token<'a> {
 
 /// Longest first where one is the beginning of another.
 const PUNCTUATION: [&str; 38] = [
-    "**=", "//=", "<<=", ">>=", "**", "//", "<<", ">>", "<=", ">=", "==", "!=", "->", ":=", "+=", "-=", "*=", "/=", "+",
-    "-", "*", "/", "%", "&", "|", "^", "~", "<", ">", "=", "(", ")", "[", "]", ",", ":", "@", ".",
+    "**=", "//=", "<<=", ">>=", "**", "//", "<<", ">>", "<=", ">=", "==", "!=", "->", ":=", "+=", "-=", "*=", "/=",
+    "+", "-", "*", "/", "%", "&", "|", "^", "~", "<", ">", "=", "(", ")", "[", "]", ",", ":", "@", ".",
 ];
 
 /// All tokens with their places, `End` last.
@@ -38,7 +38,9 @@ pub(super) fn lex(text: &str) -> Result<Vec<(Token<'_>, Span)>, ExprError> {
             '#' => (None, rest.find('\n').unwrap_or(rest.len())),
             c if c.is_whitespace() => (None, c.len_utf8()),
             '0'..='9' => number(text, at).map(|(t, n)| (Some(t), n))?,
-            '.' if rest[1..].starts_with(|c: char| c.is_ascii_digit()) => number(text, at).map(|(t, n)| (Some(t), n))?,
+            '.' if rest[1..].starts_with(|c: char| c.is_ascii_digit()) => {
+                number(text, at).map(|(t, n)| (Some(t), n))?
+            }
             c if c.is_alphabetic() || c == '_' => {
                 let len = rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len());
                 (Some(Token::Name(&rest[..len])), len)
@@ -65,7 +67,12 @@ pub(super) fn lex(text: &str) -> Result<Vec<(Token<'_>, Span)>, ExprError> {
                 }
                 None => {
                     let span = Span { start: at, end: at + c.len_utf8() };
-                    return Err(ExprError::new(text, ExprErrorKind::Syntax, span, format!("unexpected character {c:?}")));
+                    return Err(ExprError::new(
+                        text,
+                        ExprErrorKind::Syntax,
+                        span,
+                        format!("unexpected character {c:?}"),
+                    ));
                 }
             },
         };

@@ -23,7 +23,8 @@
 //! A name that is not assigned before is a parameter; without a header, parameters are in the order of
 //! their first appearance. Functions are a namespace of their own. `a < b < c` is both comparisons,
 //! `and`, `or`, `not` are the logical ops, `a if c else b` is `where(c, a, b)`: on arrays nothing is
-//! skipped. `axis` and `keepdims` are `dim` and `keepdim`. Indexing and `@` are refused by name.
+//! skipped. `axis` and `keepdims` are `dim` and `keepdim`. Strings are arguments, or sides of
+//! `==` and `!=`. Indexing and `@` are refused by name.
 //!
 //! Text may be hostile: its length, its nesting and its numbers are limited, the parser is linear,
 //! and its recursion is bounded by [`MAX_DEPTH`].

@@ -51,8 +51,8 @@ type Parsed<T> = Result<T, ExprError>;
 
 /// Python's keywords that have no meaning here.
 const RESERVED: [&str; 22] = [
-    "lambda", "for", "in", "while", "def", "return", "class", "import", "from", "with", "try", "except", "yield", "await",
-    "async", "del", "global", "nonlocal", "assert", "raise", "pass", "break",
+    "lambda", "for", "in", "while", "def", "return", "class", "import", "from", "with", "try", "except", "yield",
+    "await", "async", "del", "global", "nonlocal", "assert", "raise", "pass", "break",
 ];
 const WORDS: [&str; 9] = ["and", "or", "not", "if", "else", "is", "True", "False", "None"];
 const CONSTANTS: [(&str, f64); 3] = [("inf", f64::INFINITY), ("nan", f64::NAN), ("pi", std::f64::consts::PI)];
@@ -108,8 +108,9 @@ impl<'a> Parser<'a> {
         match self.peek() {
             Token::Punct("@") => unsupported("`@` is not supported in expressions: matrix products do not fuse")
                 .hint("compute it outside and pass the result"),
-            Token::Punct("[") => unsupported("indexing is not supported in expressions")
-                .hint("index outside and pass the result"),
+            Token::Punct("[") => {
+                unsupported("indexing is not supported in expressions").hint("index outside and pass the result")
+            }
             Token::Punct(".") => unsupported("attributes are not supported in expressions")
                 .hint("functions are written without a module: `sigmoid(x)`"),
             Token::Punct(p @ ("+=" | "-=" | "*=" | "/=" | "**=" | "//=" | "<<=" | ">>=" | ":=")) => {
@@ -151,7 +152,8 @@ impl<'a> Parser<'a> {
                 }
                 self.skip_separators();
                 if self.peek() == Token::End {
-                    let error = self.error(ExprErrorKind::Syntax, self.span(), "the last statement must be an expression");
+                    let error =
+                        self.error(ExprErrorKind::Syntax, self.span(), "the last statement must be an expression");
                     return Err(error.hint(format!("add a line `{name}`")));
                 }
                 continue;
@@ -166,7 +168,8 @@ impl<'a> Parser<'a> {
             return match self.peek() {
                 Token::End => Ok(()),
                 _ if ended => {
-                    let error = self.error(ExprErrorKind::Syntax, span, "only the last statement may be without a name");
+                    let error =
+                        self.error(ExprErrorKind::Syntax, span, "only the last statement may be without a name");
                     Err(error.hint("give its value a name: `y = ...`"))
                 }
                 _ => Err(self.unexpected("expected an operator")),
@@ -397,6 +400,11 @@ impl<'a> Parser<'a> {
                 self.expect(")")?;
                 value
             }
+            // A mode is compared in a body: `mode == 'tanh'`.
+            Token::Str(s) if self.compared() => {
+                self.next();
+                self.program.literal(Attr::Str(s.to_string()))
+            }
             Token::Str(_) => return Err(self.error(ExprErrorKind::Syntax, span, "a string is an argument only")),
             Token::Punct("[") => return Err(self.error(ExprErrorKind::Syntax, span, "a list is an argument only")),
             Token::Name(name) if !RESERVED.contains(&name) => {
@@ -416,6 +424,12 @@ impl<'a> Parser<'a> {
             return Err(self.unexpected("expected an operator"));
         }
         Ok(value)
+    }
+
+    /// An equality stands before or after this token.
+    fn compared(&self) -> bool {
+        let equality = |at: usize| matches!(self.tokens.get(at), Some((Token::Punct("==" | "!="), _)));
+        equality(self.at + 1) || (self.at > 0 && equality(self.at - 1))
     }
 
     fn word(&self, name: &str) -> Option<Attr> {
@@ -471,7 +485,11 @@ impl<'a> Parser<'a> {
             let value = self.argument()?;
             match keyword {
                 Some(name) if kwargs.iter().any(|k| k.0 == name) => {
-                    return Err(self.error(ExprErrorKind::Arguments, place, format!("keyword argument repeated: {name}")));
+                    return Err(self.error(
+                        ExprErrorKind::Arguments,
+                        place,
+                        format!("keyword argument repeated: {name}"),
+                    ));
                 }
                 Some(name) => kwargs.push((name, value)),
                 None if !kwargs.is_empty() => {

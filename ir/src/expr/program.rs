@@ -277,7 +277,7 @@ impl fmt::Display for Program {
             let last = single && self.outputs[0].index() == i;
             let named = matches!(node, Expr::Call { .. }) && !last && (uses[i] > 1 || p.depth >= PRINTED_DEPTH);
             printed.push(if named {
-                let name = self.fresh_name(i);
+                let name = self.fresh_name(statements.len() + 1);
                 statements.push(format!("{name} = {}", p.text));
                 Printed::atom(name)
             } else {
@@ -330,7 +330,7 @@ impl Program {
         next == self.params.len()
     }
 
-    /// A name for node `i` that no parameter has.
+    /// A name for statement `i` that no parameter has.
     fn fresh_name(&self, i: usize) -> String {
         let mut name = format!("t{i}");
         while self.params.iter().any(|p| p.name == name) {
@@ -349,7 +349,8 @@ impl Program {
     ) -> Printed {
         let operands = || args.iter().chain(kwargs.iter().map(|(_, id)| id));
         let depth = 1 + operands().map(|id| printed[id.index()].depth).max().unwrap_or(0);
-        let operator = OPERATORS.iter().find(|o| o.0 == op && kwargs.is_empty() && args.len() == if o.3 { 1 } else { 2 });
+        let operator =
+            OPERATORS.iter().find(|o| o.0 == op && kwargs.is_empty() && args.len() == if o.3 { 1 } else { 2 });
         let mut text = String::new();
         let at = |i: usize| &printed[args[i].index()];
         // A sign before a literal would be read as a part of it.

@@ -292,7 +292,13 @@ fn extreme(dtype: DType, of_min: bool) -> u64 {
     let sign = if of_min { 1.0 } else { -1.0 };
     match dtype {
         DType::F32 | DType::F64 => Literal::float(dtype, sign * f64::INFINITY).bits,
-        DType::U8 => if of_min { 255 } else { 0 },
+        DType::U8 => {
+            if of_min {
+                255
+            } else {
+                0
+            }
+        }
         DType::I32 => (if of_min { i64::from(i32::MAX) } else { i64::from(i32::MIN) }) as u64,
         _ => (if of_min { i64::MAX } else { i64::MIN }) as u64,
     }
@@ -310,10 +316,13 @@ fn eval_func(func: Func, dtype: DType, a: &[u64]) -> u64 {
     let (x, y) = (a[0], a.get(1).copied().unwrap_or(0));
     if dtype == DType::F32 {
         let [x, y] = [x, y].map(|b| f32::from_bits(b as u32));
-        u64::from(match func.f32() {
-            ScalarFn::Unary(f) => f(x),
-            ScalarFn::Binary(f) => f(x, y),
-        }.to_bits())
+        u64::from(
+            match func.f32() {
+                ScalarFn::Unary(f) => f(x),
+                ScalarFn::Binary(f) => f(x, y),
+            }
+            .to_bits(),
+        )
     } else {
         let [x, y] = [x, y].map(f64::from_bits);
         match func.f64() {
@@ -393,8 +402,20 @@ macro_rules! float_prims {
                 Prim::Fma => a.mul_add(b, c),
                 Prim::Neg => -a,
                 Prim::Abs => a.abs(),
-                Prim::Min => if a > b || b.is_nan() { b } else { a },
-                Prim::Max => if a < b || b.is_nan() { b } else { a },
+                Prim::Min => {
+                    if a > b || b.is_nan() {
+                        b
+                    } else {
+                        a
+                    }
+                }
+                Prim::Max => {
+                    if a < b || b.is_nan() {
+                        b
+                    } else {
+                        a
+                    }
+                }
                 Prim::Sqrt => a.sqrt(),
                 Prim::Floor => a.floor(),
                 Prim::Ceil => a.ceil(),
@@ -435,9 +456,21 @@ fn integer(p: Prim, t: DType, a: i64, b: i64) -> Result<i64, EvalError> {
         Prim::Xor => a ^ b,
         Prim::Not if t == DType::Bool => a ^ 1,
         Prim::Not => !a,
-        Prim::Shl => if in_range { a << b } else { 0 },
+        Prim::Shl => {
+            if in_range {
+                a << b
+            } else {
+                0
+            }
+        }
         Prim::Shr => a >> if in_range { b } else { 63 },
-        Prim::Lshr => if in_range { (unsigned(a) >> b) as i64 } else { 0 },
+        Prim::Lshr => {
+            if in_range {
+                (unsigned(a) >> b) as i64
+            } else {
+                0
+            }
+        }
         Prim::IDiv | Prim::IRem if b == 0 => return Err(EvalError::DivisionByZero),
         Prim::IDiv => a.wrapping_div(b),
         Prim::IRem => a.wrapping_rem(b),

@@ -4,7 +4,7 @@
 //! Lane-wise intrinsics promote weakly, as PyTorch does, so in `x * 1.5` the literal takes the dtype of
 //! `x`. On bools `+`, `*`, `maximum`, `minimum` are or, and, or, and.
 
-use super::lower::{Lowered, LowerError, LowerErrorKind, Lowerer, Scope, Value};
+use super::lower::{LowerError, LowerErrorKind, Lowered, Lowerer, Scope, Value};
 use super::{GraphOp, shapes};
 use crate::dtype::{DType, Literal};
 use crate::expr::Attr;
@@ -158,7 +158,10 @@ pub(super) fn fold(name: &str, args: &[Value]) -> Option<Lowered<Attr>> {
     };
     let (a, b) = (attr(0)?, attr(1));
     if let (2, "eq" | "ne", Some(b)) = (args.len(), name, b)
-        && matches!((a, b), (Attr::Str(_) | Attr::None | Attr::List(_), _) | (_, Attr::Str(_) | Attr::None | Attr::List(_)))
+        && matches!(
+            (a, b),
+            (Attr::Str(_) | Attr::None | Attr::List(_), _) | (_, Attr::Str(_) | Attr::None | Attr::List(_))
+        )
     {
         return Some(Ok(Attr::Bool((a == b) == (name == "eq"))));
     }
@@ -193,7 +196,9 @@ pub(super) fn fold(name: &str, args: &[Value]) -> Option<Lowered<Attr>> {
             "add" => x.checked_add(y),
             "sub" => x.checked_sub(y),
             "mul" => x.checked_mul(y),
-            "floor_divide" if y != 0 => x.checked_div_euclid(y).map(|q| if y < 0 && x.rem_euclid(y) != 0 { q - 1 } else { q }),
+            "floor_divide" if y != 0 => {
+                x.checked_div_euclid(y).map(|q| if y < 0 && x.rem_euclid(y) != 0 { q - 1 } else { q })
+            }
             "remainder" if y != 0 => x.checked_rem(y).map(|r| if r != 0 && (r < 0) != (y < 0) { r + y } else { r }),
             "pow" if y >= 0 => u32::try_from(y).ok().and_then(|e| x.checked_pow(e)),
             _ => None,
@@ -252,7 +257,8 @@ impl Lowerer<'_> {
         if let Some(func) = name.strip_prefix("call_").and_then(Func::parse) {
             return self.library_call(func, args, scope).map(Some);
         }
-        let Some(&(_, _, intrinsic)) = INTRINSICS.iter().find(|(n, arity, _)| *n == name && *arity == args.len()) else {
+        let Some(&(_, _, intrinsic)) = INTRINSICS.iter().find(|(n, arity, _)| *n == name && *arity == args.len())
+        else {
             return Ok(None);
         };
         let weak = args.iter().filter(|v| v.is_number()).all(|v| !matches!(v, Value::Node { weak: false, .. }));
@@ -351,7 +357,9 @@ impl Lowerer<'_> {
                 self.broadcast_to(x, &args[1])?
             }
             I::Error(kind) => {
-                let Value::Attr(Attr::Str(message)) = &args[0] else { return internal(format!("{name} takes a string")) };
+                let Value::Attr(Attr::Str(message)) = &args[0] else {
+                    return internal(format!("{name} takes a string"));
+                };
                 return Err(LowerError::new(kind, message.clone()));
             }
         };
@@ -372,7 +380,8 @@ impl Lowerer<'_> {
             let Value::Node { id: mask, .. } = args[0] else { return internal("the mask is a literal".to_string()) };
             if self.dtype(mask) != DType::Bool {
                 let c = self.dtype(mask).c_name();
-                let message = format!("where expected condition to be a boolean tensor, but got a tensor with dtype {c}");
+                let message =
+                    format!("where expected condition to be a boolean tensor, but got a tensor with dtype {c}");
                 return Err(LowerError::new(LowerErrorKind::Runtime, message));
             }
             let dtype = self.promote_in(&args[1..], scope);

@@ -102,10 +102,7 @@ pub(super) type Lowered<T> = Result<T, LowerError>;
 #[derive(Clone, PartialEq, Debug)]
 pub(super) enum Value {
     /// A node. `weak`: it is made of Python numbers only, and promotes as one.
-    Node {
-        id: NodeId,
-        weak: bool,
-    },
+    Node { id: NodeId, weak: bool },
     /// Known now.
     Attr(Attr),
 }
@@ -136,8 +133,14 @@ impl Scope<'_> {
 
 /// Instantiates `program` for these operands. Tensors are the graph's inputs and numbers its scalars,
 /// each in order.
-pub fn lower(program: &Program, table: &OpTable, operands: &[Operand], options: LowerOptions) -> Result<Graph, LowerError> {
-    let mut l = Lowerer { graph: Graph::default(), known: HashMap::new(), table, default: options.default_dtype, steps: 0 };
+pub fn lower(
+    program: &Program,
+    table: &OpTable,
+    operands: &[Operand],
+    options: LowerOptions,
+) -> Result<Graph, LowerError> {
+    let mut l =
+        Lowerer { graph: Graph::default(), known: HashMap::new(), table, default: options.default_dtype, steps: 0 };
     let params = l.operands(program, operands)?;
     let scope = Scope { op: None, dtype: options.default_dtype, depth: 0 };
     let outputs = l.program(program, &params, scope)?;
@@ -172,7 +175,8 @@ impl Lowerer<'_> {
         let required = params.iter().take_while(|p| p.default.is_none()).count();
         if operands.len() > params.len() || operands.len() < required {
             let name = program.name.as_deref().unwrap_or("expression");
-            let message = format!("{name}({}) takes {} arguments but {} were given", names(), params.len(), operands.len());
+            let message =
+                format!("{name}({}) takes {} arguments but {} were given", names(), params.len(), operands.len());
             return Err(LowerError::new(LowerErrorKind::Type, message));
         }
         let given = operands.iter().map(|operand| {
@@ -247,7 +251,9 @@ impl Lowerer<'_> {
     /// floats are, and integers have its size.
     pub(super) fn promote_in(&self, values: &[Value], scope: Scope<'_>) -> DType {
         let is = |v: &Value, f: fn(&Attr) -> bool| matches!(v, Value::Attr(a) if f(a));
-        if values.iter().any(|v| matches!(v, Value::Node { .. })) || values.iter().all(|v| is(v, |a| matches!(a, Attr::Bool(_)))) {
+        if values.iter().any(|v| matches!(v, Value::Node { .. }))
+            || values.iter().all(|v| is(v, |a| matches!(a, Attr::Bool(_))))
+        {
             return self.promote(values);
         }
         match scope.dtype {
@@ -265,7 +271,9 @@ impl Lowerer<'_> {
             Value::Attr(Attr::Bool(b)) => Literal::from_f64(dtype, f64::from(u8::from(*b))),
             Value::Attr(Attr::Int(i)) if dtype == DType::Bool => Literal::int(dtype, *i),
             Value::Attr(Attr::Int(i)) if !dtype.is_float() => Literal::int(dtype, *i),
-            Value::Attr(Attr::Int(i)) if dtype == DType::F32 => Literal { dtype, bits: u64::from((*i as f32).to_bits()) },
+            Value::Attr(Attr::Int(i)) if dtype == DType::F32 => {
+                Literal { dtype, bits: u64::from((*i as f32).to_bits()) }
+            }
             Value::Attr(Attr::Int(i)) => Literal::float(dtype, *i as f64),
             Value::Attr(Attr::Float(f)) if dtype == DType::Bool => Literal::int(dtype, i64::from(*f != 0.0)),
             Value::Attr(Attr::Float(f)) => Literal::from_f64(dtype, *f),
@@ -298,7 +306,10 @@ impl Lowerer<'_> {
         for node in program.nodes() {
             self.steps += 1;
             if self.steps > MAX_STEPS {
-                return Err(LowerError::new(LowerErrorKind::Runtime, "the expression is too large once its ops are inlined"));
+                return Err(LowerError::new(
+                    LowerErrorKind::Runtime,
+                    "the expression is too large once its ops are inlined",
+                ));
             }
             let value = match node {
                 Expr::Param(i) => Ok(params[*i].clone()),
@@ -306,7 +317,9 @@ impl Lowerer<'_> {
                 Expr::Call { op, args, kwargs } => {
                     let at = |id: &crate::id::ExprId| values[id.index()].clone();
                     match args.first().map(at) {
-                        Some(Ok(Value::Attr(Attr::Bool(c)))) if op == "where" && args.len() == 3 => at(&args[if c { 1 } else { 2 }]),
+                        Some(Ok(Value::Attr(Attr::Bool(c)))) if op == "where" && args.len() == 3 => {
+                            at(&args[if c { 1 } else { 2 }])
+                        }
                         _ => {
                             let args: Result<Vec<Value>, _> = args.iter().map(at).collect();
                             let named: Result<Vec<(&str, Value)>, _> =
@@ -357,7 +370,8 @@ impl Lowerer<'_> {
             .collect();
         for (value, param) in params.iter().zip(&op.params) {
             if param.is_static && matches!(value, Value::Node { .. }) {
-                let message = format!("{name}(): argument '{}' must be a literal, not a tensor or a run-time number", param.name);
+                let message =
+                    format!("{name}(): argument '{}' must be a literal, not a tensor or a run-time number", param.name);
                 return Err(LowerError::new(LowerErrorKind::Type, message));
             }
         }
@@ -366,7 +380,8 @@ impl Lowerer<'_> {
             let message = format!("\"{name}\" not implemented for '{}'", dtype.c_name());
             return Err(LowerError::new(LowerErrorKind::NotImplemented, message));
         };
-        let body = body.map_err(|e| LowerError::new(LowerErrorKind::Internal, format!("in the body of {name}: {e}")))?;
+        let body =
+            body.map_err(|e| LowerError::new(LowerErrorKind::Internal, format!("in the body of {name}: {e}")))?;
         let scope = Scope { op: Some(&op), dtype, depth: scope.depth + 1 };
         let mut results = self.program(&body, &params, scope)?;
         match results.pop() {

@@ -163,10 +163,16 @@ pub enum View {
 impl GraphOp {
     /// Calls `f` on every operand.
     pub fn for_operands(&self, f: &mut impl FnMut(NodeId)) {
-        self.clone().map_operands(&mut |id| {
-            f(id);
-            id
-        });
+        match self {
+            GraphOp::Input(_) | GraphOp::Scalar(_) | GraphOp::Const(_) | GraphOp::Iota { .. } => {}
+            GraphOp::Prim(_, _, args) | GraphOp::Call(_, args) => args.iter().copied().for_each(f),
+            GraphOp::Lookup(_, id)
+            | GraphOp::Extent { of: id, .. }
+            | GraphOp::Reduce { arg: id, .. }
+            | GraphOp::View(_, id) => f(*id),
+            GraphOp::Cold { mask, slow, fast } => [*mask, *slow, *fast].into_iter().for_each(f),
+            GraphOp::Gather { source, index, .. } => [*source, *index].into_iter().for_each(f),
+        }
     }
 
     /// Replaces every operand.

@@ -1,6 +1,6 @@
 //! Dimensions, reductions and views of lowering, with PyTorch's errors.
 
-use super::lower::{Lowered, LowerError, LowerErrorKind, Lowerer, Scope, Value};
+use super::lower::{LowerError, LowerErrorKind, Lowered, Lowerer, Scope, Value};
 use super::{GraphOp, View, broadcast_shapes};
 use crate::dtype::{DType, Literal};
 use crate::expr::Attr;
@@ -67,7 +67,10 @@ impl Lowerer<'_> {
         let mut dims = list.iter().map(|&d| dimension(d, rank)).collect::<Lowered<Vec<usize>>>()?;
         dims.sort_unstable();
         if let Some(pair) = dims.windows(2).find(|p| p[0] == p[1]) {
-            return error(LowerErrorKind::Runtime, format!("dim {} appears multiple times in the list of dims", pair[0]));
+            return error(
+                LowerErrorKind::Runtime,
+                format!("dim {} appears multiple times in the list of dims", pair[0]),
+            );
         }
         Ok(if list.is_empty() { (0..rank).collect() } else { dims.into_iter().filter(|&d| d < rank).collect() })
     }
@@ -265,7 +268,8 @@ impl Lowerer<'_> {
             }
         }
         if let Some(&bad) = out.iter().find(|&&n| n < 0) {
-            let message = format!("The expanded size of the tensor ({bad}) isn't allowed in a leading, non-existing dimension 0");
+            let message =
+                format!("The expanded size of the tensor ({bad}) isn't allowed in a leading, non-existing dimension 0");
             return error(LowerErrorKind::Runtime, message);
         }
         let dtype = self.dtype(x);

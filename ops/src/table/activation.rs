@@ -67,7 +67,7 @@ pub(super) const ROWS: &[Row] = &[
         rule: ToFloat,
         body: &[(Any, "x / (1.0 + abs(x))")],
         reference: Some(Unary(|x| x / (1.0 + x.abs()))),
-        ulp_f32: Some(1.0),
+        ulp_f32: Some(1.5),
         torch: "torch.nn.functional.softsign",
         ..Row::DEFAULT
     },
@@ -81,15 +81,45 @@ pub(super) const ROWS: &[Row] = &[
         ..Row::DEFAULT
     },
     Row {
+        name: "elu",
+        params: "x, alpha=1.0",
+        doc: "x where positive, else alpha * (exp(x) - 1).",
+        rule: FloatOnly("elu_cpu"),
+        body: &[(Any, "where(x > 0, x, alpha * expm1(x))")],
+        torch: "torch.nn.functional.elu",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "softplus",
+        params: "x, beta=1.0, threshold=20.0",
+        doc: "log(1 + exp(beta * x)) / beta; x itself above threshold / beta.",
+        rule: FloatOnly("softplus_cpu"),
+        body: &[(Any, "where(x * beta > threshold, x, log1p(exp(x * beta)) / beta)")],
+        torch: "torch.nn.functional.softplus",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "mish",
+        doc: "x * tanh(softplus(x)).",
+        rule: FloatOnly("mish_cpu"),
+        body: &[(Any, "x * tanh(softplus(x))")],
+        reference: Some(Unary(|x| x * libm::tanh(libm::log1p(libm::exp(x))))),
+        torch: "torch.nn.functional.mish",
+        ..Row::DEFAULT
+    },
+    Row {
         name: "gelu",
         params: "x, approximate='none'",
         statics: &["approximate"],
         doc: "x times the normal distribution function of x, or its tanh approximation.",
         rule: FloatOnly("GeluKernelImpl"),
-        body: &[(Any, "exact = 0.5 * x * (1.0 + erf(x * 0x1.6a09e667f3bcdp-1))
+        body: &[(
+            Any,
+            "exact = 0.5 * x * (1.0 + erf(x * 0x1.6a09e667f3bcdp-1))
              tanh_form = 0.5 * x * (1.0 + tanh(0x1.988453365f0f4p-1 * (x + 0.044715 * x * x * x)))
              bad = runtime_error('approximate argument must be either none or tanh.')
-             exact if approximate == 'none' else (tanh_form if approximate == 'tanh' else bad)")],
+             exact if approximate == 'none' else (tanh_form if approximate == 'tanh' else bad)",
+        )],
         reference: Some(Unary(|x| 0.5 * x * (1.0 + libm::erf(x / std::f64::consts::SQRT_2)))),
         torch: "torch.nn.functional.gelu",
         ..Row::DEFAULT

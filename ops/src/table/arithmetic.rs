@@ -18,7 +18,9 @@ pub(super) const ROWS: &[Row] = &[
         name: "sub",
         params: "a, b, alpha=None",
         doc: "a - alpha * b.",
-        rule: NoBool("Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` operator instead."),
+        rule: NoBool(
+            "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` operator instead.",
+        ),
         body: &[(Any, "a - b if alpha is None else a - alpha * b")],
         torch: "torch.sub",
         np: "numpy.subtract",
@@ -53,7 +55,10 @@ pub(super) const ROWS: &[Row] = &[
         statics: &["rounding_mode"],
         doc: "a / b as floats.",
         rule: ToFloat,
-        body: &[(Any, "a / b if rounding_mode is None else unsupported('div: rounding_mode is not supported, use floor_divide')")],
+        body: &[(
+            Any,
+            "a / b if rounding_mode is None else unsupported('div: rounding_mode is not supported, use floor_divide')",
+        )],
         torch: "torch.div",
         np: "numpy.divide",
         ..Row::DEFAULT
@@ -64,15 +69,21 @@ pub(super) const ROWS: &[Row] = &[
         doc: "Largest integer not above a / b.",
         rule: NoBool("\"div_floor_cpu\" not implemented for 'Bool'"),
         body: &[
-            (Float, "m = call_fmod(a, b)
+            (
+                Float,
+                "m = call_fmod(a, b)
              d = (a - m) / b
              d = where((m != 0) & ((b < 0) != (m < 0)), d - 1, d)
              f = floor(d)
              f = where(d - f > 0.5, f + 1, f)
-             where(b == 0, a / b, where(d == 0, copysign(0.0, a / b), f))"),
-            (Int, "q = idiv(a, b)
+             where(b == 0, a / b, where(d == 0, copysign(0.0, a / b), f))",
+            ),
+            (
+                Int,
+                "q = idiv(a, b)
              r = irem(a, b)
-             where((r != 0) & ((r < 0) != (b < 0)), q - 1, q)"),
+             where((r != 0) & ((r < 0) != (b < 0)), q - 1, q)",
+            ),
         ],
         torch: "torch.floor_divide",
         np: "numpy.floor_divide",
@@ -84,10 +95,16 @@ pub(super) const ROWS: &[Row] = &[
         doc: "a - b * floor(a / b): the sign of b.",
         rule: NoBool("\"remainder_cpu\" not implemented for 'Bool'"),
         body: &[
-            (Float, "m = call_fmod(a, b)
-             where((m != 0) & ((b < 0) != (m < 0)), m + b, m)"),
-            (Int, "r = irem(a, b)
-             where((r != 0) & ((r < 0) != (b < 0)), r + b, r)"),
+            (
+                Float,
+                "m = call_fmod(a, b)
+             where((m != 0) & ((b < 0) != (m < 0)), m + b, m)",
+            ),
+            (
+                Int,
+                "r = irem(a, b)
+             where((r != 0) & ((r < 0) != (b < 0)), r + b, r)",
+            ),
         ],
         torch: "torch.remainder",
         np: "numpy.remainder",
@@ -98,10 +115,7 @@ pub(super) const ROWS: &[Row] = &[
         params: "a, b",
         doc: "a - b * trunc(a / b): the sign of a.",
         rule: NoBool("\"fmod_cpu\" not implemented for 'Bool'"),
-        body: &[
-            (Float, "call_fmod(a, b)"),
-            (Int, "irem(a, b)"),
-        ],
+        body: &[(Float, "call_fmod(a, b)"), (Int, "irem(a, b)")],
         reference: Some(Binary(libm::fmod)),
         ulp_f32: Some(0.0),
         torch: "torch.fmod",
@@ -133,7 +147,9 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "neg",
         doc: "-x.",
-        rule: NoBool("Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a mask, use the `~` or `logical_not()` operator instead."),
+        rule: NoBool(
+            "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a mask, use the `~` or `logical_not()` operator instead.",
+        ),
         body: &[(Any, "-x")],
         reference: Some(Unary(|x| -x)),
         ulp_f32: Some(0.0),
@@ -177,10 +193,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "square",
         doc: "x * x.",
-        body: &[
-            (Bool, "to_i64(x)"),
-            (Any, "x * x"),
-        ],
+        body: &[(Bool, "to_i64(x)"), (Any, "x * x")],
         reference: Some(Unary(|x| x * x)),
         ulp_f32: Some(0.5),
         torch: "torch.square",
@@ -215,7 +228,7 @@ pub(super) const ROWS: &[Row] = &[
         rule: ToFloat,
         body: &[(Any, "1.0 / sqrt(x)")],
         reference: Some(Unary(|x| 1.0 / x.sqrt())),
-        ulp_f32: Some(1.0),
+        ulp_f32: Some(1.5),
         torch: "torch.rsqrt",
         ..Row::DEFAULT
     },
@@ -241,10 +254,7 @@ pub(super) const ROWS: &[Row] = &[
         name: "fmin",
         params: "a, b",
         doc: "The smaller one, ignoring NaN.",
-        body: &[
-            (Float, "where(isnan(a), b, where(isnan(b), a, minimum(a, b)))"),
-            (Any, "minimum(a, b)"),
-        ],
+        body: &[(Float, "where(isnan(a), b, where(isnan(b), a, minimum(a, b)))"), (Any, "minimum(a, b)")],
         reference: Some(Binary(f64::min)),
         ulp_f32: Some(0.0),
         torch: "torch.fmin",
@@ -255,10 +265,7 @@ pub(super) const ROWS: &[Row] = &[
         name: "fmax",
         params: "a, b",
         doc: "The larger one, ignoring NaN.",
-        body: &[
-            (Float, "where(isnan(a), b, where(isnan(b), a, maximum(a, b)))"),
-            (Any, "maximum(a, b)"),
-        ],
+        body: &[(Float, "where(isnan(a), b, where(isnan(b), a, maximum(a, b)))"), (Any, "maximum(a, b)")],
         reference: Some(Binary(f64::max)),
         ulp_f32: Some(0.0),
         torch: "torch.fmax",
@@ -269,9 +276,12 @@ pub(super) const ROWS: &[Row] = &[
         name: "clamp",
         params: "x, min=None, max=None",
         doc: "x limited to [min, max]; either may be None.",
-        body: &[(Any, r#"low = x if min is None else maximum(x, min)
+        body: &[(
+            Any,
+            r#"low = x if min is None else maximum(x, min)
 y = low if max is None else minimum(low, max)
-runtime_error(\"torch.clamp: At least one of 'min' or 'max' must not be None\") if (min is None) and (max is None) else y"#)],
+runtime_error("torch.clamp: At least one of 'min' or 'max' must not be None") if (min is None) and (max is None) else y"#,
+        )],
         torch: "torch.clamp",
         ..Row::DEFAULT
     },
@@ -326,10 +336,7 @@ runtime_error(\"torch.clamp: At least one of 'min' or 'max' must not be None\") 
         name: "floor",
         doc: "Largest integer not above x.",
         rule: NoBool("\"floor_vml_cpu\" not implemented for 'Bool'"),
-        body: &[
-            (Float, "floor(x)"),
-            (Int, "x"),
-        ],
+        body: &[(Float, "floor(x)"), (Int, "x")],
         reference: Some(Unary(f64::floor)),
         ulp_f32: Some(0.0),
         torch: "torch.floor",
@@ -340,10 +347,7 @@ runtime_error(\"torch.clamp: At least one of 'min' or 'max' must not be None\") 
         name: "ceil",
         doc: "Smallest integer not below x.",
         rule: NoBool("\"ceil_vml_cpu\" not implemented for 'Bool'"),
-        body: &[
-            (Float, "ceil(x)"),
-            (Int, "x"),
-        ],
+        body: &[(Float, "ceil(x)"), (Int, "x")],
         reference: Some(Unary(f64::ceil)),
         ulp_f32: Some(0.0),
         torch: "torch.ceil",
@@ -354,10 +358,7 @@ runtime_error(\"torch.clamp: At least one of 'min' or 'max' must not be None\") 
         name: "trunc",
         doc: "Towards zero.",
         rule: NoBool("\"trunc_vml_cpu\" not implemented for 'Bool'"),
-        body: &[
-            (Float, "trunc(x)"),
-            (Int, "x"),
-        ],
+        body: &[(Float, "trunc(x)"), (Int, "x")],
         reference: Some(Unary(f64::trunc)),
         ulp_f32: Some(0.0),
         torch: "torch.trunc",
@@ -370,10 +371,7 @@ runtime_error(\"torch.clamp: At least one of 'min' or 'max' must not be None\") 
         statics: &["decimals"],
         doc: "Nearest integer, ties to even.",
         rule: NoBool("\"round_vml_cpu\" not implemented for 'Bool'"),
-        body: &[
-            (Float, "rint(x) if decimals == 0 else unsupported('round: decimals is not supported')"),
-            (Int, "x"),
-        ],
+        body: &[(Float, "rint(x) if decimals == 0 else unsupported('round: decimals is not supported')"), (Int, "x")],
         reference: Some(Unary(f64::round_ties_even)),
         ulp_f32: Some(0.0),
         torch: "torch.round",

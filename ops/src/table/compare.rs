@@ -167,10 +167,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "isinf",
         doc: "x is an infinity.",
-        body: &[
-            (Float, "abs(x) == inf"),
-            (Any, "x != x"),
-        ],
+        body: &[(Float, "abs(x) == inf"), (Any, "x != x")],
         torch: "torch.isinf",
         np: "numpy.isinf",
         ..Row::DEFAULT
@@ -178,10 +175,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "isfinite",
         doc: "x is neither infinite nor NaN.",
-        body: &[
-            (Float, "abs(x) < inf"),
-            (Any, "x == x"),
-        ],
+        body: &[(Float, "abs(x) < inf"), (Any, "x == x")],
         torch: "torch.isfinite",
         np: "numpy.isfinite",
         ..Row::DEFAULT
@@ -189,11 +183,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "signbit",
         doc: "The sign bit is set.",
-        body: &[
-            (Float, "bits(x) < 0"),
-            (Int, "x < 0"),
-            (Bool, "x != x"),
-        ],
+        body: &[(Float, "bits(x) < 0"), (Int, "x < 0"), (Bool, "x != x")],
         torch: "torch.signbit",
         np: "numpy.signbit",
         ..Row::DEFAULT

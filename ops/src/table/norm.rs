@@ -10,12 +10,15 @@ pub(super) const ROWS: &[Row] = &[
         statics: &["normalized_shape"],
         doc: "(x - mean) / sqrt(var + eps) over the last dimensions, times weight, plus bias.",
         rule: FloatOnly("LayerNormKernelImpl"),
-        body: &[(Any, "dim = norm_dims(x, normalized_shape)
+        body: &[(
+            Any,
+            "dim = norm_dims(x, normalized_shape)
              n = count(x, dim)
              d = x - reduce_sum(x, dim, True) / n
              y = d / sqrt(reduce_sum(d * d, dim, True) / n + eps)
              y = y if weight is None else y * weight
-             y if bias is None else y + bias")],
+             y if bias is None else y + bias",
+        )],
         torch: "torch.nn.functional.layer_norm",
         ..Row::DEFAULT
     },
@@ -26,12 +29,18 @@ pub(super) const ROWS: &[Row] = &[
         doc: "x / sqrt(mean(x * x) + eps) over the last dimensions, times weight; eps is the dtype's when None.",
         rule: FloatOnly("rms_norm"),
         body: &[
-            (F32, "dim = norm_dims(x, normalized_shape)
+            (
+                F32,
+                "dim = norm_dims(x, normalized_shape)
              y = x / sqrt(reduce_sum(x * x, dim, True) / count(x, dim) + (0x1p-23 if eps is None else eps))
-             y if weight is None else y * weight"),
-            (F64, "dim = norm_dims(x, normalized_shape)
+             y if weight is None else y * weight",
+            ),
+            (
+                F64,
+                "dim = norm_dims(x, normalized_shape)
              y = x / sqrt(reduce_sum(x * x, dim, True) / count(x, dim) + (0x1p-52 if eps is None else eps))
-             y if weight is None else y * weight"),
+             y if weight is None else y * weight",
+            ),
         ],
         torch: "torch.nn.functional.rms_norm",
         ..Row::DEFAULT

@@ -31,7 +31,9 @@ pub(super) const ROWS: &[Row] = &[
         params: "x, dim=None, keepdim=False",
         statics: &["dim", "keepdim"],
         doc: "Mean over dim.",
-        rule: FloatElse("mean(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. Got: {}"),
+        rule: FloatElse(
+            "mean(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. Got: {}",
+        ),
         body: &[(Any, "reduce_sum(x, dim, keepdim) / count(x, dim)")],
         torch: "torch.mean",
         np: "numpy.mean",
@@ -100,10 +102,7 @@ pub(super) const ROWS: &[Row] = &[
         params: "x, dim=None, keepdim=False",
         statics: &["dim", "keepdim"],
         doc: "Some value is not zero; u8 gives u8.",
-        body: &[
-            (U8, "to_u8(reduce_any(to_bool(x), dim, keepdim))"),
-            (Any, "reduce_any(to_bool(x), dim, keepdim)"),
-        ],
+        body: &[(U8, "to_u8(reduce_any(to_bool(x), dim, keepdim))"), (Any, "reduce_any(to_bool(x), dim, keepdim)")],
         torch: "torch.any",
         np: "numpy.any",
         ..Row::DEFAULT
@@ -113,10 +112,7 @@ pub(super) const ROWS: &[Row] = &[
         params: "x, dim=None, keepdim=False",
         statics: &["dim", "keepdim"],
         doc: "No value is zero; u8 gives u8.",
-        body: &[
-            (U8, "to_u8(reduce_all(to_bool(x), dim, keepdim))"),
-            (Any, "reduce_all(to_bool(x), dim, keepdim)"),
-        ],
+        body: &[(U8, "to_u8(reduce_all(to_bool(x), dim, keepdim))"), (Any, "reduce_all(to_bool(x), dim, keepdim)")],
         torch: "torch.all",
         np: "numpy.all",
         ..Row::DEFAULT
@@ -127,10 +123,13 @@ pub(super) const ROWS: &[Row] = &[
         statics: &["dim", "correction", "keepdim", "unbiased"],
         doc: "Variance over dim, divided by n - correction; two passes.",
         rule: FloatElse("std and var only support floating point and complex dtypes"),
-        body: &[(Any, "c = correction if unbiased is None else (1 if unbiased else 0)
+        body: &[(
+            Any,
+            "c = correction if unbiased is None else (1 if unbiased else 0)
              n = count(x, dim)
              d = x - reduce_sum(x, dim, True) / n
-             reduce_sum(d * d, dim, keepdim) / maximum(n - c, 0)")],
+             reduce_sum(d * d, dim, keepdim) / maximum(n - c, 0)",
+        )],
         torch: "torch.var",
         np: "numpy.var",
         ..Row::DEFAULT
@@ -152,11 +151,14 @@ pub(super) const ROWS: &[Row] = &[
         statics: &["dim", "keepdim"],
         doc: "log(sum(exp(x))) over dim, without overflow.",
         rule: ToFloat,
-        body: &[(Any, "m = reduce_max(x, dim, True)
+        body: &[(
+            Any,
+            "m = reduce_max(x, dim, True)
              m = where(abs(m) == inf, 0.0, m)
              k = reduce_max(x, dim, keepdim)
              k = where(abs(k) == inf, 0.0, k)
-             log(reduce_sum(exp(x - m), dim, keepdim)) + k")],
+             log(reduce_sum(exp(x - m), dim, keepdim)) + k",
+        )],
         torch: "torch.logsumexp",
         ..Row::DEFAULT
     },
@@ -166,8 +168,11 @@ pub(super) const ROWS: &[Row] = &[
         statics: &["dim"],
         doc: "exp(x) / sum(exp(x)) over dim.",
         rule: FloatOnly("softmax_lastdim_kernel_impl"),
-        body: &[(Any, "e = exp(x - reduce_max(x, dim, True))
-             e / reduce_sum(e, dim, True)")],
+        body: &[(
+            Any,
+            "e = exp(x - reduce_max(x, dim, True))
+             e / reduce_sum(e, dim, True)",
+        )],
         torch: "torch.softmax",
         ..Row::DEFAULT
     },
@@ -177,8 +182,11 @@ pub(super) const ROWS: &[Row] = &[
         statics: &["dim"],
         doc: "log(softmax(x)).",
         rule: FloatOnly("log_softmax_lastdim_kernel_impl"),
-        body: &[(Any, "y = x - reduce_max(x, dim, True)
-             y - log(reduce_sum(exp(y), dim, True))")],
+        body: &[(
+            Any,
+            "y = x - reduce_max(x, dim, True)
+             y - log(reduce_sum(exp(y), dim, True))",
+        )],
         torch: "torch.log_softmax",
         ..Row::DEFAULT
     },
