@@ -1,4 +1,8 @@
-//! The operations of RustTorch, as data.
+//! The operations of RustTorch, as data, and the engine that runs them: the public Rust API.
 #![forbid(unsafe_code)]
 
+pub mod engine;
+pub mod error;
 pub mod table;
+
+pub use error::{Error, ErrorKind, Result};

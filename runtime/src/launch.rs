@@ -56,6 +56,26 @@ impl Arg {
         Arg { ptr, low, high, dtype }
     }
 
+    /// Element 0.
+    pub fn ptr(&self) -> *mut u8 {
+        self.ptr
+    }
+
+    /// First element.
+    pub fn low(&self) -> i64 {
+        self.low
+    }
+
+    /// One past the last element.
+    pub fn high(&self) -> i64 {
+        self.high
+    }
+
+    /// Element type.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
     /// First and last byte address, as a half-open range.
     fn bytes(&self, range: (i64, i64)) -> (usize, usize) {
         let size = self.dtype.size() as isize;

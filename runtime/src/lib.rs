@@ -11,6 +11,7 @@ pub mod dlpack;
 pub mod env;
 pub mod error;
 pub mod fpu;
+pub mod interpret;
 pub mod launch;
 pub mod layout;
 pub mod matmul;

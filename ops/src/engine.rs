@@ -1,0 +1,296 @@
+//! From a program and the operands of a call to a run: the one place that holds the pipeline, the op
+//! table and the kernel cache.
+//!
+//! The pipeline, in order: `lower` (types, shapes, ops inlined to primitives), `fuse` (one kernel),
+//! `simplify`, `verify`, then, once per kernel text and instruction set, `compile`, and last the launch
+//! plan, which checks the kernel against the sizes of this call.
+
+use crate::error::{Error, Result};
+use rusttorch_codegen::{Artifact, CodegenError, Compiled, Isa, compile, compile_for};
+use rusttorch_ir::dtype::{Category, DType, Literal};
+use rusttorch_ir::expr::Program;
+use rusttorch_ir::fuse::{FuseOptions, Fused, fuse};
+use rusttorch_ir::graph::{Graph, LowerOptions, Operand, TensorMeta, lower};
+use rusttorch_ir::kernel::simplify::simplify;
+use rusttorch_ir::kernel::verify::verify;
+use rusttorch_ir::kernel::Kernel;
+use rusttorch_ir::op::OpTable;
+use rusttorch_runtime::cache::{Cache, CacheStats};
+use rusttorch_runtime::env::{MaxIsa, config};
+use rusttorch_runtime::interpret;
+use rusttorch_runtime::launch::{self, Arg};
+use rusttorch_runtime::layout;
+use rusttorch_runtime::pool::Parallel;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{LazyLock, Mutex, PoisonError, RwLock};
+
+/// Built-in and registered ops.
+pub fn table() -> &'static RwLock<OpTable> {
+    static TABLE: LazyLock<RwLock<OpTable>> = LazyLock::new(|| RwLock::new(crate::table::builtin()));
+    &TABLE
+}
+
+/// The instruction set that kernels are compiled for: the machine's, capped by `RUSTTORCH_MAX_ISA`.
+/// None where there is no code generator, or `RUSTTORCH_DISABLE` is set.
+pub fn target() -> Option<Isa> {
+    static TARGET: LazyLock<Option<Isa>> = LazyLock::new(|| {
+        let config = config();
+        let cap = match config.max_isa {
+            MaxIsa::Baseline => Isa::Baseline,
+            MaxIsa::Avx2 => Isa::Avx2,
+            MaxIsa::Avx512 => Isa::Avx512,
+        };
+        if config.disable { None } else { Isa::capped(Some(cap)) }
+    });
+    *TARGET
+}
+
+type Kernels = Cache<(Kernel, Isa), Compiled, CodegenError>;
+
+fn kernels() -> &'static Kernels {
+    static KERNELS: LazyLock<Kernels> = LazyLock::new(|| Cache::new(config().cache_size));
+    &KERNELS
+}
+
+/// Kernels that no emitter took, by what was missing.
+static FALLBACKS: Mutex<BTreeMap<String, u64>> = Mutex::new(BTreeMap::new());
+
+/// What the engine did so far.
+#[derive(Clone, Debug)]
+pub struct Stats {
+    /// The kernel cache.
+    pub cache: CacheStats,
+    /// Kernels that run in the interpreter, by what the emitters lacked.
+    pub fallbacks: BTreeMap<String, u64>,
+    /// What kernels are compiled for; None for the interpreter alone.
+    pub isa: Option<Isa>,
+}
+
+/// What the engine did so far.
+pub fn stats() -> Stats {
+    let fallbacks = FALLBACKS.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    Stats { cache: kernels().stats(), fallbacks, isa: target() }
+}
+
+/// Forgets all compiled kernels; those in use live on until their last run.
+pub fn clear_cache() {
+    kernels().clear();
+}
+
+/// Bounds the number of compiled kernels that are kept.
+pub fn resize_cache(capacity: usize) {
+    kernels().resize(capacity);
+}
+
+/// Whose rules the strides of elementwise results follow.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Layout {
+    /// PyTorch's TensorIterator.
+    Torch,
+    /// NumPy's `order='K'`.
+    Numpy,
+}
+
+/// How a program is planned.
+#[derive(Clone, Copy, Debug)]
+pub struct PlanOptions {
+    /// Dtype of Python floats, and of integers where a float is needed.
+    pub default_dtype: DType,
+    /// Strides of results.
+    pub layout: Layout,
+}
+
+/// The stages from a program to a kernel, for plans and for `inspect`.
+pub struct Stages {
+    /// Typed, in primitives.
+    pub graph: Graph,
+    /// Dtypes, shapes and strides of the results.
+    pub outputs: Vec<TensorMeta>,
+    /// The kernel and the values of its symbols.
+    pub fused: Fused,
+}
+
+/// The front half of the pipeline: everything that does not depend on the machine.
+pub fn lower_and_fuse(program: &Program, operands: &[Operand], options: PlanOptions) -> Result<Stages> {
+    let graph = {
+        let table = table().read().unwrap_or_else(PoisonError::into_inner);
+        lower(program, &table, operands, LowerOptions { default_dtype: options.default_dtype })?
+    };
+    let outputs: Vec<TensorMeta> = graph
+        .outputs
+        .iter()
+        .map(|&id| {
+            let node = graph.node(id);
+            let strides = result_strides(&graph, &node.shape, options.layout);
+            TensorMeta { dtype: node.dtype, shape: node.shape.clone(), strides }
+        })
+        .collect();
+    let mut fused = fuse(&graph, &outputs, &FuseOptions::default())?;
+    simplify(&mut fused.kernel);
+    if cfg!(debug_assertions)
+        && let Err(errors) = verify(&fused.kernel)
+    {
+        return Err(Error::internal(format!("fusion made an invalid kernel: {}\n{}", errors[0], fused.kernel)));
+    }
+    Ok(Stages { graph, outputs, fused })
+}
+
+fn result_strides(graph: &Graph, shape: &[i64], rules: Layout) -> Vec<i64> {
+    let inputs: Vec<layout::Operand<'_>> = graph
+        .inputs
+        .iter()
+        .map(|m| layout::Operand { strides: &m.strides, shape: &m.shape })
+        .filter(|o| o.shape.len() <= shape.len())
+        // What does not broadcast to the result took part in a reduction, whose results are dense.
+        .filter(|o| o.shape.iter().rev().zip(shape.iter().rev()).all(|(&a, &b)| a == b || a == 1))
+        .collect();
+    match rules {
+        Layout::Torch => layout::elementwise_output_strides(&inputs, shape),
+        Layout::Numpy => layout::numpy_k_strides(&inputs, shape),
+    }
+}
+
+enum Executable {
+    Machine(launch::Plan),
+    Interpreter(interpret::Plan),
+}
+
+/// A program, ready to run over operands of known dtypes, shapes and strides, from any thread.
+pub struct Plan {
+    outputs: Vec<TensorMeta>,
+    inputs: Vec<DType>,
+    numbers: Vec<(Category, DType)>,
+    executable: Executable,
+    work: u64,
+}
+
+impl fmt::Debug for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plan").field("outputs", &self.outputs).finish_non_exhaustive()
+    }
+}
+
+/// The plan of a program for these operands, one per parameter.
+pub fn plan(program: &Program, operands: &[Operand], options: PlanOptions) -> Result<Plan> {
+    let Stages { graph, outputs, fused } = lower_and_fuse(program, operands, options)?;
+    let categories = operands.iter().filter_map(|o| match o {
+        Operand::Number(category) => Some(*category),
+        Operand::Tensor(_) | Operand::Literal(_) => None,
+    });
+    let numbers = categories.zip(graph.scalars.iter().copied()).collect();
+    let elements: i64 = graph.inputs.iter().chain(&outputs).map(TensorMeta::numel).sum();
+    let instructions: usize = fused.kernel.phases.iter().flat_map(|p| &p.nests).map(|n| n.body.len()).sum();
+    Ok(Plan {
+        inputs: graph.inputs.iter().map(|m| m.dtype).collect(),
+        outputs,
+        numbers,
+        work: elements.unsigned_abs().saturating_mul(1 + instructions as u64 / 8),
+        executable: executable(fused)?,
+    })
+}
+
+fn executable(fused: Fused) -> Result<Executable> {
+    let Fused { mut kernel, syms } = fused;
+    // The name takes no part in the identity.
+    kernel.name = "fused".into();
+    let lacking = match target() {
+        None => CodegenError::unsupported("no code generator (RUSTTORCH_DISABLE, or an unknown machine)"),
+        Some(isa) => {
+            let key = (kernel.clone(), isa);
+            match kernels().get_or_build(&key, || compile(&key.0, isa)) {
+                Ok(compiled) => return Ok(Executable::Machine(launch::Plan::new(compiled, &syms)?)),
+                Err(e @ CodegenError::Internal(_)) => return Err(Error::internal(format!("{e}\n{kernel}"))),
+                Err(e) => e,
+            }
+        }
+    };
+    if config().strict {
+        return Err(Error::fallback(lacking.to_string()));
+    }
+    let mut fallbacks = FALLBACKS.lock().unwrap_or_else(PoisonError::into_inner);
+    *fallbacks.entry(lacking.to_string()).or_default() += 1;
+    Ok(Executable::Interpreter(interpret::Plan::new(kernel, syms)))
+}
+
+impl Plan {
+    /// Dtypes, shapes and strides of the results; the strides are dense under some order of dimensions.
+    pub fn outputs(&self) -> &[TensorMeta] {
+        &self.outputs
+    }
+
+    /// Dtypes of the tensor operands.
+    pub fn inputs(&self) -> &[DType] {
+        &self.inputs
+    }
+
+    /// A rough number of element visits: what it costs to run, for deciding about threads and locks.
+    pub fn work(&self) -> u64 {
+        self.work
+    }
+
+    /// True when machine code runs; false for the interpreter.
+    pub fn is_compiled(&self) -> bool {
+        matches!(self.executable, Executable::Machine(_))
+    }
+
+    /// Runs. `args` are the tensor operands in positional order, then the results; `numbers` the bits of
+    /// the Python numbers: of an i64, an f64, or 0 and 1.
+    pub fn run(&self, args: &[Arg], numbers: &[u64], pool: &dyn Parallel) -> Result<()> {
+        if numbers.len() != self.numbers.len() {
+            return Err(Error::internal(format!("{} numbers given, {} wanted", numbers.len(), self.numbers.len())));
+        }
+        let mut few = [0u64; 8];
+        let mut many;
+        let scalars = match few.get_mut(..numbers.len()) {
+            Some(s) => s,
+            None => {
+                many = vec![0; numbers.len()];
+                &mut many[..]
+            }
+        };
+        for ((slot, &bits), &(category, dtype)) in scalars.iter_mut().zip(numbers).zip(&self.numbers) {
+            *slot = match category {
+                Category::Float => Literal::from_f64(dtype, f64::from_bits(bits)).bits,
+                _ if dtype.is_float() => Literal::float(dtype, bits as i64 as f64).bits,
+                _ => Literal::int(dtype, bits as i64).bits,
+            };
+        }
+        match &self.executable {
+            Executable::Machine(p) => p.run(args, scalars, pool)?,
+            Executable::Interpreter(p) => p.run(args, scalars)?,
+        }
+        Ok(())
+    }
+}
+
+/// What became of a program on the way to machine code.
+#[derive(Clone, Debug)]
+pub struct Inspection {
+    /// The program, in the expression language.
+    pub expr: String,
+    /// The typed graph, one node per line.
+    pub graph: String,
+    /// The kernel, as `.rtir`.
+    pub kernel: String,
+    /// Cranelift's form and the assembly; the error's text where an emitter lacks something.
+    pub code: std::result::Result<Artifact, String>,
+}
+
+/// Shows the stages of a program for these operands, for any instruction set.
+pub fn inspect(program: &Program, operands: &[Operand], options: PlanOptions, isa: Option<Isa>) -> Result<Inspection> {
+    let stages = lower_and_fuse(program, operands, options)?;
+    let code = match isa.or_else(target) {
+        Some(isa) => compile_for(&stages.fused.kernel, isa).map_err(|e| e.to_string()),
+        None => Err("no code generator for this machine".to_string()),
+    };
+    let graph = stages.graph.nodes.iter().enumerate().map(|(i, n)| {
+        format!("n{i}: {}{:?} = {:?}\n", n.dtype, n.shape, n.op)
+    });
+    Ok(Inspection {
+        expr: program.to_string(),
+        graph: graph.collect(),
+        kernel: stages.fused.kernel.to_string(),
+        code,
+    })
+}
