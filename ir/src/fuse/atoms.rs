@@ -226,12 +226,6 @@ impl Classes {
                 }
             }
         }
-        for v in 0..self.rigid.len() {
-            if self.rigid[v] {
-                let root = self.uf.find(v);
-                self.rigid[root] = true;
-            }
-        }
     }
 
     fn align_right(&mut self, g: &Graph, n: NodeId, operand: NodeId) {
@@ -280,7 +274,8 @@ impl Classes {
                         for &f in flat.iter().filter(|&&f| inner < f && f < outer) {
                             if cuts[root].insert(f / inner) {
                                 changed = true;
-                                let nested = cuts[root].iter().zip(cuts[root].iter().skip(1)).all(|(a, b)| b % a == 0);
+                                let nested =
+                                    cuts[root].iter().zip(cuts[root].iter().skip(1)).all(|(a, b)| b % a == 0);
                                 if rigid[root] || !nested {
                                     return Err(conflict);
                                 }

@@ -9,6 +9,7 @@
 //! in front can be computed again.
 
 use super::collapse::{Bound, for_exprs, substitute};
+use super::index::sym_of;
 use super::{Cx, SymKey};
 use crate::id::{AxisId, BufferId, ValueId};
 use crate::index::IndexExpr;
@@ -47,14 +48,17 @@ fn block(cx: &mut Cx, phase: &Phase, nest: Nest) -> Nest {
     let long = nest.axes[cut];
     let extent = cx.kernel.axes[long.index()].clone();
     // Alone, the block is a constant of the text.
-    let width = match extents.len() {
-        1 => IndexExpr::Const(size),
-        _ => cx.sym(SymKey::Block(long), step(cut)).into(),
+    let (width, count) = match extents.len() {
+        1 => {
+            let extent = sym_of(&extent).expect("extents are symbols before blocking");
+            (IndexExpr::Const(size), cx.sym(SymKey::Blocks(extent, order), blocks(cut)))
+        }
+        _ => (cx.sym(SymKey::Block(long), step(cut)).into(), cx.sym(SymKey::BlocksOf(long), blocks(cut))),
     };
-    let count: IndexExpr = cx.sym(SymKey::Blocks(long), blocks(cut)).into();
+    let count = IndexExpr::from(count);
     let b = cx.kernel.add_axis(count.clone());
     let start = width.clone() * b.into();
-    let rest = extent + start.clone() * IndexExpr::Const(-1);
+    let rest = extent + IndexExpr::Const(-1) * width.clone() * b.into();
     let r = cx.kernel.add_axis(width.min(rest));
 
     let mut partial = Phase { axes: phase.axes.clone(), nests: Vec::new() };

@@ -265,17 +265,56 @@ impl Emitter<'_, '_> {
         varies
     }
 
-    /// The value of `node` at `idx`, emitting what is not there yet.
+    /// The value of `node` at `idx`, emitting what is not there yet. Chains of lane-wise nodes are
+    /// followed on a stack of our own: they may be thousands long.
     fn demand(&mut self, node: NodeId, idx: Idx) -> ValueId {
+        let mut open = vec![(node, idx)];
+        loop {
+            let (node, idx) = open.last().expect("returns when the first is done");
+            let missing = self.missing(*node, idx);
+            if missing.is_empty() {
+                let (node, idx) = open.pop().expect("seen above");
+                let value = self.emit(node, idx);
+                if open.is_empty() {
+                    return value;
+                }
+            }
+            open.extend(missing.into_iter().rev());
+        }
+    }
+
+    /// The operands of a lane-wise node that were not emitted yet; none when the node itself was.
+    fn missing(&mut self, node: NodeId, idx: &Idx) -> Vec<(NodeId, Idx)> {
+        use GraphOp::*;
+        let plain = matches!(self.cx.g.node(node).op, Prim(..) | Call(..) | Lookup(..) | View(..));
+        let here = self.at == OUTER || self.varies(idx);
+        if !plain || !here || self.find(&(node, idx.clone())).is_some() {
+            return Vec::new();
+        }
+        if self.at == INNER && self.rows.get(&(node, idx.clone())).is_some_and(|&first| first < self.nest) {
+            return Vec::new();
+        }
+        let mut operands = self.cx.operands(node, idx);
+        operands.retain(|key| self.find(key).is_none());
+        operands
+    }
+
+    /// The value of something emitted in this scope.
+    fn find(&self, key: &(NodeId, Idx)) -> Option<ValueId> {
+        self.scopes[self.at].memo.iter().rev().find_map(|m| m.get(key)).copied()
+    }
+
+    fn emit(&mut self, node: NodeId, idx: Idx) -> ValueId {
         let constant = matches!(self.cx.g.node(node).op, GraphOp::Const(_) | GraphOp::Scalar(_));
         if self.at == INNER && !constant && !self.varies(&idx) {
             self.at = OUTER;
-            let value = self.demand(node, idx);
+            let value = self.demand(node, idx.clone());
             self.at = INNER;
+            self.scopes[INNER].memo.last_mut().expect("a scope has a memo").insert((node, idx), value);
             return value;
         }
         let key = (node, idx);
-        if let Some(&v) = self.scopes[self.at].memo.iter().rev().find_map(|m| m.get(&key)) {
+        if let Some(v) = self.find(&key) {
             return v;
         }
         let value = match self.rows.get(&key) {
@@ -389,7 +428,8 @@ impl Emitter<'_, '_> {
                 match self.reduced.get(&(red, idx.to_vec())) {
                     Some(values) if !self.plan.materialised.contains(&red) => values[*result],
                     _ => {
-                        let (buffer, index) = (self.cx.temps[&(red, *result)], self.cx.temp_element(red, idx));
+                        let (buffer, index) =
+                            (self.cx.temps[&(red, *result)], self.cx.temp_element(red, idx));
                         self.push1(Op::Load { buffer, index, mask: None }, dtype)
                     }
                 }
@@ -402,7 +442,7 @@ impl Emitter<'_, '_> {
         let mask = self.operand(node, mask, idx);
         let fast = self.operand(node, fast, idx);
         let at = self.cx.broadcast_index(node, slow, idx);
-        self.hoist(slow, at.clone(), &mut HashSet::new());
+        self.hoist(slow, at.clone());
         let here = self.at;
         self.scopes[here].insts.push(Vec::new());
         self.scopes[here].memo.push(Memo::new());
@@ -416,22 +456,26 @@ impl Emitter<'_, '_> {
     }
 
     /// Emits what `node` needs and a `cold` body may not hold.
-    fn hoist(&mut self, node: NodeId, idx: Idx, seen: &mut HashSet<(NodeId, Idx)>) {
-        if !seen.insert((node, idx.clone())) {
-            return;
-        }
-        let outside = match self.cx.g.node(node).op {
-            GraphOp::Input(_) | GraphOp::Gather { .. } => true,
-            GraphOp::Prim(Prim::IDiv | Prim::IRem, ..) => true,
-            GraphOp::Reduce { .. } => !self.cx.is_trivial(self.cx.red_of[node.index()].expect("was found")),
-            _ => self.rows.contains_key(&(node, idx.clone())),
-        };
-        if outside {
-            self.demand(node, idx);
-            return;
-        }
-        for (operand, at) in self.cx.operands(node, &idx) {
-            self.hoist(operand, at, seen);
+    fn hoist(&mut self, node: NodeId, idx: Idx) {
+        let mut seen = HashSet::new();
+        let mut open = vec![(node, idx)];
+        while let Some((node, idx)) = open.pop() {
+            if !seen.insert((node, idx.clone())) {
+                continue;
+            }
+            let outside = match self.cx.g.node(node).op {
+                GraphOp::Input(_) | GraphOp::Gather { .. } => true,
+                GraphOp::Prim(Prim::IDiv | Prim::IRem, ..) => true,
+                GraphOp::Reduce { .. } => {
+                    !self.cx.is_trivial(self.cx.red_of[node.index()].expect("was found"))
+                }
+                _ => self.rows.contains_key(&(node, idx.clone())),
+            };
+            if outside {
+                self.demand(node, idx);
+            } else {
+                open.extend(self.cx.operands(node, &idx).into_iter().rev());
+            }
         }
     }
 }

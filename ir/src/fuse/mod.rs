@@ -29,7 +29,7 @@ use crate::dtype::DType;
 use crate::graph::{Graph, GraphOp, TensorMeta};
 use crate::id::{AxisId, BufferId, NodeId, SymId};
 use crate::index::{IndexEnv, IndexExpr};
-use crate::kernel::{BufferKind, Kernel, Reduction};
+use crate::kernel::{BufferKind, Kernel, Order, Reduction};
 use atoms::{AtomId, Atoms};
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -91,7 +91,9 @@ pub enum FuseError {
 impl fmt::Display for FuseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            FuseError::Rank(r) => write!(f, "tensors of {r} dimensions are not supported, at most {MAX_RANK} are"),
+            FuseError::Rank(r) => {
+                write!(f, "tensors of {r} dimensions are not supported, at most {MAX_RANK} are")
+            }
             FuseError::DType(d) => write!(f, "kernels do not compute with dtype {d}"),
             FuseError::Output(i) => write!(f, "output {i} differs in dtype or shape from the graph's result"),
             FuseError::OutputCount { graph, given } => {
@@ -180,8 +182,10 @@ enum SymKey {
     RowLen(BufferId),
     /// Product of two extents.
     Merged(SymId, SymId),
-    /// Number of blocks of a blocked axis.
-    Blocks(AxisId),
+    /// Number of blocks of an extent, blocked alone and for an order.
+    Blocks(SymId, Order),
+    /// Number of blocks of a blocked axis that is not alone.
+    BlocksOf(AxisId),
     /// Iterations per block of a blocked axis that is not alone.
     Block(AxisId),
     /// Stride and length (by position) of a buffer of partial results.

@@ -48,48 +48,54 @@ struct Search<'a> {
 
 impl Search<'_> {
     fn visit(&mut self, cx: &mut Cx, node: NodeId, idx: Idx) {
-        if axes_of(&idx).is_subset(self.outer) {
-            return;
-        }
-        let key = (node, idx);
-        match self.computed.get(&key) {
-            Some(&first) if first == self.nest => return,
-            Some(&first) if self.nests[first].inner == *self.inner && self.is_worth(cx, &key) => {
-                self.rows.insert(key, first);
-                return;
+        let mut open = vec![(node, idx)];
+        while let Some(key) = open.pop() {
+            if axes_of(&key.1).is_subset(self.outer) {
+                continue;
             }
-            Some(_) => {}
-            None => {
-                self.computed.insert(key.clone(), self.nest);
+            match self.computed.get(&key) {
+                Some(&first) if first == self.nest => continue,
+                Some(&first) if self.nests[first].inner == *self.inner && self.is_worth(cx, &key) => {
+                    self.rows.insert(key, first);
+                    continue;
+                }
+                Some(_) => {}
+                None => {
+                    self.computed.insert(key.clone(), self.nest);
+                }
             }
-        }
-        for (operand, at) in cx.operands(key.0, &key.1) {
-            self.visit(cx, operand, at);
+            open.extend(cx.operands(key.0, &key.1).into_iter().rev());
         }
     }
 
     /// Only values at every point of the nest are stored: their element is the point.
     fn is_worth(&self, cx: &mut Cx, (node, idx): &(NodeId, Idx)) -> bool {
         let storable = bare_axes(idx).is_some_and(|a| a.is_superset(self.inner));
-        storable && !matches!(cx.g.node(*node).op, GraphOp::View(..)) && {
-            let (mut seen, mut cost) = (HashSet::new(), 0);
-            self.add_cost(cx, *node, idx.clone(), &mut seen, &mut cost);
-            cost > CHEAP
-        }
+        storable
+            && !matches!(cx.g.node(*node).op, GraphOp::View(..))
+            && self.is_costly(cx, *node, idx.clone())
     }
 
-    fn add_cost(&self, cx: &mut Cx, node: NodeId, idx: Idx, seen: &mut HashSet<(NodeId, Idx)>, cost: &mut usize) {
-        if *cost > CHEAP || axes_of(&idx).is_subset(self.outer) || !seen.insert((node, idx.clone())) {
-            return;
+    fn is_costly(&self, cx: &mut Cx, node: NodeId, idx: Idx) -> bool {
+        let (mut seen, mut cost) = (HashSet::new(), 0);
+        let mut open = vec![(node, idx)];
+        while let Some((node, idx)) = open.pop() {
+            if axes_of(&idx).is_subset(self.outer) || !seen.insert((node, idx.clone())) {
+                continue;
+            }
+            cost += match &cx.g.node(node).op {
+                GraphOp::Prim(Prim::Convert, ..) => 0,
+                GraphOp::Prim(Prim::Div | Prim::Sqrt | Prim::IDiv | Prim::IRem, ..) | GraphOp::Call(..) => {
+                    CHEAP + 1
+                }
+                GraphOp::Prim(..) | GraphOp::Lookup(..) | GraphOp::Gather { .. } => 1,
+                _ => 0,
+            };
+            if cost > CHEAP {
+                return true;
+            }
+            open.extend(cx.operands(node, &idx));
         }
-        *cost += match &cx.g.node(node).op {
-            GraphOp::Prim(Prim::Convert, ..) => 0,
-            GraphOp::Prim(Prim::Div | Prim::Sqrt | Prim::IDiv | Prim::IRem, ..) | GraphOp::Call(..) => CHEAP + 1,
-            GraphOp::Prim(..) | GraphOp::Lookup(..) | GraphOp::Gather { .. } => 1,
-            _ => 0,
-        };
-        for (operand, at) in cx.operands(node, &idx) {
-            self.add_cost(cx, operand, at, seen, cost);
-        }
+        false
     }
 }

@@ -56,6 +56,8 @@ struct Staged {
     root: Root,
     outer: BTreeSet<AxisId>,
     temps: BTreeSet<RedId>,
+    /// Reductions of the phase that were followed.
+    followed: HashSet<(RedId, Idx)>,
     /// Axes of nests inside the phase.
     inner: BTreeSet<BTreeSet<AxisId>>,
 }
@@ -76,21 +78,22 @@ impl Needs {
     }
 
     fn visit(&mut self, cx: &mut Cx, node: NodeId, idx: Idx) {
-        if !self.seen.insert((node, idx.clone())) {
-            return;
-        }
-        if let Some(red) = cx.red_of[node.index()].filter(|&r| !cx.is_trivial(r)) {
-            if !self.reds.contains(&(red, idx.clone())) {
-                self.reds.push((red, idx));
+        let mut open = vec![(node, idx)];
+        while let Some((node, idx)) = open.pop() {
+            if !self.seen.insert((node, idx.clone())) {
+                continue;
             }
-            return;
-        }
-        if let GraphOp::Input(i) = cx.g.node(node).op {
-            let element = cx.element(cx.in_buffer(i), node, &cx.g.inputs[i].strides, &idx);
-            self.loads.push(element);
-        }
-        for (operand, at) in cx.operands(node, &idx) {
-            self.visit(cx, operand, at);
+            if let Some(red) = cx.red_of[node.index()].filter(|&r| !cx.is_trivial(r)) {
+                if !self.reds.contains(&(red, idx.clone())) {
+                    self.reds.push((red, idx));
+                }
+                continue;
+            }
+            if let GraphOp::Input(i) = cx.g.node(node).op {
+                let element = cx.element(cx.in_buffer(i), node, &cx.g.inputs[i].strides, &idx);
+                self.loads.push(element);
+            }
+            open.extend(cx.operands(node, &idx).into_iter().rev());
         }
     }
 }
@@ -168,7 +171,8 @@ impl Planner {
         outer: BTreeSet<AxisId>,
         reds: Vec<(RedId, Option<Idx>)>,
     ) -> Staged {
-        let mut staged = Staged { root, outer, temps: BTreeSet::new(), inner: BTreeSet::new() };
+        let mut staged =
+            Staged { root, outer, temps: BTreeSet::new(), followed: HashSet::new(), inner: BTreeSet::new() };
         let rest: BTreeSet<AxisId> =
             staged.root.axes.iter().copied().filter(|a| !staged.outer.contains(a)).collect();
         for (red, idx) in reds {
@@ -197,6 +201,9 @@ impl Planner {
     }
 
     fn follow(&mut self, cx: &mut Cx, staged: &mut Staged, red: RedId, idx: &[IndexExpr]) {
+        if !staged.followed.insert((red, idx.to_vec())) {
+            return;
+        }
         let (at, axes) = cx.reduced_index(red, idx);
         staged.inner.insert(axes.into_iter().collect());
         let arg = cx.red(red).arg;
@@ -260,7 +267,11 @@ fn group(cx: &mut Cx, staged: Vec<Staged>) -> Vec<PhasePlan> {
             Target::Output(_) => None,
         })
         .collect();
-    fn level(red: RedId, temps: &BTreeMap<RedId, BTreeSet<RedId>>, levels: &mut BTreeMap<RedId, usize>) -> usize {
+    fn level(
+        red: RedId,
+        temps: &BTreeMap<RedId, BTreeSet<RedId>>,
+        levels: &mut BTreeMap<RedId, usize>,
+    ) -> usize {
         if let Some(&l) = levels.get(&red) {
             return l;
         }

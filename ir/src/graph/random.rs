@@ -76,7 +76,8 @@ pub fn random_tensor(rng: &mut Rng, meta: &TensorMeta) -> Tensor {
     let dense = contiguous_strides(&meta.shape);
     let data = (0..meta.numel())
         .map(|at| {
-            let index = (0..meta.shape.len()).map(|d| if meta.strides[d] == 0 { 0 } else { at / dense[d] % meta.shape[d] * dense[d] });
+            let index = (0..meta.shape.len())
+                .map(|d| if meta.strides[d] == 0 { 0 } else { at / dense[d] % meta.shape[d] * dense[d] });
             values[index.sum::<i64>() as usize]
         })
         .collect::<Vec<f64>>();
@@ -156,7 +157,8 @@ impl Builder {
     }
 
     fn any_float(&mut self) -> NodeId {
-        let floats: Vec<usize> = (0..self.g.nodes.len()).filter(|&i| self.g.nodes[i].dtype == DType::F32).collect();
+        let floats: Vec<usize> =
+            (0..self.g.nodes.len()).filter(|&i| self.g.nodes[i].dtype == DType::F32).collect();
         // Prefer what is new, so that graphs become deep.
         let at = self.rng.below(floats.len()).max(self.rng.below(floats.len()));
         NodeId::new(floats[at])
@@ -166,7 +168,9 @@ impl Builder {
     fn partner(&mut self, n: NodeId) -> NodeId {
         for _ in 0..8 {
             let m = self.any_float();
-            if broadcast_shapes(&self.shape(n), &self.shape(m)).is_ok_and(|s| s.iter().product::<i64>() <= 4096) {
+            if broadcast_shapes(&self.shape(n), &self.shape(m))
+                .is_ok_and(|s| s.iter().product::<i64>() <= 4096)
+            {
                 return m;
             }
         }
@@ -238,12 +242,15 @@ impl Builder {
                 let dtype = self.rng.pick(&[DType::I32, DType::I64]);
                 let iota = self.g.push(GraphOp::Iota { dim }, dtype, shape.clone());
                 if self.rng.below(2) == 0 {
-                    let r = self.g.push(GraphOp::Prim(Prim::Convert, DType::F32, vec![iota]), DType::F32, shape);
+                    let r =
+                        self.g.push(GraphOp::Prim(Prim::Convert, DType::F32, vec![iota]), DType::F32, shape);
                     return self.bounded(r);
                 }
                 // The last element along the dimension first.
-                let last = self.g.push(GraphOp::Const(Literal::int(dtype, shape[dim] - 1)), dtype, Vec::new());
-                let index = self.g.push(GraphOp::Prim(Prim::Sub, dtype, vec![last, iota]), dtype, shape.clone());
+                let last =
+                    self.g.push(GraphOp::Const(Literal::int(dtype, shape[dim] - 1)), dtype, Vec::new());
+                let index =
+                    self.g.push(GraphOp::Prim(Prim::Sub, dtype, vec![last, iota]), dtype, shape.clone());
                 self.g.push(GraphOp::Gather { source: n, index, dim }, DType::F32, shape)
             }
             _ => n,

@@ -84,7 +84,9 @@ fn group_norm_is_one_phase() {
 
 #[test]
 fn batch_norm_reduces_around_the_channel() {
-    let k = same_text([&[2, 3, 4, 5], &[4, 2, 3, 7]], &FuseOptions::default(), |b, x| b.layer_norm(x, &[0, 2, 3]));
+    let k = same_text([&[2, 3, 4, 5], &[4, 2, 3, 7]], &FuseOptions::default(), |b, x| {
+        b.layer_norm(x, &[0, 2, 3])
+    });
     assert_eq!(shape_of(&k), "1:[2, 2, 2]+2", "{k}");
 }
 
@@ -180,7 +182,10 @@ fn refusals_say_why() {
     let options = FuseOptions::default();
     let mut b = Build::default();
     let x = b.input(&[1; 17]);
-    assert_eq!(fuse(&b.done(&[x]), &[], &options).unwrap_err(), FuseError::OutputCount { graph: 1, given: 0 });
+    assert_eq!(
+        fuse(&b.done(&[x]), &[], &options).unwrap_err(),
+        FuseError::OutputCount { graph: 1, given: 0 }
+    );
     let mut b = Build::default();
     let x = b.input(&[1; 17]);
     let g: Graph = b.done(&[x]);
@@ -190,4 +195,21 @@ fn refusals_say_why() {
     let g = b.done(&[x]);
     let other = TensorMeta::contiguous(DType::F32, &[3]);
     assert_eq!(fuse(&g, &[other], &options).unwrap_err(), FuseError::Output(0));
+}
+
+#[test]
+fn deep_graphs_need_no_deep_stack() {
+    let mut b = Build::default();
+    let mut x = b.input(&[2, 3]);
+    for _ in 0..5000 {
+        x = b.prim(Prim::Neg, &[x]);
+    }
+    assert_eq!(shape_of(&check(&b.done(&[x]))), "1:[]+1");
+    // Every reduction needs all before it.
+    let mut b = Build::default();
+    let mut x = b.input(&[2, 3]);
+    for _ in 0..20 {
+        x = b.softmax(x, 1);
+    }
+    assert_eq!(check(&b.done(&[x])).phases.len(), 1);
 }
