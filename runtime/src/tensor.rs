@@ -5,7 +5,7 @@
 //! outside; views reach a subset of what their tensor reaches.
 
 use rusttorch_ir::dtype::DType;
-use rusttorch_ir::graph::{TensorMeta, contiguous_strides};
+use rusttorch_ir::graph::TensorMeta;
 
 use crate::dims::Dims;
 use crate::error::{Detail, Result};
@@ -127,7 +127,7 @@ impl Tensor {
     /// New memory of arbitrary content, row-major.
     pub fn empty(shape: &[i64], dtype: DType) -> Result<Tensor> {
         let storage = Storage::new(dense_bytes(shape, dtype)?)?;
-        Ok(Tensor { storage, offset: 0, shape: shape.into(), strides: contiguous_strides(shape).into(), dtype })
+        Ok(Tensor { storage, offset: 0, shape: shape.into(), strides: Dims::contiguous(shape), dtype })
     }
 
     /// New memory of arbitrary content under non-negative strides.
@@ -147,7 +147,7 @@ impl Tensor {
     /// New zeros, row-major.
     pub fn zeros(shape: &[i64], dtype: DType) -> Result<Tensor> {
         let storage = Storage::zeroed(dense_bytes(shape, dtype)?)?;
-        Ok(Tensor { storage, offset: 0, shape: shape.into(), strides: contiguous_strides(shape).into(), dtype })
+        Ok(Tensor { storage, offset: 0, shape: shape.into(), strides: Dims::contiguous(shape), dtype })
     }
 
     /// A row-major tensor of these elements.
@@ -534,8 +534,8 @@ impl Tensor {
         let item = self.dtype.size();
         let strides: Dims = self.strides.iter().map(|s| s.saturating_mul(item as i64)).collect();
         let storage = self.storage.gather(self.offset, &self.shape, &strides, item)?;
-        let strides = contiguous_strides(&self.shape);
-        Ok(Tensor { storage, offset: 0, shape: self.shape.clone(), strides: strides.into(), dtype: self.dtype })
+        let strides = Dims::contiguous(&self.shape);
+        Ok(Tensor { storage, offset: 0, shape: self.shape.clone(), strides, dtype: self.dtype })
     }
 }
 
