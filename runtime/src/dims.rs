@@ -24,6 +24,17 @@ impl Dims {
             Dims(Repr::Heap(vec![0; len].into_boxed_slice()))
         }
     }
+
+    /// Row-major strides of these extents.
+    pub fn contiguous(shape: &[i64]) -> Dims {
+        let mut strides = Dims::zeros(shape.len());
+        let mut next = 1;
+        for d in (0..shape.len()).rev() {
+            strides[d] = next;
+            next *= shape[d].max(1);
+        }
+        strides
+    }
 }
 
 impl From<&[i64]> for Dims {
@@ -36,7 +47,11 @@ impl From<&[i64]> for Dims {
 
 impl From<Vec<i64>> for Dims {
     fn from(values: Vec<i64>) -> Dims {
-        if values.len() <= INLINE { values.as_slice().into() } else { Dims(Repr::Heap(values.into_boxed_slice())) }
+        if values.len() <= INLINE {
+            values.as_slice().into()
+        } else {
+            Dims(Repr::Heap(values.into_boxed_slice()))
+        }
     }
 }
 
@@ -102,6 +117,7 @@ mod tests {
             let v: Vec<i64> = (0..n).collect();
             assert_eq!(&*Dims::from(v.clone()), &v[..]);
             assert_eq!(&*Dims::from(&v[..]), &v[..]);
+            assert_eq!(&*Dims::contiguous(&v), &rusttorch_ir::graph::contiguous_strides(&v)[..]);
             assert_eq!(&*v.iter().copied().collect::<Dims>(), &v[..]);
         }
     }

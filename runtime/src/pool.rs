@@ -260,7 +260,9 @@ const CLOSED: usize = 1 << (usize::BITS - 1);
 
 impl Shared {
     fn enter(&self) -> bool {
-        self.helpers.try_update(Ordering::Acquire, Ordering::Relaxed, |n| (n & CLOSED == 0).then_some(n + 1)).is_ok()
+        self.helpers
+            .try_update(Ordering::Acquire, Ordering::Relaxed, |n| (n & CLOSED == 0).then_some(n + 1))
+            .is_ok()
     }
 
     fn leave(&self) {
@@ -384,7 +386,11 @@ impl Parallel for ForeignPool {
         }
         // What the library left out, for whatever reason, is done here.
         let _task = InTask::enter();
-        call.done.iter().enumerate().filter(|(_, done)| !done.load(Ordering::Relaxed)).for_each(|(task, _)| f(task));
+        call.done
+            .iter()
+            .enumerate()
+            .filter(|(_, done)| !done.load(Ordering::Relaxed))
+            .for_each(|(task, _)| f(task));
     }
 }
 
