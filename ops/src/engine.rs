@@ -15,6 +15,7 @@ use rusttorch_ir::kernel::simplify::simplify;
 use rusttorch_ir::kernel::verify::verify;
 use rusttorch_ir::kernel::Kernel;
 use rusttorch_ir::op::OpTable;
+use rusttorch_runtime::Tensor;
 use rusttorch_runtime::cache::{Cache, CacheStats};
 use rusttorch_runtime::env::{MaxIsa, config};
 use rusttorch_runtime::interpret;
@@ -236,7 +237,7 @@ impl Plan {
 
     /// Runs. `args` are the tensor operands in positional order, then the results; `numbers` the bits of
     /// the Python numbers: of an i64, an f64, or 0 and 1.
-    pub fn run(&self, args: &[Arg], numbers: &[u64], pool: &dyn Parallel) -> Result<()> {
+    pub fn run(&self, args: &[Arg<'_>], numbers: &[u64], pool: &dyn Parallel) -> Result<()> {
         if numbers.len() != self.numbers.len() {
             return Err(Error::internal(format!("{} numbers given, {} wanted", numbers.len(), self.numbers.len())));
         }
@@ -261,6 +262,19 @@ impl Plan {
             Executable::Interpreter(p) => p.run(args, scalars)?,
         }
         Ok(())
+    }
+}
+
+impl Plan {
+    /// Runs over tensors. Nobody else may own the memory of the results.
+    pub fn run_tensors(
+        &self,
+        inputs: &[&Tensor],
+        outputs: &mut [Tensor],
+        numbers: &[u64],
+        pool: &dyn Parallel,
+    ) -> Result<()> {
+        launch::with_tensors(inputs, outputs, |args| self.run(args, numbers, pool))?
     }
 }
 

@@ -22,7 +22,7 @@ impl Plan {
 
     /// Runs over memory, as `launch::Plan::run` does. Arguments with elements before their first (negative
     /// strides) are refused.
-    pub fn run(&self, args: &[Arg], scalars: &[u64]) -> Result<(), LaunchError> {
+    pub fn run(&self, args: &[Arg<'_>], scalars: &[u64]) -> Result<(), LaunchError> {
         let k = &self.kernel;
         if args.len() != k.args() || scalars.len() != k.scalars.len() {
             return Err(LaunchError::Invalid("a wrong number of arguments".into()));

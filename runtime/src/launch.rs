@@ -10,6 +10,7 @@
 
 use crate::alloc::Block;
 use crate::fpu::FpuGuard;
+use crate::Tensor;
 use crate::pool::Parallel;
 use rusttorch_codegen::{Compiled, ErrorRecord, FrameLayout};
 use rusttorch_ir::dtype::DType;
@@ -17,6 +18,7 @@ use rusttorch_ir::id::{AxisId, BufferId, SymId, ValueId};
 use rusttorch_ir::index::IndexExpr;
 use rusttorch_ir::kernel::{BufferKind, Inst, Kernel, Op, Phase};
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::{Arc, Mutex};
 
 /// Scratch that one worker may use per phase; a strip's tiles shrink until it suffices.
@@ -34,26 +36,33 @@ const STACK_FRAME: usize = 192;
 
 /// Memory for one argument of a kernel.
 #[derive(Clone, Copy, Debug)]
-pub struct Arg {
+pub struct Arg<'a> {
     ptr: *mut u8,
     low: i64,
     high: i64,
     dtype: DType,
+    writable: bool,
+    memory: PhantomData<&'a mut [u8]>,
 }
 
 // SAFETY: an `Arg` is a description; the promise of `Arg::new` covers use from any thread.
-unsafe impl Send for Arg {}
+unsafe impl Send for Arg<'_> {}
 // SAFETY: as above.
-unsafe impl Sync for Arg {}
+unsafe impl Sync for Arg<'_> {}
 
-impl Arg {
+impl<'a> Arg<'a> {
     /// Memory whose element 0 is at `ptr` and whose elements `low..high` exist.
     ///
     /// # Safety
-    /// Until the run is over these elements stay valid for reads and, if the kernel writes the argument,
-    /// for writes, from any thread; `ptr` is aligned to the dtype (any value does when the range is empty).
-    pub unsafe fn new(ptr: *mut u8, low: i64, high: i64, dtype: DType) -> Arg {
-        Arg { ptr, low, high, dtype }
+    /// For the lifetime these elements stay valid for reads and, if a kernel writes the argument, for writes,
+    /// from any thread, and nobody else writes them during a run; `ptr` is aligned to the dtype (any value does when the range is empty).
+    pub unsafe fn new(ptr: *mut u8, low: i64, high: i64, dtype: DType) -> Arg<'a> {
+        Arg { ptr, low, high, dtype, writable: true, memory: PhantomData }
+    }
+
+    /// The same memory, refused where a kernel would write it.
+    pub fn read_only(self) -> Arg<'a> {
+        Arg { writable: false, ..self }
     }
 
     /// Element 0.
@@ -82,6 +91,33 @@ impl Arg {
         let at = |i: i64| self.ptr.addr().wrapping_add_signed((i as isize).wrapping_mul(size));
         (at(range.0), at(range.1 + 1))
     }
+}
+
+/// Describes tensors as arguments, inputs first, for the time of a call.
+///
+/// # Errors
+/// When an output shares its storage with anybody.
+pub fn with_tensors<R>(
+    inputs: &[&Tensor],
+    outputs: &mut [Tensor],
+    f: impl for<'a> FnOnce(&[Arg<'a>]) -> R,
+) -> Result<R, LaunchError> {
+    for t in outputs.iter_mut() {
+        if t.bytes_mut().is_none() {
+            return Err(invalid("an output that shares its memory"));
+        }
+    }
+    let describe = |t: &Tensor| {
+        let size = t.dtype().size();
+        let before = t.byte_offset() / size;
+        let after = (t.storage().len() - t.byte_offset()) / size;
+        // SAFETY: the elements lie within the storage, which the tensors keep alive during `f`; outputs are
+        // unshared and borrowed mutably, and inputs are made read-only below.
+        unsafe { Arg::new(t.data_ptr(), -(before as i64), after as i64, t.dtype()) }
+    };
+    let mut args: Vec<Arg<'_>> = inputs.iter().map(|t| describe(t).read_only()).collect();
+    args.extend(outputs.iter().map(describe));
+    Ok(f(&args))
 }
 
 /// Why a launch was refused or failed.
@@ -215,7 +251,7 @@ impl Plan {
     }
 
     /// Runs over memory. `scalars` are the bits of the run-time numbers, of their dtypes.
-    pub fn run(&self, args: &[Arg], scalars: &[u64], pool: &dyn Parallel) -> Result<(), LaunchError> {
+    pub fn run(&self, args: &[Arg<'_>], scalars: &[u64], pool: &dyn Parallel) -> Result<(), LaunchError> {
         self.check(args, scalars)?;
         let layout = self.compiled.layout;
         let mut stack = [0u64; STACK_FRAME];
@@ -257,7 +293,7 @@ impl Plan {
         Ok(())
     }
 
-    fn check(&self, args: &[Arg], scalars: &[u64]) -> Result<(), LaunchError> {
+    fn check(&self, args: &[Arg<'_>], scalars: &[u64]) -> Result<(), LaunchError> {
         let k = &self.compiled.kernel;
         if args.len() != self.touched.len() || scalars.len() != k.scalars.len() {
             return Err(invalid(format_args!(
@@ -272,6 +308,9 @@ impl Plan {
             let buffer = &k.buffers[i];
             if arg.dtype != buffer.dtype {
                 return Err(invalid(format_args!("buffer {} is {}, {} given", buffer.name, buffer.dtype, arg.dtype)));
+            }
+            if buffer.kind != BufferKind::In && !arg.writable {
+                return Err(invalid(format_args!("buffer {} is written, but its memory is read-only", buffer.name)));
             }
             let Some((low, high)) = *touched else { continue };
             if low > high {
@@ -292,7 +331,7 @@ impl Plan {
 
     /// An output may share memory with another argument only if both are the same elements under the
     /// same accesses (in-place, element by element).
-    fn check_overlap(&self, args: &[Arg]) -> Result<(), LaunchError> {
+    fn check_overlap(&self, args: &[Arg<'_>]) -> Result<(), LaunchError> {
         let k = &self.compiled.kernel;
         for (o, out) in args.iter().enumerate() {
             let (false, Some(written)) = (k.buffers[o].kind == BufferKind::In, self.touched[o]) else { continue };

@@ -109,6 +109,7 @@ impl Emitter<'_> {
     }
 
     fn constant(&mut self, l: Literal, id: ValueId, width: Width) -> Val {
+        self.literals.insert(id, l);
         if width == Width::Vector {
             let v = self.vector_const(l, GROUP);
             self.group.insert(id, v);
@@ -134,6 +135,12 @@ impl Emitter<'_> {
             .enumerate()
             .map(|(i, (&id, v))| if shift && i == 1 { v } else { Val::Lanes(self.as_group(id, &v)) })
             .collect();
+        // A constant that is no NaN needs no check for one.
+        if let (Prim::Min | Prim::Max, true, Some(l)) = (p, t.is_float(), self.literals.get(&args[1]))
+            && !l.as_f64().is_nan()
+        {
+            return Val::Lanes(self.minmax_number(p, &vals));
+        }
         Val::Lanes(self.vector_prim(p, t, from, &vals, GROUP))
     }
 

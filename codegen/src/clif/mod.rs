@@ -20,6 +20,7 @@ use crate::lane::Program;
 use cranelift_codegen::ir::{AbiParam, Function, InstBuilder, Signature, Type, UserFuncName, Value, types};
 use cranelift_codegen::isa::{CallConv, TargetIsa};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
+use rusttorch_ir::dtype::Literal;
 use rusttorch_ir::id::{AxisId, BufferId, ValueId};
 use rusttorch_ir::index::IndexExpr;
 use rusttorch_ir::kernel::Kernel;
@@ -67,6 +68,8 @@ pub(crate) struct Emitter<'a> {
     tile_begin: Value,
     /// Values that live in tiles: pointer to lane 0 of the tile axis.
     tiles: HashMap<ValueId, Value>,
+    /// Constants by value, for what is known of them.
+    literals: HashMap<ValueId, Literal>,
     /// Values that were splatted or loaded for the current group.
     group: HashMap<ValueId, Lanes>,
 }
@@ -105,6 +108,7 @@ pub(crate) fn emit_phase(
         copy: Copy::default(),
         tile_begin: frame,
         tiles: HashMap::new(),
+        literals: HashMap::new(),
         group: HashMap::new(),
     };
     e.nest(&program.nest, &program.strip)?;

@@ -172,8 +172,16 @@ impl Emitter<'_> {
         }
     }
 
-    fn vector_minmax(&mut self, p: Prim, a: Value, b: Value) -> Value {
-        // The pattern that selects minps/maxps: b < a ? b : a and a < b ? b : a. A NaN in b is mended after.
+    /// Min or max whose second operand is no NaN.
+    pub fn minmax_number(&mut self, p: Prim, v: &[Val]) -> Lanes {
+        match v {
+            [Val::Lanes(a), Val::Lanes(b)] => self.zip(a, b, |e, x, y| e.ordered_minmax(p, x, y)),
+            _ => unreachable!("the caller made lanes of both"),
+        }
+    }
+
+    /// b < a ? b : a or a < b ? b : a, by the pattern that selects minps and maxps.
+    fn ordered_minmax(&mut self, p: Prim, a: Value, b: Value) -> Value {
         let ty = self.b.func.dfg.value_type(a);
         let c = if p == Prim::Min {
             self.b.ins().fcmp(FloatCC::LessThan, b, a)
@@ -181,7 +189,11 @@ impl Emitter<'_> {
             self.b.ins().fcmp(FloatCC::LessThan, a, b)
         };
         let c = self.bitcast(ty, c);
-        let m = self.b.ins().bitselect(c, b, a);
+        self.b.ins().bitselect(c, b, a)
+    }
+
+    fn vector_minmax(&mut self, p: Prim, a: Value, b: Value) -> Value {
+        let m = self.ordered_minmax(p, a, b);
         let nan = self.b.ins().fcmp(FloatCC::Unordered, b, b);
         self.blend(nan, b, m)
     }

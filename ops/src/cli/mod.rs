@@ -1,0 +1,188 @@
+//! The `rusttorch` command: `inspect`, `ops`, `bench`, `doctor`. The binary and the Python wheel's
+//! console script both enter at [`main`].
+
+mod bench;
+mod doctor;
+mod listing;
+mod spec;
+mod style;
+
+use crate::engine::{self, Layout, PlanOptions};
+use crate::error::{Error, ErrorKind, Result};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use rusttorch_codegen::Isa;
+use rusttorch_ir::dtype::DType;
+use rusttorch_ir::expr::{Program, parse};
+use rusttorch_ir::graph::Operand;
+use std::io::Write;
+use std::sync::PoisonError;
+use style::Style;
+
+#[derive(Parser)]
+#[command(name = "rusttorch", version, about = "Fused, JIT-compiled CPU kernels", arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Print JSON instead of text.
+    #[arg(long, global = true)]
+    json: bool,
+    /// When to colour the output.
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
+    color: Color,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show what an expression becomes: graph, kernel, Cranelift IR, assembly.
+    #[command(after_help = "Example:\n  rusttorch inspect \"relu(x*w + b)\" --arg x:f32[1024,1024] --arg w:f32[1024] --arg b:f32[1024] --emit kernel")]
+    Inspect {
+        #[command(flatten)]
+        expr: ExprArgs,
+        /// What to show.
+        #[arg(long, value_enum, default_value_t = Emit::Asm)]
+        emit: Emit,
+        /// Instruction set to compile for: baseline, avx2, avx512 or neon (this machine's by default).
+        #[arg(long, value_parser = isa)]
+        isa: Option<Isa>,
+    },
+    /// List the operations, or describe one.
+    Ops {
+        /// Describe this operation.
+        name: Option<String>,
+    },
+    /// Time an expression: microseconds, GB/s, and the share of what memory gives.
+    Bench {
+        #[command(flatten)]
+        expr: ExprArgs,
+        /// Threads to use.
+        #[arg(long, default_value_t = 1)]
+        threads: usize,
+    },
+    /// Tell what this machine and this installation can do.
+    Doctor,
+}
+
+#[derive(Args)]
+struct ExprArgs {
+    /// An expression over the arguments.
+    expr: String,
+    /// An argument: NAME:DTYPE[EXTENTS] for a tensor, NAME:float, NAME:int or NAME:bool for a number.
+    #[arg(long = "arg", value_name = "NAME:DTYPE[EXTENTS]")]
+    args: Vec<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Emit {
+    /// The typed graph.
+    Graph,
+    /// The fused kernel, as .rtir.
+    Kernel,
+    /// Cranelift's intermediate form.
+    Clif,
+    /// Machine code.
+    Asm,
+    /// All of them.
+    All,
+}
+
+fn isa(text: &str) -> std::result::Result<Isa, String> {
+    Isa::parse(text).ok_or_else(|| format!("expected one of {}", Isa::NAMES.map(|(_, n)| n).join(", ")))
+}
+
+/// A parsed expression and its operands, in the program's order.
+struct Problem {
+    program: Program,
+    operands: Vec<Operand>,
+}
+
+impl ExprArgs {
+    fn problem(&self) -> Result<Problem> {
+        let program = {
+            let table = engine::table().read().unwrap_or_else(PoisonError::into_inner);
+            parse(&self.expr, Some(&*table))?
+        };
+        let mut given = Vec::new();
+        for text in &self.args {
+            given.push(spec::parse(text).map_err(|e| Error::new(ErrorKind::Value, e))?);
+        }
+        let mut operands = Vec::new();
+        for p in program.params() {
+            let found = given.iter().position(|(name, _)| *name == p.name).map(|i| given.remove(i).1);
+            let default = || p.default.clone().map(Operand::Literal);
+            let missing = || Error::new(ErrorKind::Type, format!("missing --arg {}:DTYPE[EXTENTS]", p.name));
+            operands.push(found.or_else(default).ok_or_else(missing)?);
+        }
+        match given.first() {
+            Some((name, _)) => Err(Error::new(ErrorKind::Type, format!("the expression has no argument {name}"))),
+            None => Ok(Problem { program, operands }),
+        }
+    }
+}
+
+const OPTIONS: PlanOptions = PlanOptions { default_dtype: DType::F32, layout: Layout::Torch };
+
+/// Runs the command line `args` (with the program's name first) and gives the exit code: 0, 1 for an
+/// error of the work asked for, 2 for a wrong command line.
+pub fn main<I: IntoIterator<Item = String>>(args: I) -> i32 {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(e) => {
+            // A closed pipe leaves nobody to tell.
+            let _ = e.print();
+            return e.exit_code();
+        }
+    };
+    let style = Style::new(matches!(cli.color, Color::Always), matches!(cli.color, Color::Never) || cli.json);
+    let result = match &cli.command {
+        Command::Inspect { expr, emit, isa } => inspect(expr, *emit, *isa, cli.json, style),
+        Command::Ops { name } => listing::ops(name.as_deref(), cli.json, style),
+        Command::Bench { expr, threads } => expr.problem().and_then(|p| bench::run(&p, *threads, cli.json, style)),
+        Command::Doctor => Ok(doctor::report(cli.json, style)),
+    };
+    match result {
+        Ok(text) => {
+            let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
+            0
+        }
+        Err(e) => {
+            let _ = writeln!(std::io::stderr(), "{} {e}", style.red("error:"));
+            1
+        }
+    }
+}
+
+fn inspect(expr: &ExprArgs, emit: Emit, isa: Option<Isa>, json: bool, style: Style) -> Result<String> {
+    let problem = expr.problem()?;
+    let seen = engine::inspect(&problem.program, &problem.operands, OPTIONS, isa)?;
+    let code = || seen.code.clone().map_err(|e| Error::new(ErrorKind::NotImplemented, e));
+    let sections = match emit {
+        Emit::Graph => vec![("graph", seen.graph.clone())],
+        Emit::Kernel => vec![("kernel", seen.kernel.clone())],
+        Emit::Clif => vec![("clif", code()?.clif)],
+        Emit::Asm => vec![("asm", code()?.asm)],
+        Emit::All => {
+            let code = code()?;
+            vec![("graph", seen.graph.clone()), ("kernel", seen.kernel.clone()), ("clif", code.clif), ("asm", code.asm)]
+        }
+    };
+    if json {
+        let map: serde_json::Map<String, serde_json::Value> =
+            sections.into_iter().map(|(k, v)| (k.to_string(), v.into())).collect();
+        return Ok(serde_json::Value::Object(map).to_string());
+    }
+    let many = sections.len() > 1;
+    Ok(sections
+        .into_iter()
+        .map(|(name, text)| {
+            let head = if many { format!("{}\n", style.bold(&format!("== {name}"))) } else { String::new() };
+            format!("{head}{}\n", style.code(&text))
+        })
+        .collect())
+}
