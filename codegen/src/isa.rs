@@ -47,7 +47,13 @@ impl Isa {
                 && is_x86_feature_detected!("avx512vl")
                 && is_x86_feature_detected!("avx512dq")
                 && is_x86_feature_detected!("avx512bw");
-            Some(if avx512 { Isa::Avx512 } else if avx2 { Isa::Avx2 } else { Isa::Baseline })
+            Some(if avx512 {
+                Isa::Avx512
+            } else if avx2 {
+                Isa::Avx2
+            } else {
+                Isa::Baseline
+            })
         }
         #[cfg(target_arch = "aarch64")]
         {
@@ -77,7 +83,10 @@ impl Isa {
         set("unwind_info", "false")?;
         set("enable_probestack", "false")?;
         let triple = match self {
-            Isa::Neon => Triple { architecture: Architecture::Aarch64(target_lexicon::Aarch64Architecture::Aarch64), ..Triple::host() },
+            Isa::Neon => Triple {
+                architecture: Architecture::Aarch64(target_lexicon::Aarch64Architecture::Aarch64),
+                ..Triple::host()
+            },
             _ => Triple { architecture: Architecture::X86_64, ..Triple::host() },
         };
         let mut builder = isa::lookup(triple).map_err(CodegenError::internal)?;

@@ -136,9 +136,12 @@ fn libm_fma(a: f64, b: f64, c: f64) -> f64 {
 }
 
 fn expanded(kernel: &Kernel) -> Cow<'_, Kernel> {
-    let moments = kernel.phases.iter().flat_map(|p| &p.nests).flat_map(|n| &n.body).any(|i| {
-        matches!(i.op, Op::Reduce { kind: Reduction::Moments, .. })
-    });
+    let moments = kernel
+        .phases
+        .iter()
+        .flat_map(|p| &p.nests)
+        .flat_map(|n| &n.body)
+        .any(|i| matches!(i.op, Op::Reduce { kind: Reduction::Moments, .. }));
     if moments { Cow::Owned(expand::expand_moments(kernel)) } else { Cow::Borrowed(kernel) }
 }
 
@@ -158,7 +161,14 @@ pub fn compile(kernel: &Kernel, isa: Isa) -> Result<Compiled, CodegenError> {
         for (i, program) in programs.iter().enumerate() {
             let context = &mut scratch.context;
             context.clear();
-            clif::emit_phase(&mut context.func, &mut scratch.builder, &*target, isa != Isa::Baseline, &kernel, program)?;
+            clif::emit_phase(
+                &mut context.func,
+                &mut scratch.builder,
+                &*target,
+                isa != Isa::Baseline,
+                &kernel,
+                program,
+            )?;
             let id = module
                 .declare_function(&format!("phase{i}"), Linkage::Local, &context.func.signature)
                 .map_err(CodegenError::internal)?;

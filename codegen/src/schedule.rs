@@ -24,7 +24,8 @@ fn schedule_phase(kernel: &Kernel, phase: &Phase, site: &mut u32) -> Result<Prog
     let tile = if mode == Mode::Outer { nest.pop() } else { None };
     let mut segments = Vec::new();
     let rows = row_buffers(kernel);
-    let mut uniform = Uniform { lanes: None, varying: HashSet::new(), kept: kept_values(phase), rows: &rows, mode };
+    let mut uniform =
+        Uniform { lanes: None, varying: HashSet::new(), kept: kept_values(phase), rows: &rows, mode };
     for n in &phase.nests {
         segments.push(schedule_nest(n, mode, tile, &mut uniform, site)?);
     }
@@ -46,9 +47,13 @@ fn choose_mode(phase: &Phase) -> Result<Mode, CodegenError> {
     match (orders.contains(&Order::Lanes), orders.contains(&Order::Rows)) {
         (true, true) => Err(CodegenError::unsupported("mixed reduction orders in one phase")),
         (true, false) => Ok(Mode::Inner),
-        (false, true) if phase.axes.is_empty() => Err(CodegenError::unsupported("row order without an outer axis")),
+        (false, true) if phase.axes.is_empty() => {
+            Err(CodegenError::unsupported("row order without an outer axis"))
+        }
         (false, true) => Ok(Mode::Outer),
-        (false, false) if phase.axes.is_empty() || phase.nests.iter().any(|n| !n.axes.is_empty()) => Ok(Mode::Inner),
+        (false, false) if phase.axes.is_empty() || phase.nests.iter().any(|n| !n.axes.is_empty()) => {
+            Ok(Mode::Inner)
+        }
         (false, false) => Ok(Mode::Outer),
     }
 }
@@ -247,9 +252,11 @@ fn lower_inst(inst: &Inst, u: &mut Uniform, site: &mut u32, varies: bool) -> Res
             }
             LaneOp::Prim(*p, *t, args.clone())
         }
-        Op::Load { buffer, index, mask } => {
-            LaneOp::Load { buffer: *buffer, access: u.buffer_access(*buffer, index, mask.is_some())?, mask: *mask }
-        }
+        Op::Load { buffer, index, mask } => LaneOp::Load {
+            buffer: *buffer,
+            access: u.buffer_access(*buffer, index, mask.is_some())?,
+            mask: *mask,
+        },
         Op::Store { buffer, index, value, mask, add } => LaneOp::Store {
             buffer: *buffer,
             access: u.buffer_access(*buffer, index, mask.is_some())?,
@@ -286,7 +293,9 @@ fn cost(op: &LaneOp) -> usize {
         LaneOp::Const(_) | LaneOp::Scalar(_) => 0,
         LaneOp::Prim(Prim::Div | Prim::Sqrt | Prim::Scale, ..) => 5,
         LaneOp::Prim(..) | LaneOp::Index(_) | LaneOp::Store { .. } => 1,
-        LaneOp::Load { access: Access::Unit(_) | Access::Uniform(_) | Access::Row(_), mask: None, .. } => 1,
+        LaneOp::Load {
+            access: Access::Unit(_) | Access::Uniform(_) | Access::Row(_), mask: None, ..
+        } => 1,
         LaneOp::Load { .. } | LaneOp::Check { .. } | LaneOp::Lookup(..) => 4,
         LaneOp::Call(..) => 40,
         LaneOp::Cold { body, .. } => 2 + body.len() / 2,

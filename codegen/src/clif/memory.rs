@@ -37,10 +37,13 @@ impl Emitter<'_> {
         for inst in body {
             match &inst.op {
                 LaneOp::Load { buffer, access: Access::Unit(e) | Access::Strided(e, _), mask: None }
-                | LaneOp::Store { buffer, access: Access::Unit(e) | Access::Strided(e, _), mask: None, .. } => {
+                | LaneOp::Store {
+                    buffer, access: Access::Unit(e) | Access::Strided(e, _), mask: None, ..
+                } => {
                     self.prepare(Some(*buffer), e);
                 }
-                LaneOp::Load { buffer, access: Access::Row(e), .. } | LaneOp::Store { buffer, access: Access::Row(e), .. } => {
+                LaneOp::Load { buffer, access: Access::Row(e), .. }
+                | LaneOp::Store { buffer, access: Access::Row(e), .. } => {
                     self.prepare_row(*buffer, e);
                 }
                 LaneOp::Index(Access::Unit(e) | Access::Strided(e, _)) => self.prepare(None, e),
@@ -56,7 +59,9 @@ impl Emitter<'_> {
             return;
         }
         let at_zero = match self.lane_axis {
-            Some(lanes) => e.map_leaves(&mut |l| (*l == IndexExpr::Axis(lanes)).then_some(IndexExpr::Const(0))),
+            Some(lanes) => {
+                e.map_leaves(&mut |l| (*l == IndexExpr::Axis(lanes)).then_some(IndexExpr::Const(0)))
+            }
             None => e.clone(),
         };
         let index = self.index(&at_zero);
@@ -87,7 +92,8 @@ impl Emitter<'_> {
 
     /// A slot on the stack.
     pub fn stack(&mut self, bytes: usize) -> Value {
-        let slot = self.b.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, bytes as u32, 4));
+        let slot =
+            self.b.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, bytes as u32, 4));
         self.b.ins().stack_addr(types::I64, slot, 0)
     }
 
@@ -155,7 +161,12 @@ impl Emitter<'_> {
 
     /// Address of the current lane, or of a dummy when it must not be touched. Masked accesses are
     /// also held within the buffer's length, as launch cannot know which lanes are on.
-    fn masked_address(&mut self, buffer: BufferId, e: &IndexExpr, mask: Option<Value>) -> (Value, Option<Value>) {
+    fn masked_address(
+        &mut self,
+        buffer: BufferId,
+        e: &IndexExpr,
+        mask: Option<Value>,
+    ) -> (Value, Option<Value>) {
         let index = self.index(e);
         let address = self.address(buffer, index);
         let Some(mask) = mask else { return (address, None) };
@@ -206,15 +217,14 @@ impl Emitter<'_> {
             }
             (Access::Strided(e, step), None, _) => {
                 let addresses = self.strided_addresses(buffer, e, step, width);
-                let lanes: Vec<Value> = addresses.into_iter().map(|p| self.load_scalar(dtype, p, 0)).collect();
+                let lanes: Vec<Value> =
+                    addresses.into_iter().map(|p| self.load_scalar(dtype, p, 0)).collect();
                 match width {
                     Width::One => Val::Scalar(lanes[0]),
                     Width::Vector => Val::Lanes(self.assemble(dtype, &lanes)),
                 }
             }
-            (_, _, Width::One) => {
-                Val::Scalar(self.load_lane(buffer, access.expr(), mask))
-            }
+            (_, _, Width::One) => Val::Scalar(self.load_lane(buffer, access.expr(), mask)),
             (_, _, Width::Vector) => {
                 let lanes: Vec<Value> = (0..GROUP)
                     .map(|l| {
@@ -235,7 +245,13 @@ impl Emitter<'_> {
         self.b.ins().iadd(base, bytes)
     }
 
-    fn strided_addresses(&mut self, buffer: BufferId, e: &IndexExpr, step: &IndexExpr, width: Width) -> Vec<Value> {
+    fn strided_addresses(
+        &mut self,
+        buffer: BufferId,
+        e: &IndexExpr,
+        step: &IndexExpr,
+        width: Width,
+    ) -> Vec<Value> {
         let dtype = self.k.buffers[buffer.index()].dtype;
         let base = self.base(Some(buffer), e);
         let step = self.index(step);
@@ -253,7 +269,15 @@ impl Emitter<'_> {
     }
 
     /// A store, of all lanes in flight, in lane order.
-    pub fn store(&mut self, buffer: BufferId, access: &Access, value: ValueId, mask: Option<ValueId>, add: bool, width: Width) {
+    pub fn store(
+        &mut self,
+        buffer: BufferId,
+        access: &Access,
+        value: ValueId,
+        mask: Option<ValueId>,
+        add: bool,
+        width: Width,
+    ) {
         let dtype = self.k.buffers[buffer.index()].dtype;
         let v = self.val(value);
         match (access, mask, add, width) {
@@ -318,7 +342,8 @@ impl Emitter<'_> {
 
     /// The value of an index expression in all lanes in flight.
     pub fn index_value(&mut self, access: &Access, dtype: DType, width: Width) -> Val {
-        let narrow = |e: &mut Self, v: Value| if dtype == DType::I32 { e.b.ins().ireduce(types::I32, v) } else { v };
+        let narrow =
+            |e: &mut Self, v: Value| if dtype == DType::I32 { e.b.ins().ireduce(types::I32, v) } else { v };
         let (e, step) = match access {
             Access::Uniform(e) => {
                 let v = self.index(e);
@@ -358,7 +383,11 @@ impl Emitter<'_> {
                 let mut bytes = Vec::new();
                 for l in 0..ty.lanes() {
                     let v = step.wrapping_mul((p * ty.lanes() + l) as i64);
-                    if dtype == DType::I32 { bytes.extend((v as i32).to_le_bytes()) } else { bytes.extend(v.to_le_bytes()) }
+                    if dtype == DType::I32 {
+                        bytes.extend((v as i32).to_le_bytes())
+                    } else {
+                        bytes.extend(v.to_le_bytes())
+                    }
                 }
                 let c = self.b.func.dfg.constants.insert(bytes.into());
                 let c = self.b.ins().vconst(ty.clif(), c);

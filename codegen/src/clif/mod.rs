@@ -134,7 +134,9 @@ impl Emitter<'_> {
 
     fn axis_value(&mut self, a: AxisId) -> Value {
         let copies = self.copy.axes.iter().find(|(x, _)| *x == a).map(|(_, v)| *v);
-        copies.or_else(|| self.axes.get(&a).copied()).expect("verified: axes are in scope where they are used")
+        copies
+            .or_else(|| self.axes.get(&a).copied())
+            .expect("verified: axes are in scope where they are used")
     }
 
     fn int(&mut self, v: i64) -> Value {

@@ -18,7 +18,14 @@ pub enum Failure {
 /// # Safety
 /// `record` is the pointer of the frame's error slot: valid, and written by this worker alone.
 #[allow(unsafe_code)]
-pub unsafe extern "C" fn record_failure(record: *mut ErrorRecord, kind: u64, site: u64, position: u64, value: i64, size: i64) {
+pub unsafe extern "C" fn record_failure(
+    record: *mut ErrorRecord,
+    kind: u64,
+    site: u64,
+    position: u64,
+    value: i64,
+    size: i64,
+) {
     // SAFETY: the caller's promise.
     let record = unsafe { &mut *record };
     if record.kind == 0 || (position, site) < (record.position, record.site) {

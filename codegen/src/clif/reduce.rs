@@ -30,7 +30,9 @@ const LIGHT: usize = 6;
 /// The identity of a reduction's result number `result`.
 fn identity(kind: Reduction, result: usize, dtype: DType) -> Literal {
     let extreme = |largest: bool| match dtype {
-        DType::F32 | DType::F64 => Literal::float(dtype, if largest { f64::INFINITY } else { f64::NEG_INFINITY }),
+        DType::F32 | DType::F64 => {
+            Literal::float(dtype, if largest { f64::INFINITY } else { f64::NEG_INFINITY })
+        }
         DType::I64 => Literal::int(dtype, if largest { i64::MAX } else { i64::MIN }),
         DType::U8 => Literal::int(dtype, if largest { 255 } else { 0 }),
         _ => Literal::int(dtype, if largest { i64::from(i32::MAX) } else { i64::from(i32::MIN) }),
@@ -99,7 +101,9 @@ impl Emitter<'_> {
         let lower = self.op(Prim::Lt, dtypes[1], &pair(&b[1], &a[1]));
         let tie = self.op(Prim::And, DType::Bool, &[tie, lower]);
         let take = self.op(Prim::Or, DType::Bool, &[take, tie]);
-        (0..2).map(|i| self.op(Prim::Select, dtypes[i], &[take.clone(), b[i].clone(), a[i].clone()])).collect()
+        (0..2)
+            .map(|i| self.op(Prim::Select, dtypes[i], &[take.clone(), b[i].clone(), a[i].clone()]))
+            .collect()
     }
 
     fn result_dtypes(&self, r: &LaneReduce) -> Vec<DType> {
@@ -160,7 +164,13 @@ impl Emitter<'_> {
     }
 
     /// One run of the innermost axis.
-    pub fn reduce_run(&mut self, seg: &Segment, lanes: AxisId, n: Value, states: &[State]) -> Result<(), CodegenError> {
+    pub fn reduce_run(
+        &mut self,
+        seg: &Segment,
+        lanes: AxisId,
+        n: Value,
+        states: &[State],
+    ) -> Result<(), CodegenError> {
         let head = self.b.create_block();
         let inside = self.b.create_block();
         let after = self.b.create_block();
@@ -303,11 +313,8 @@ impl Emitter<'_> {
                 (0..s.lanes / GROUP).map(|g| self.load_arrays(&s.acc, &s.dtypes, g)).collect();
             while groups.len() > 1 {
                 let high = groups.split_off(groups.len() / 2);
-                groups = groups
-                    .iter()
-                    .zip(&high)
-                    .map(|(a, b)| self.combine(r.kind, &s.dtypes, a, b))
-                    .collect();
+                groups =
+                    groups.iter().zip(&high).map(|(a, b)| self.combine(r.kind, &s.dtypes, a, b)).collect();
             }
             let mut lanes: Vec<Vec<Val>> = (0..GROUP)
                 .map(|l| {

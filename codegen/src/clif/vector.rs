@@ -71,7 +71,9 @@ impl Emitter<'_> {
     /// One primitive. `from` is the dtype of the first operand where it is not `t`.
     pub fn vector_prim(&mut self, p: Prim, t: DType, from: DType, a: &[Val], lanes: usize) -> Lanes {
         // A shift by the same count in every lane is one instruction.
-        if let (Prim::Shl | Prim::Shr | Prim::Lshr, Val::Lanes(x), Val::Scalar(n)) = (p, &a[0], a.get(1).unwrap_or(&a[0])) {
+        if let (Prim::Shl | Prim::Shr | Prim::Lshr, Val::Lanes(x), Val::Scalar(n)) =
+            (p, &a[0], a.get(1).unwrap_or(&a[0]))
+        {
             if t != DType::U8 && !(p == Prim::Shr && t == DType::I64) {
                 return self.vector_shift(p, t, x, *n);
             }
@@ -267,7 +269,11 @@ impl Emitter<'_> {
             return self.zip(&v[0], &v[1], |e, x, y| e.b.ins().icmp(cc, x, y));
         }
         let r = self.zip(&v[0], &v[1], |e, x, y| {
-            if t.is_float() { e.b.ins().fcmp(float_cc(p), x, y) } else { e.b.ins().icmp(int_cc(p, false), x, y) }
+            if t.is_float() {
+                e.b.ins().fcmp(float_cc(p), x, y)
+            } else {
+                e.b.ins().icmp(int_cc(p, false), x, y)
+            }
         });
         Lanes { ty: mask, parts: r.parts }
     }
@@ -330,7 +336,11 @@ impl Emitter<'_> {
             (Bool, _) => {
                 let one = self.vector_const(Literal::from_f64(to, 1.0), ty.lanes()).parts[0];
                 let m = self.mask_as(x, if ty.lanes() == 2 { LaneTy::Mask64 } else { LaneTy::Mask32 });
-                let one = if to.is_float() { self.bitcast(if ty.lanes() == 2 { types::I64X2 } else { types::I32X4 }, one) } else { one };
+                let one = if to.is_float() {
+                    self.bitcast(if ty.lanes() == 2 { types::I64X2 } else { types::I32X4 }, one)
+                } else {
+                    one
+                };
                 let parts = m
                     .into_iter()
                     .map(|m| {
@@ -388,4 +398,3 @@ impl Emitter<'_> {
         v.iter().all(|v| matches!(v, Val::Scalar(_)))
     }
 }
-
