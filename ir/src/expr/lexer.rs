@@ -56,8 +56,8 @@ pub(super) fn lex(text: &str) -> Result<Vec<(Token<'_>, Span)>, ExprError> {
                 }
                 (Some(Token::Str(&body[..len])), len + 2)
             }
-            _ => match PUNCTUATION.into_iter().find(|p| rest.starts_with(p)) {
-                Some(p) => {
+            _ => match PUNCTUATION.iter().find(|p| p.starts_with(c) && rest.starts_with(**p)) {
+                Some(&p) => {
                     match p {
                         "(" | "[" => brackets += 1,
                         ")" | "]" => brackets = brackets.saturating_sub(1),

@@ -10,7 +10,7 @@ use super::lexer::{Token, lex};
 use crate::id::ExprId;
 use std::collections::HashMap;
 use std::fmt::{self, Write as _};
-use std::hash::{Hash, Hasher};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// A literal of a text, or a value that is fixed when a call is lowered.
 #[derive(Clone, Debug)]
@@ -122,7 +122,8 @@ pub struct Program {
     params: Vec<Param>,
     nodes: Vec<Expr>,
     outputs: Vec<ExprId>,
-    ids: HashMap<Expr, ExprId>,
+    /// Nodes by their hash; a colliding node is at the next free number.
+    ids: HashMap<u64, ExprId>,
 }
 
 impl PartialEq for Program {
@@ -188,11 +189,17 @@ impl Program {
     }
 
     fn push(&mut self, node: Expr) -> ExprId {
-        if let Some(&id) = self.ids.get(&node) {
-            return id;
+        let mut hasher = DefaultHasher::new();
+        node.hash(&mut hasher);
+        let mut key = hasher.finish();
+        while let Some(&id) = self.ids.get(&key) {
+            if self.nodes[id.index()] == node {
+                return id;
+            }
+            key = key.wrapping_add(1);
         }
         let id = ExprId::new(self.nodes.len());
-        self.ids.insert(node.clone(), id);
+        self.ids.insert(key, id);
         self.nodes.push(node);
         id
     }
