@@ -71,7 +71,7 @@ impl Class {
     }
 }
 
-/// The function an op approximates, at f64.
+/// The function an op approximates, in f64 arithmetic.
 #[derive(Clone, Copy, Debug)]
 pub enum Reference {
     /// One value.
@@ -80,6 +80,10 @@ pub enum Reference {
     Binary(fn(f64, f64) -> f64),
     /// Three values.
     Ternary(fn(f64, f64, f64) -> f64),
+    /// A vector to one number; the op is called with `dim=0`.
+    Fold(fn(&[f64]) -> f64),
+    /// A vector to a vector; the op is called with `dim=0`.
+    Along(fn(&[f64]) -> Vec<f64>),
 }
 
 /// A parameter of an op.
@@ -110,8 +114,14 @@ pub struct Row {
     pub body: &'static [(Class, &'static str)],
     /// What it approximates.
     pub reference: Option<Reference>,
-    /// Largest error at f32, in units of the last place.
+    /// Why there is no reference.
+    pub unreferenced: &'static str,
+    /// Largest error at f32 within the domain, in units of the last place.
     pub ulp_f32: Option<f64>,
+    /// Largest error at f64 within the domain, in units of the last place.
+    pub ulp_f64: Option<f64>,
+    /// Where the bounds hold. Beyond it the error is below that of a result of 1.
+    pub domain: (f64, f64),
     /// PyTorch's function, empty when there is none.
     pub torch: &'static str,
     /// NumPy's function, empty when there is none.
@@ -130,7 +140,10 @@ impl Row {
         rule: DTypeRule::Promote,
         body: &[],
         reference: None,
+        unreferenced: "",
         ulp_f32: None,
+        ulp_f64: None,
+        domain: (f64::NEG_INFINITY, f64::INFINITY),
         torch: "",
         np: "",
         internal: false,
@@ -152,8 +165,14 @@ pub struct OpDef {
     pub body: Vec<(Class, Text)>,
     /// What it approximates.
     pub reference: Option<Reference>,
-    /// Largest error at f32, in units of the last place.
+    /// Why there is no reference.
+    pub unreferenced: Text,
+    /// Largest error at f32 within the domain, in units of the last place.
     pub ulp_f32: Option<f64>,
+    /// Largest error at f64 within the domain, in units of the last place.
+    pub ulp_f64: Option<f64>,
+    /// Where the bounds hold. Beyond it the error is below that of a result of 1.
+    pub domain: (f64, f64),
     /// PyTorch's function, empty when there is none.
     pub torch: Text,
     /// NumPy's function, empty when there is none.
@@ -185,7 +204,10 @@ impl From<&Row> for OpDef {
             rule: row.rule,
             body: row.body.iter().map(|&(class, text)| (class, text.into())).collect(),
             reference: row.reference,
+            unreferenced: row.unreferenced.into(),
             ulp_f32: row.ulp_f32,
+            ulp_f64: row.ulp_f64,
+            domain: row.domain,
             torch: row.torch.into(),
             np: row.np.into(),
             internal: row.internal,
@@ -199,7 +221,8 @@ impl OpDef {
     /// An op of a user: `program` under `name`, promoting as its text does.
     pub fn registered(name: &str, text: &str, program: Program) -> OpDef {
         let params = program.params().iter();
-        let params = params.map(|p| OpParam { name: p.name.clone(), default: p.default.clone(), is_static: false });
+        let params =
+            params.map(|p| OpParam { name: p.name.clone(), default: p.default.clone(), is_static: false });
         OpDef {
             name: Cow::Owned(name.to_string()),
             params: params.collect(),
@@ -207,7 +230,10 @@ impl OpDef {
             rule: DTypeRule::Inherit,
             body: vec![(Class::Any, Cow::Owned(text.to_string()))],
             reference: None,
+            unreferenced: Cow::Borrowed("registered"),
             ulp_f32: None,
+            ulp_f64: None,
+            domain: Row::DEFAULT.domain,
             torch: Cow::Borrowed(""),
             np: Cow::Borrowed(""),
             internal: false,

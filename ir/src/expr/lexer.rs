@@ -20,8 +20,8 @@ pub(super) enum Token<'a> {
 
 /// Longest first where one is the beginning of another.
 const PUNCTUATION: [&str; 38] = [
-    "**=", "//=", "<<=", ">>=", "**", "//", "<<", ">>", "<=", ">=", "==", "!=", "->", ":=", "+=", "-=", "*=", "/=",
-    "+", "-", "*", "/", "%", "&", "|", "^", "~", "<", ">", "=", "(", ")", "[", "]", ",", ":", "@", ".",
+    "**=", "//=", "<<=", ">>=", "**", "//", "<<", ">>", "<=", ">=", "==", "!=", "->", ":=", "+=", "-=", "*=",
+    "/=", "+", "-", "*", "/", "%", "&", "|", "^", "~", "<", ">", "=", "(", ")", "[", "]", ",", ":", "@", ".",
 ];
 
 /// All tokens with their places, `End` last.
@@ -56,8 +56,8 @@ pub(super) fn lex(text: &str) -> Result<Vec<(Token<'_>, Span)>, ExprError> {
                 }
                 (Some(Token::Str(&body[..len])), len + 2)
             }
-            _ => match PUNCTUATION.into_iter().find(|p| rest.starts_with(p)) {
-                Some(p) => {
+            _ => match PUNCTUATION.iter().find(|p| p.starts_with(c) && rest.starts_with(**p)) {
+                Some(&p) => {
                     match p {
                         "(" | "[" => brackets += 1,
                         ")" | "]" => brackets = brackets.saturating_sub(1),
@@ -100,7 +100,9 @@ fn number(text: &str, at: usize) -> Result<(Token<'static>, usize), ExprError> {
     while let Some(&b) = bytes.get(len) {
         let lower = b.to_ascii_lowercase();
         let next_digit = |skip: usize| bytes.get(len + skip).is_some_and(u8::is_ascii_digit);
-        if lower == exponent && (next_digit(1) || (matches!(bytes.get(len + 1), Some(b'+' | b'-')) && next_digit(2))) {
+        if lower == exponent
+            && (next_digit(1) || (matches!(bytes.get(len + 1), Some(b'+' | b'-')) && next_digit(2)))
+        {
             is_float = true;
             len += 2;
             len += bytes[len..].iter().take_while(|b| b.is_ascii_digit()).count();

@@ -10,7 +10,7 @@ use super::lexer::{Token, lex};
 use crate::id::ExprId;
 use std::collections::HashMap;
 use std::fmt::{self, Write as _};
-use std::hash::{Hash, Hasher};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// A literal of a text, or a value that is fixed when a call is lowered.
 #[derive(Clone, Debug)]
@@ -122,7 +122,8 @@ pub struct Program {
     params: Vec<Param>,
     nodes: Vec<Expr>,
     outputs: Vec<ExprId>,
-    ids: HashMap<Expr, ExprId>,
+    /// Nodes by their hash; a colliding node is at the next free number.
+    ids: HashMap<u64, ExprId>,
 }
 
 impl PartialEq for Program {
@@ -169,7 +170,10 @@ impl Program {
     /// When an argument is no node of this program.
     pub fn call(&mut self, op: &str, args: &[ExprId], kwargs: &[(&str, ExprId)]) -> ExprId {
         let known = |id: &ExprId| id.index() < self.nodes.len();
-        assert!(args.iter().chain(kwargs.iter().map(|(_, id)| id)).all(known), "arguments are nodes of this program");
+        assert!(
+            args.iter().chain(kwargs.iter().map(|(_, id)| id)).all(known),
+            "arguments are nodes of this program"
+        );
         let kwargs = kwargs.iter().map(|&(name, id)| (name.to_string(), id)).collect();
         self.push(Expr::Call { op: op.to_string(), args: args.to_vec(), kwargs })
     }
@@ -185,11 +189,17 @@ impl Program {
     }
 
     fn push(&mut self, node: Expr) -> ExprId {
-        if let Some(&id) = self.ids.get(&node) {
-            return id;
+        let mut hasher = DefaultHasher::new();
+        node.hash(&mut hasher);
+        let mut key = hasher.finish();
+        while let Some(&id) = self.ids.get(&key) {
+            if self.nodes[id.index()] == node {
+                return id;
+            }
+            key = key.wrapping_add(1);
         }
         let id = ExprId::new(self.nodes.len());
-        self.ids.insert(node.clone(), id);
+        self.ids.insert(key, id);
         self.nodes.push(node);
         id
     }
@@ -275,7 +285,8 @@ impl fmt::Display for Program {
                 Expr::Call { op, args, kwargs } => self.print_call(op, args, kwargs, &mut printed, &uses),
             };
             let last = single && self.outputs[0].index() == i;
-            let named = matches!(node, Expr::Call { .. }) && !last && (uses[i] > 1 || p.depth >= PRINTED_DEPTH);
+            let named =
+                matches!(node, Expr::Call { .. }) && !last && (uses[i] > 1 || p.depth >= PRINTED_DEPTH);
             printed.push(if named {
                 let name = self.fresh_name(statements.len() + 1);
                 statements.push(format!("{name} = {}", p.text));
@@ -349,8 +360,9 @@ impl Program {
     ) -> Printed {
         let operands = || args.iter().chain(kwargs.iter().map(|(_, id)| id));
         let depth = 1 + operands().map(|id| printed[id.index()].depth).max().unwrap_or(0);
-        let operator =
-            OPERATORS.iter().find(|o| o.0 == op && kwargs.is_empty() && args.len() == if o.3 { 1 } else { 2 });
+        let operator = OPERATORS
+            .iter()
+            .find(|o| o.0 == op && kwargs.is_empty() && args.len() == if o.3 { 1 } else { 2 });
         let mut text = String::new();
         let at = |i: usize| &printed[args[i].index()];
         // A sign before a literal would be read as a part of it.

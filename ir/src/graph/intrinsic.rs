@@ -61,14 +61,22 @@ enum Intrinsic {
     Flatten,
     /// (x, size)
     BroadcastTo,
-    /// (message): fails with it.
+    /// (x, dim, index): `torch.gather`.
+    Gather,
+    /// (x, index, dim): gather after broadcasting.
+    TakeAlongDim,
+    /// (x, dim): the index along dim, in the shape of x.
+    Iota,
+    /// (x, target): `target`, if it holds a class per row of `x`.
+    ClassTargets,
+    /// (message): fails with it; (message, value): `{}` stands for the value.
     Error(LowerErrorKind),
 }
 
 use Intrinsic as I;
 
 /// Name, number of arguments, meaning.
-const INTRINSICS: [(&str, usize, Intrinsic); 76] = [
+const INTRINSICS: [(&str, usize, Intrinsic); 82] = [
     ("add", 2, I::Prim(Prim::Add)),
     ("sub", 2, I::Prim(Prim::Sub)),
     ("mul", 2, I::Prim(Prim::Mul)),
@@ -141,8 +149,14 @@ const INTRINSICS: [(&str, usize, Intrinsic); 76] = [
     ("reshape", 2, I::Reshape),
     ("flatten", 3, I::Flatten),
     ("broadcast_to", 2, I::BroadcastTo),
+    ("gather", 3, I::Gather),
+    ("take_along_dim", 3, I::TakeAlongDim),
+    ("iota", 2, I::Iota),
+    ("class_targets", 2, I::ClassTargets),
     ("runtime_error", 1, I::Error(LowerErrorKind::Runtime)),
+    ("runtime_error", 2, I::Error(LowerErrorKind::Runtime)),
     ("value_error", 1, I::Error(LowerErrorKind::Value)),
+    ("value_error", 2, I::Error(LowerErrorKind::Value)),
     ("type_error", 1, I::Error(LowerErrorKind::Type)),
     ("unsupported", 1, I::Error(LowerErrorKind::NotImplemented)),
 ];
@@ -199,7 +213,9 @@ pub(super) fn fold(name: &str, args: &[Value]) -> Option<Lowered<Attr>> {
             "floor_divide" if y != 0 => {
                 x.checked_div_euclid(y).map(|q| if y < 0 && x.rem_euclid(y) != 0 { q - 1 } else { q })
             }
-            "remainder" if y != 0 => x.checked_rem(y).map(|r| if r != 0 && (r < 0) != (y < 0) { r + y } else { r }),
+            "remainder" if y != 0 => {
+                x.checked_rem(y).map(|r| if r != 0 && (r < 0) != (y < 0) { r + y } else { r })
+            }
             "pow" if y >= 0 => u32::try_from(y).ok().and_then(|e| x.checked_pow(e)),
             _ => None,
         };
@@ -253,15 +269,22 @@ fn companion(dtype: DType) -> Option<DType> {
 
 impl Lowerer<'_> {
     /// The value of an intrinsic; `None` when the name is none.
-    pub(super) fn intrinsic(&mut self, name: &str, args: &[Value], scope: Scope<'_>) -> Lowered<Option<Value>> {
+    pub(super) fn intrinsic(
+        &mut self,
+        name: &str,
+        args: &[Value],
+        scope: Scope<'_>,
+    ) -> Lowered<Option<Value>> {
         if let Some(func) = name.strip_prefix("call_").and_then(Func::parse) {
             return self.library_call(func, args, scope).map(Some);
         }
-        let Some(&(_, _, intrinsic)) = INTRINSICS.iter().find(|(n, arity, _)| *n == name && *arity == args.len())
+        let Some(&(_, _, intrinsic)) =
+            INTRINSICS.iter().find(|(n, arity, _)| *n == name && *arity == args.len())
         else {
             return Ok(None);
         };
-        let weak = args.iter().filter(|v| v.is_number()).all(|v| !matches!(v, Value::Node { weak: false, .. }));
+        let weak =
+            args.iter().filter(|v| v.is_number()).all(|v| !matches!(v, Value::Node { weak: false, .. }));
         let first = |l: &mut Self| {
             let dtype = l.promote(&args[..1]);
             l.node(&args[0], dtype)
@@ -356,11 +379,37 @@ impl Lowerer<'_> {
                 let x = first(self)?;
                 self.broadcast_to(x, &args[1])?
             }
+            I::Gather | I::TakeAlongDim => {
+                let (dim, index) = if intrinsic == I::Gather { (1, 2) } else { (2, 1) };
+                let x = first(self)?;
+                let index_dtype = self.promote(&args[index..=index]);
+                let index = self.node(&args[index], index_dtype)?;
+                if intrinsic == I::Gather {
+                    self.gather(x, &args[dim], index)?
+                } else {
+                    self.take_along_dim(x, index, &args[dim])?
+                }
+            }
+            I::Iota => {
+                let x = first(self)?;
+                self.iota(x, &args[1])?
+            }
+            I::ClassTargets => {
+                let x = first(self)?;
+                let dtype = self.promote(&args[1..]);
+                let target = self.node(&args[1], dtype)?;
+                self.class_targets(x, target, scope)?
+            }
             I::Error(kind) => {
                 let Value::Attr(Attr::Str(message)) = &args[0] else {
                     return internal(format!("{name} takes a string"));
                 };
-                return Err(LowerError::new(kind, message.clone()));
+                let value = match args.get(1) {
+                    Some(Value::Attr(Attr::Str(s))) => s.clone(),
+                    Some(Value::Attr(a)) => a.to_string(),
+                    _ => String::new(),
+                };
+                return Err(LowerError::new(kind, message.replace("{}", &value)));
             }
         };
         Ok(Some(Value::Node { id, weak }))
@@ -377,11 +426,14 @@ impl Lowerer<'_> {
     /// A primitive over promoted operands.
     fn primitive(&mut self, prim: Prim, args: &[Value], scope: Scope<'_>) -> Lowered<NodeId> {
         if prim == Prim::Select {
-            let Value::Node { id: mask, .. } = args[0] else { return internal("the mask is a literal".to_string()) };
+            let Value::Node { id: mask, .. } = args[0] else {
+                return internal("the mask is a literal".to_string());
+            };
             if self.dtype(mask) != DType::Bool {
                 let c = self.dtype(mask).c_name();
-                let message =
-                    format!("where expected condition to be a boolean tensor, but got a tensor with dtype {c}");
+                let message = format!(
+                    "where expected condition to be a boolean tensor, but got a tensor with dtype {c}"
+                );
                 return Err(LowerError::new(LowerErrorKind::Runtime, message));
             }
             let dtype = self.promote_in(&args[1..], scope);
@@ -414,13 +466,22 @@ impl Lowerer<'_> {
     pub(super) fn lanes(&mut self, prim: Prim, ids: &[NodeId]) -> Lowered<NodeId> {
         let t = self.dtype(ids[0]);
         let shape = self.common_shape(ids)?;
-        Ok(self.push(GraphOp::Prim(prim, t, ids.to_vec()), if prim.is_compare() { DType::Bool } else { t }, shape))
+        Ok(self.push(
+            GraphOp::Prim(prim, t, ids.to_vec()),
+            if prim.is_compare() { DType::Bool } else { t },
+            shape,
+        ))
     }
 
     fn library_call(&mut self, func: Func, args: &[Value], scope: Scope<'_>) -> Lowered<Value> {
         let dtype = self.promote(args);
         if args.len() != func.arity() || !dtype.is_float() {
-            return internal(format!("call_{} of {} values of {dtype} in {}", func.name(), args.len(), scope.name()));
+            return internal(format!(
+                "call_{} of {} values of {dtype} in {}",
+                func.name(),
+                args.len(),
+                scope.name()
+            ));
         }
         let ids = args.iter().map(|a| self.node(a, dtype)).collect::<Lowered<Vec<NodeId>>>()?;
         let shape = self.common_shape(&ids)?;
@@ -430,8 +491,12 @@ impl Lowerer<'_> {
 
     /// Floats are of the body's dtype, integers of its size.
     fn lookup(&mut self, table: &Value, index: &Value, scope: Scope<'_>) -> Lowered<NodeId> {
-        let bad = || internal(format!("lookup takes a list of 1 to 32 numbers, and an integer, in {}", scope.name()));
-        let (Value::Attr(Attr::List(items)), Value::Node { id: index, .. }) = (table, index) else { return bad() };
+        let bad = || {
+            internal(format!("lookup takes a list of 1 to 32 numbers, and an integer, in {}", scope.name()))
+        };
+        let (Value::Attr(Attr::List(items)), Value::Node { id: index, .. }) = (table, index) else {
+            return bad();
+        };
         let integers = items.iter().all(|a| matches!(a, Attr::Int(_)));
         let dtype = if integers { companion(scope.dtype).unwrap_or(DType::I64) } else { scope.dtype };
         let literals: Option<Vec<Literal>> = items

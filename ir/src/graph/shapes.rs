@@ -26,7 +26,12 @@ pub(super) fn integers(value: &Value, op: &str, what: &str) -> Lowered<Vec<i64>>
         Value::Node { .. } => None,
     };
     list.map_or_else(
-        || error(LowerErrorKind::Type, format!("{op}(): argument '{what}' must be an int or a tuple of ints")),
+        || {
+            error(
+                LowerErrorKind::Type,
+                format!("{op}(): argument '{what}' must be an int or a tuple of ints"),
+            )
+        },
         Ok,
     )
 }
@@ -36,7 +41,8 @@ pub(super) fn dimension(dim: i64, rank: usize) -> Lowered<usize> {
     // A 0-d tensor answers to -1 and 0.
     let n = rank.max(1) as i64;
     if !(-n..n).contains(&dim) {
-        let message = format!("Dimension out of range (expected to be in range of [{}, {}], but got {dim})", -n, n - 1);
+        let message =
+            format!("Dimension out of range (expected to be in range of [{}, {}], but got {dim})", -n, n - 1);
         return error(LowerErrorKind::Index, message);
     }
     Ok((if dim < 0 { dim + n } else { dim }) as usize)
@@ -72,7 +78,11 @@ impl Lowerer<'_> {
                 format!("dim {} appears multiple times in the list of dims", pair[0]),
             );
         }
-        Ok(if list.is_empty() { (0..rank).collect() } else { dims.into_iter().filter(|&d| d < rank).collect() })
+        Ok(if list.is_empty() {
+            (0..rank).collect()
+        } else {
+            dims.into_iter().filter(|&d| d < rank).collect()
+        })
     }
 
     /// A reduction; with `keepdim` the reduced extents are 1.
@@ -200,7 +210,10 @@ impl Lowerer<'_> {
         let mut shape = integers(shape, "reshape", "shape")?;
         let numel: i64 = self.shape(x).iter().product();
         let invalid = |s: &[i64]| {
-            error(LowerErrorKind::Runtime, format!("shape '{}' is invalid for input of size {numel}", sizes(s)))
+            error(
+                LowerErrorKind::Runtime,
+                format!("shape '{}' is invalid for input of size {numel}", sizes(s)),
+            )
         };
         if let Some(&bad) = shape.iter().find(|&&n| n < -1) {
             return error(LowerErrorKind::Runtime, format!("invalid shape dimension {bad}"));
@@ -268,12 +281,145 @@ impl Lowerer<'_> {
             }
         }
         if let Some(&bad) = out.iter().find(|&&n| n < 0) {
-            let message =
-                format!("The expanded size of the tensor ({bad}) isn't allowed in a leading, non-existing dimension 0");
+            let message = format!(
+                "The expanded size of the tensor ({bad}) isn't allowed in a leading, non-existing dimension 0"
+            );
             return error(LowerErrorKind::Runtime, message);
         }
         let dtype = self.dtype(x);
         Ok(if shape == out { x } else { self.push(GraphOp::View(View::Broadcast, x), dtype, out) })
+    }
+
+    /// `x` as this shape, by PyTorch's broadcasting rule.
+    fn broadcast_as(&mut self, x: NodeId, shape: &[i64]) -> NodeId {
+        let dtype = self.dtype(x);
+        if self.shape(x) == shape {
+            x
+        } else {
+            self.push(GraphOp::View(View::Broadcast, x), dtype, shape.to_vec())
+        }
+    }
+
+    /// `torch.gather`: the index may be smaller than `x` in the dimensions that are not replaced.
+    pub(super) fn gather(&mut self, x: NodeId, dim: &Value, index: NodeId) -> Lowered<NodeId> {
+        if !matches!(self.dtype(index), DType::I32 | DType::I64) {
+            return error(LowerErrorKind::Runtime, "gather(): Expected dtype int32/int64 for index");
+        }
+        let (from, to) = (self.shape(x).to_vec(), self.shape(index).to_vec());
+        let dim = dimension(integers(dim, "gather", "dim")?.first().copied().unwrap_or(0), from.len())?;
+        if from.len() != to.len() {
+            let message = "Index tensor must have the same number of dimensions as input tensor";
+            return error(LowerErrorKind::Runtime, message);
+        }
+        if let Some(d) = (0..to.len()).find(|&d| d != dim && to[d] > from[d]) {
+            let (index, own) = (sizes(&to), sizes(&from));
+            let message = format!(
+                "Size does not match at dimension {d} expected index {index} to be no larger than self {own} apart from \
+                 dimension {dim}"
+            );
+            return error(LowerErrorKind::Runtime, message);
+        }
+        let dtype = self.dtype(x);
+        if from.is_empty() {
+            // One element: the index is checked all the same.
+            let (x, index) = (self.reshaped(x, vec![1]), self.reshaped(index, vec![1]));
+            let one = self.push(GraphOp::Gather { source: x, index, dim: 0 }, dtype, vec![1]);
+            return Ok(self.reshaped(one, vec![]));
+        }
+        let mut part = to.clone();
+        part[dim] = from[dim];
+        let source = if part == from {
+            x
+        } else {
+            self.push(GraphOp::View(View::Slice(vec![(0, 1); part.len()]), x), dtype, part)
+        };
+        Ok(self.push(GraphOp::Gather { source, index, dim }, dtype, to))
+    }
+
+    /// `torch.take_along_dim`: `x` and the index are broadcast but in `dim`; over all elements without one.
+    pub(super) fn take_along_dim(&mut self, x: NodeId, index: NodeId, dim: &Value) -> Lowered<NodeId> {
+        if self.dtype(index) != DType::I64 {
+            let got = self.dtype(index).c_name();
+            let message = format!("torch.take_along_dim(): dtype of indices should be Long but got {got}");
+            return error(LowerErrorKind::Runtime, message);
+        }
+        if matches!(dim, Value::Attr(Attr::None)) {
+            let flat = |l: &mut Self, id: NodeId| {
+                let numel = l.shape(id).iter().product();
+                l.reshaped(id, vec![numel])
+            };
+            let (x, index) = (flat(self, x), flat(self, index));
+            return self.gather(x, &Value::Attr(Attr::Int(0)), index);
+        }
+        let (mut from, mut to) = (self.shape(x).to_vec(), self.shape(index).to_vec());
+        if from.len() != to.len() {
+            let message = format!(
+                "torch.take_along_dim(): input and indices should have the same number of dimensions, but got {} \
+                 dimensions for input, and {} dimensions for indices",
+                from.len(),
+                to.len()
+            );
+            return error(LowerErrorKind::Runtime, message);
+        }
+        let along =
+            dimension(integers(dim, "take_along_dim", "dim")?.first().copied().unwrap_or(0), from.len())?;
+        if !from.is_empty() {
+            let (own, taken) = (from[along], to[along]);
+            from[along] = 1;
+            to[along] = 1;
+            let mut common = broadcast(&from, &to)?;
+            common[along] = own;
+            from.clone_from(&common);
+            common[along] = taken;
+            to = common;
+        }
+        let (x, index) = (self.broadcast_as(x, &from), self.broadcast_as(index, &to));
+        self.gather(x, dim, index)
+    }
+
+    /// The index along `dim`, in the shape of `x`.
+    pub(super) fn iota(&mut self, x: NodeId, dim: &Value) -> Lowered<NodeId> {
+        let shape = self.shape(x).to_vec();
+        let dim = dimension(integers(dim, "iota", "dim")?.first().copied().unwrap_or(0), shape.len())?;
+        Ok(match shape.is_empty() {
+            true => self.push(GraphOp::Const(Literal::int(DType::I64, 0)), DType::I64, vec![]),
+            false => self.push(GraphOp::Iota { dim }, DType::I64, shape),
+        })
+    }
+
+    /// A loss of class indices: `x` is (N, C), `target` (N) in i64.
+    pub(super) fn class_targets(&self, x: NodeId, target: NodeId, scope: Scope<'_>) -> Lowered<NodeId> {
+        let (scores, classes) = (self.shape(x), self.shape(target));
+        if scores.len() != 2 {
+            let message = format!(
+                "{}(): only inputs of 2 dimensions are supported, got {}",
+                scope.name(),
+                scores.len()
+            );
+            return error(LowerErrorKind::NotImplemented, message);
+        }
+        if scores == classes && self.dtype(target).is_float() {
+            let message = format!("{}(): class probabilities as target are not supported", scope.name());
+            return error(LowerErrorKind::NotImplemented, message);
+        }
+        if classes.len() != 1 {
+            return error(
+                LowerErrorKind::Runtime,
+                "0D or 1D target tensor expected, multi-target not supported",
+            );
+        }
+        if scores[0] != classes[0] {
+            let message = format!(
+                "Expected input batch_size ({}) to match target batch_size ({}).",
+                scores[0], classes[0]
+            );
+            return error(LowerErrorKind::Value, message);
+        }
+        if self.dtype(target) != DType::I64 {
+            let message = format!("expected scalar type Long but found {}", self.dtype(target).c_name());
+            return error(LowerErrorKind::Runtime, message);
+        }
+        Ok(target)
     }
 }
 
@@ -288,10 +434,16 @@ fn check_not_empty(shape: &[i64], dims: &[usize], all: bool, is_arg: bool, name:
             true => (LowerErrorKind::Index, ""),
             false => (LowerErrorKind::Runtime, " Specify the reduction dim with the 'dim' argument."),
         };
-        return error(kind, format!("{name}(): Expected reduction dim to be specified for input.numel() == 0.{more}"));
+        return error(
+            kind,
+            format!("{name}(): Expected reduction dim to be specified for input.numel() == 0.{more}"),
+        );
     }
     match dims.iter().find(|&&d| shape[d] == 0) {
-        Some(d) => error(LowerErrorKind::Index, format!("{name}(): Expected reduction dim {d} to have non-zero size.")),
+        Some(d) => error(
+            LowerErrorKind::Index,
+            format!("{name}(): Expected reduction dim {d} to have non-zero size."),
+        ),
         None => Ok(()),
     }
 }

@@ -325,6 +325,19 @@ pub enum ScalarFn<T> {
 }
 
 funcs! {
+    Erf "erf" 1 ScalarFn::Unary(libm::erf), ScalarFn::Unary(libm::erff);
+    Erfc "erfc" 1 ScalarFn::Unary(libm::erfc), ScalarFn::Unary(libm::erfcf);
+    Sin "sin" 1 ScalarFn::Unary(libm::sin), ScalarFn::Unary(libm::sinf);
+    Cos "cos" 1 ScalarFn::Unary(libm::cos), ScalarFn::Unary(libm::cosf);
+    Tan "tan" 1 ScalarFn::Unary(libm::tan), ScalarFn::Unary(libm::tanf);
+    Asin "asin" 1 ScalarFn::Unary(libm::asin), ScalarFn::Unary(libm::asinf);
+    Acos "acos" 1 ScalarFn::Unary(libm::acos), ScalarFn::Unary(libm::acosf);
+    Atan "atan" 1 ScalarFn::Unary(libm::atan), ScalarFn::Unary(libm::atanf);
+    Sinh "sinh" 1 ScalarFn::Unary(libm::sinh), ScalarFn::Unary(libm::sinhf);
+    Cosh "cosh" 1 ScalarFn::Unary(libm::cosh), ScalarFn::Unary(libm::coshf);
+    Asinh "asinh" 1 ScalarFn::Unary(libm::asinh), ScalarFn::Unary(libm::asinhf);
+    Acosh "acosh" 1 ScalarFn::Unary(libm::acosh), ScalarFn::Unary(libm::acoshf);
+    Atanh "atanh" 1 ScalarFn::Unary(libm::atanh), ScalarFn::Unary(libm::atanhf);
     Lgamma "lgamma" 1 ScalarFn::Unary(libm::lgamma), ScalarFn::Unary(libm::lgammaf);
     Tgamma "tgamma" 1 ScalarFn::Unary(libm::tgamma), ScalarFn::Unary(libm::tgammaf);
     J0 "j0" 1 ScalarFn::Unary(libm::j0), ScalarFn::Unary(libm::j0f);
@@ -332,6 +345,7 @@ funcs! {
     Y0 "y0" 1 ScalarFn::Unary(libm::y0), ScalarFn::Unary(libm::y0f);
     Y1 "y1" 1 ScalarFn::Unary(libm::y1), ScalarFn::Unary(libm::y1f);
     Pow "pow" 2 ScalarFn::Binary(libm::pow), ScalarFn::Binary(libm::powf);
+    Atan2 "atan2" 2 ScalarFn::Binary(libm::atan2), ScalarFn::Binary(libm::atan2f);
     Fmod "fmod" 2 ScalarFn::Binary(libm::fmod), ScalarFn::Binary(libm::fmodf);
     NextAfter "nextafter" 2 ScalarFn::Binary(libm::nextafter), ScalarFn::Binary(libm::nextafterf);
 }
@@ -440,7 +454,12 @@ impl Op {
     /// True when the instruction only computes: no memory, no error record, no reduction.
     pub fn is_pure(&self) -> bool {
         match self {
-            Op::Const(_) | Op::Scalar(_) | Op::Index(_) | Op::Lookup { .. } | Op::Call { .. } | Op::Cold { .. } => true,
+            Op::Const(_)
+            | Op::Scalar(_)
+            | Op::Index(_)
+            | Op::Lookup { .. }
+            | Op::Call { .. }
+            | Op::Cold { .. } => true,
             Op::Prim(p, ..) => !matches!(p, Prim::IDiv | Prim::IRem),
             Op::Load { .. } | Op::Store { .. } | Op::Check { .. } | Op::Reduce { .. } => false,
         }

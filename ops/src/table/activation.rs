@@ -1,5 +1,8 @@
 //! Activations.
-use rusttorch_ir::op::Class::Any;
+use super::math::logistic;
+use super::math_f32;
+use super::math_f64;
+use rusttorch_ir::op::Class::*;
 use rusttorch_ir::op::DTypeRule::*;
 use rusttorch_ir::op::Reference::*;
 use rusttorch_ir::op::Row;
@@ -12,6 +15,7 @@ pub(super) const ROWS: &[Row] = &[
         body: &[(Any, "maximum(x, 0)")],
         reference: Some(Unary(|x| if x < 0.0 { 0.0 } else { x })),
         ulp_f32: Some(0.0),
+        ulp_f64: Some(0.0),
         torch: "torch.relu",
         ..Row::DEFAULT
     },
@@ -22,6 +26,7 @@ pub(super) const ROWS: &[Row] = &[
         body: &[(Any, "minimum(maximum(x, 0), 6)")],
         reference: Some(Unary(|x| x.clamp(0.0, 6.0))),
         ulp_f32: Some(0.0),
+        ulp_f64: Some(0.0),
         torch: "torch.nn.functional.relu6",
         ..Row::DEFAULT
     },
@@ -31,6 +36,9 @@ pub(super) const ROWS: &[Row] = &[
         doc: "x limited to [min_val, max_val].",
         rule: NoBool("Bool inputs not supported for hardtanh"),
         body: &[(Any, "minimum(maximum(x, min_val), max_val)")],
+        reference: Some(Unary(|x| x.clamp(-1.0, 1.0))),
+        ulp_f32: Some(0.0),
+        ulp_f64: Some(0.0),
         torch: "torch.nn.functional.hardtanh",
         ..Row::DEFAULT
     },
@@ -40,6 +48,9 @@ pub(super) const ROWS: &[Row] = &[
         doc: "x where positive, else negative_slope * x.",
         rule: FloatElse("\"leaky_relu_cpu\" not implemented for '{}'"),
         body: &[(Any, "where(x > 0, x, x * negative_slope)")],
+        reference: Some(Unary(|x| if x > 0.0 { x } else { x * 0.01 })),
+        ulp_f32: Some(1.5),
+        ulp_f64: Some(1.5),
         torch: "torch.nn.functional.leaky_relu",
         ..Row::DEFAULT
     },
@@ -68,16 +79,8 @@ pub(super) const ROWS: &[Row] = &[
         body: &[(Any, "x / (1.0 + abs(x))")],
         reference: Some(Unary(|x| x / (1.0 + x.abs()))),
         ulp_f32: Some(1.5),
+        ulp_f64: Some(1.5),
         torch: "torch.nn.functional.softsign",
-        ..Row::DEFAULT
-    },
-    Row {
-        name: "silu",
-        doc: "x * sigmoid(x).",
-        rule: FloatOnly("silu_cpu"),
-        body: &[(Any, "x * sigmoid(x)")],
-        reference: Some(Unary(|x| x / (1.0 + libm::exp(-x)))),
-        torch: "torch.nn.functional.silu",
         ..Row::DEFAULT
     },
     Row {
@@ -86,24 +89,76 @@ pub(super) const ROWS: &[Row] = &[
         doc: "x where positive, else alpha * (exp(x) - 1).",
         rule: FloatOnly("elu_cpu"),
         body: &[(Any, "where(x > 0, x, alpha * expm1(x))")],
+        reference: Some(Unary(|x| if x > 0.0 { x } else { libm::expm1(x) })),
+        ulp_f32: Some(0.928),
+        ulp_f64: Some(0.891),
         torch: "torch.nn.functional.elu",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "silu",
+        doc: "x * sigmoid(x).",
+        rule: FloatOnly("silu_cpu"),
+        body: &[(F32, math_f32::SILU), (F64, math_f64::SILU)],
+        reference: Some(Unary(|x| x * logistic(x))),
+        ulp_f32: Some(1.991),
+        ulp_f64: Some(1.925),
+        torch: "torch.nn.functional.silu",
         ..Row::DEFAULT
     },
     Row {
         name: "softplus",
         params: "x, beta=1.0, threshold=20.0",
-        doc: "log(1 + exp(beta * x)) / beta; x itself above threshold / beta.",
+        doc: "log(1 + exp(beta * x)) / beta; x itself where beta * x is above threshold.",
         rule: FloatOnly("softplus_cpu"),
-        body: &[(Any, "where(x * beta > threshold, x, log1p(exp(x * beta)) / beta)")],
+        body: &[(
+            Any,
+            "t = x * beta
+             where(t > threshold, x, log1p_exp(t) / beta)",
+        )],
+        reference: Some(Unary(|x| if x > 20.0 { x } else { libm::log1p(libm::exp(x)) })),
+        ulp_f32: Some(1.918),
+        ulp_f64: Some(1.884),
         torch: "torch.nn.functional.softplus",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "log1p_exp",
+        doc: "log(1 + exp(x)), without overflow.",
+        body: &[(F32, math_f32::SOFTPLUS), (F64, math_f64::SOFTPLUS)],
+        reference: Some(Unary(|x| x.max(0.0) + libm::log1p(libm::exp(-x.abs())))),
+        ulp_f32: Some(1.918),
+        ulp_f64: Some(1.884),
+        internal: true,
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "logsigmoid",
+        doc: "log(sigmoid(x)).",
+        rule: FloatOnly("log_sigmoid_cpu"),
+        body: &[(F32, math_f32::LOGSIGMOID), (F64, math_f64::LOGSIGMOID)],
+        reference: Some(Unary(|x| x.min(0.0) - libm::log1p(libm::exp(-x.abs())))),
+        ulp_f32: Some(1.918),
+        ulp_f64: Some(2.022),
+        torch: "torch.nn.functional.logsigmoid",
         ..Row::DEFAULT
     },
     Row {
         name: "mish",
         doc: "x * tanh(softplus(x)).",
         rule: FloatOnly("mish_cpu"),
-        body: &[(Any, "x * tanh(softplus(x))")],
+        body: &[
+            (F32, math_f32::MISH),
+            (
+                // tanh(log(1 + w)) = n / (n + 2) with n = w (w + 2), w = exp(x); 1 above 40.
+                F64,
+                "w = exp(minimum(x, 40.0))
+             n = w * (w + 2.0)
+             x * (n / (n + 2.0))",
+            ),
+        ],
         reference: Some(Unary(|x| x * libm::tanh(libm::log1p(libm::exp(x))))),
+        ulp_f32: Some(0.53),
         torch: "torch.nn.functional.mish",
         ..Row::DEFAULT
     },
@@ -115,13 +170,35 @@ pub(super) const ROWS: &[Row] = &[
         rule: FloatOnly("GeluKernelImpl"),
         body: &[(
             Any,
-            "exact = 0.5 * x * (1.0 + erf(x * 0x1.6a09e667f3bcdp-1))
-             tanh_form = 0.5 * x * (1.0 + tanh(0x1.988453365f0f4p-1 * (x + 0.044715 * x * x * x)))
-             bad = runtime_error('approximate argument must be either none or tanh.')
-             exact if approximate == 'none' else (tanh_form if approximate == 'tanh' else bad)",
+            "bad = runtime_error('approximate argument must be either none or tanh.')
+             gelu_erf(x) if approximate == 'none' else (gelu_tanh(x) if approximate == 'tanh' else bad)",
         )],
-        reference: Some(Unary(|x| 0.5 * x * (1.0 + libm::erf(x / std::f64::consts::SQRT_2)))),
+        unreferenced: "gelu_erf and gelu_tanh have one",
         torch: "torch.nn.functional.gelu",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "gelu_erf",
+        doc: "x times the normal distribution function of x.",
+        body: &[(F32, math_f32::GELU_ERF), (F64, "0.5 * x * call_erfc(x * -0x1.6a09e667f3bcdp-1)")],
+        reference: Some(Unary(|x| 0.5 * x * libm::erfc(-x * std::f64::consts::FRAC_1_SQRT_2))),
+        ulp_f32: Some(1.931),
+        domain: (-1.0, f64::INFINITY),
+        internal: true,
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "gelu_tanh",
+        doc: "0.5 * x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x**3))).",
+        body: &[(F32, math_f32::GELU_TANH), (F64, math_f64::GELU_TANH)],
+        reference: Some(Unary(|x| {
+            let t = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x);
+            x * logistic(2.0 * t)
+        })),
+        ulp_f32: Some(2.442),
+        ulp_f64: Some(2.305),
+        domain: (-1.0, f64::INFINITY),
+        internal: true,
         ..Row::DEFAULT
     },
 ];

@@ -1,4 +1,5 @@
 //! Arithmetic, rounding and selection.
+use super::math_f32;
 use rusttorch_ir::op::Class::*;
 use rusttorch_ir::op::DTypeRule::*;
 use rusttorch_ir::op::Reference::*;
@@ -10,6 +11,9 @@ pub(super) const ROWS: &[Row] = &[
         params: "a, b, alpha=None",
         doc: "a + alpha * b.",
         body: &[(Any, "a + b if alpha is None else a + alpha * b")],
+        reference: Some(Binary(|a, b| a + b)),
+        ulp_f32: Some(0.5),
+        ulp_f64: Some(0.5),
         torch: "torch.add",
         np: "numpy.add",
         ..Row::DEFAULT
@@ -22,6 +26,9 @@ pub(super) const ROWS: &[Row] = &[
             "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` operator instead.",
         ),
         body: &[(Any, "a - b if alpha is None else a - alpha * b")],
+        reference: Some(Binary(|a, b| a - b)),
+        ulp_f32: Some(0.5),
+        ulp_f64: Some(0.5),
         torch: "torch.sub",
         np: "numpy.subtract",
         ..Row::DEFAULT
@@ -33,6 +40,7 @@ pub(super) const ROWS: &[Row] = &[
         body: &[(Any, "a * b")],
         reference: Some(Binary(|a, b| a * b)),
         ulp_f32: Some(0.5),
+        ulp_f64: Some(0.5),
         torch: "torch.mul",
         np: "numpy.multiply",
         ..Row::DEFAULT
@@ -45,6 +53,7 @@ pub(super) const ROWS: &[Row] = &[
         body: &[(Any, "a / b")],
         reference: Some(Binary(|a, b| a / b)),
         ulp_f32: Some(0.5),
+        ulp_f64: Some(0.5),
         torch: "torch.true_divide",
         np: "numpy.true_divide",
         ..Row::DEFAULT
@@ -53,14 +62,39 @@ pub(super) const ROWS: &[Row] = &[
         name: "div",
         params: "a, b, rounding_mode=None",
         statics: &["rounding_mode"],
-        doc: "a / b as floats.",
-        rule: ToFloat,
+        doc: "a / b as floats; rounded by rounding_mode 'trunc' or 'floor', which keep integers.",
+        rule: Inherit,
         body: &[(
             Any,
-            "a / b if rounding_mode is None else unsupported('div: rounding_mode is not supported, use floor_divide')",
+            r#"bad = runtime_error("div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{}'", rounding_mode)
+             rounded = trunc_divide(a, b) if rounding_mode == 'trunc' else (floor_divide(a, b) if rounding_mode == 'floor' else bad)
+             float_divide(a, b) if rounding_mode is None else rounded"#,
         )],
+        reference: Some(Binary(|a, b| a / b)),
+        ulp_f32: Some(0.5),
+        ulp_f64: Some(0.5),
         torch: "torch.div",
         np: "numpy.divide",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "float_divide",
+        params: "a, b",
+        doc: "`true_divide` for bodies, in which that name is the primitive.",
+        rule: ToFloat,
+        body: &[(Any, "a / b")],
+        unreferenced: "that of div",
+        internal: true,
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "trunc_divide",
+        params: "a, b",
+        doc: "a / b towards zero.",
+        rule: NoBool("\"div_trunc_cpu\" not implemented for 'Bool'"),
+        body: &[(Float, "trunc(a / b)"), (Int, "idiv(a, b)")],
+        reference: Some(Binary(|a, b| (a / b).trunc())),
+        internal: true,
         ..Row::DEFAULT
     },
     Row {
@@ -85,6 +119,7 @@ pub(super) const ROWS: &[Row] = &[
              where((r != 0) & ((r < 0) != (b < 0)), q - 1, q)",
             ),
         ],
+        reference: Some(Binary(|a, b| (a / b).floor())),
         torch: "torch.floor_divide",
         np: "numpy.floor_divide",
         ..Row::DEFAULT
@@ -106,6 +141,7 @@ pub(super) const ROWS: &[Row] = &[
              where((r != 0) & ((r < 0) != (b < 0)), r + b, r)",
             ),
         ],
+        reference: Some(Binary(|a, b| a - b * (a / b).floor())),
         torch: "torch.remainder",
         np: "numpy.remainder",
         ..Row::DEFAULT
@@ -118,6 +154,7 @@ pub(super) const ROWS: &[Row] = &[
         body: &[(Float, "call_fmod(a, b)"), (Int, "irem(a, b)")],
         reference: Some(Binary(libm::fmod)),
         ulp_f32: Some(0.0),
+        ulp_f64: Some(0.0),
         torch: "torch.fmod",
         np: "numpy.fmod",
         ..Row::DEFAULT
@@ -130,17 +167,21 @@ pub(super) const ROWS: &[Row] = &[
             (Float, "pow_literal(x, exponent) if is_small_power(exponent) else pow_float(x, exponent)"),
             (Int, "pow_literal(x, exponent) if is_small_power(exponent) else pow_int(x, exponent)"),
         ],
+        reference: Some(Binary(libm::pow)),
+        ulp_f32: Some(0.506),
+        ulp_f64: Some(1.0),
         torch: "torch.pow",
         np: "numpy.power",
         ..Row::DEFAULT
     },
     Row {
         name: "pow_float",
-        params: "x, exponent",
+        params: "x, y",
         doc: "The general power of floats.",
-        body: &[(Any, "call_pow(x, exponent)")],
+        body: &[(F32, math_f32::POW), (F64, "call_pow(x, y)")],
         reference: Some(Binary(libm::pow)),
-        ulp_f32: Some(1.0),
+        ulp_f32: Some(0.506),
+        ulp_f64: Some(1.0),
         internal: true,
         ..Row::DEFAULT
     },
@@ -153,6 +194,7 @@ pub(super) const ROWS: &[Row] = &[
         body: &[(Any, "-x")],
         reference: Some(Unary(|x| -x)),
         ulp_f32: Some(0.0),
+        ulp_f64: Some(0.0),
         torch: "torch.neg",
         np: "numpy.negative",
         ..Row::DEFAULT
@@ -163,6 +205,7 @@ pub(super) const ROWS: &[Row] = &[
         body: &[(Any, "x")],
         reference: Some(Unary(|x| x)),
         ulp_f32: Some(0.0),
+        ulp_f64: Some(0.0),
         torch: "torch.positive",
         np: "numpy.positive",
         ..Row::DEFAULT
@@ -174,6 +217,7 @@ pub(super) const ROWS: &[Row] = &[
         body: &[(Any, "abs(x)")],
         reference: Some(Unary(f64::abs)),
         ulp_f32: Some(0.0),
+        ulp_f64: Some(0.0),
         torch: "torch.abs",
         np: "numpy.abs",
         ..Row::DEFAULT
@@ -186,6 +230,9 @@ pub(super) const ROWS: &[Row] = &[
             (Int, "where(x > 0, 1, where(x < 0, -1, 0))"),
             (Bool, "x"),
         ],
+        reference: Some(Unary(|x| if x == 0.0 || x.is_nan() { 0.0 } else { x.signum() })),
+        ulp_f32: Some(0.0),
+        ulp_f64: Some(0.0),
         torch: "torch.sign",
         np: "numpy.sign",
         ..Row::DEFAULT
@@ -196,6 +243,7 @@ pub(super) const ROWS: &[Row] = &[
         body: &[(Bool, "to_i64(x)"), (Any, "x * x")],
         reference: Some(Unary(|x| x * x)),
         ulp_f32: Some(0.5),
+        ulp_f64: Some(0.5),
         torch: "torch.square",
         np: "numpy.square",
         ..Row::DEFAULT
@@ -207,6 +255,7 @@ pub(super) const ROWS: &[Row] = &[
         body: &[(Any, "1.0 / x")],
         reference: Some(Unary(|x| 1.0 / x)),
         ulp_f32: Some(0.5),
+        ulp_f64: Some(0.5),
         torch: "torch.reciprocal",
         np: "numpy.reciprocal",
         ..Row::DEFAULT
@@ -218,6 +267,7 @@ pub(super) const ROWS: &[Row] = &[
         body: &[(Any, "sqrt(x)")],
         reference: Some(Unary(f64::sqrt)),
         ulp_f32: Some(0.5),
+        ulp_f64: Some(0.5),
         torch: "torch.sqrt",
         np: "numpy.sqrt",
         ..Row::DEFAULT
@@ -229,6 +279,7 @@ pub(super) const ROWS: &[Row] = &[
         body: &[(Any, "1.0 / sqrt(x)")],
         reference: Some(Unary(|x| 1.0 / x.sqrt())),
         ulp_f32: Some(1.5),
+        ulp_f64: Some(1.5),
         torch: "torch.rsqrt",
         ..Row::DEFAULT
     },
@@ -237,6 +288,9 @@ pub(super) const ROWS: &[Row] = &[
         params: "a, b",
         doc: "The smaller one; NaN if any is.",
         body: &[(Any, "minimum(a, b)")],
+        reference: Some(Binary(|a, b| if a.is_nan() || b.is_nan() { f64::NAN } else { a.min(b) })),
+        ulp_f32: Some(0.0),
+        ulp_f64: Some(0.0),
         torch: "torch.minimum",
         np: "numpy.minimum",
         ..Row::DEFAULT
@@ -246,6 +300,9 @@ pub(super) const ROWS: &[Row] = &[
         params: "a, b",
         doc: "The larger one; NaN if any is.",
         body: &[(Any, "maximum(a, b)")],
+        reference: Some(Binary(|a, b| if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) })),
+        ulp_f32: Some(0.0),
+        ulp_f64: Some(0.0),
         torch: "torch.maximum",
         np: "numpy.maximum",
         ..Row::DEFAULT
@@ -257,6 +314,7 @@ pub(super) const ROWS: &[Row] = &[
         body: &[(Float, "where(isnan(a), b, where(isnan(b), a, minimum(a, b)))"), (Any, "minimum(a, b)")],
         reference: Some(Binary(f64::min)),
         ulp_f32: Some(0.0),
+        ulp_f64: Some(0.0),
         torch: "torch.fmin",
         np: "numpy.fmin",
         ..Row::DEFAULT
@@ -268,6 +326,7 @@ pub(super) const ROWS: &[Row] = &[
         body: &[(Float, "where(isnan(a), b, where(isnan(b), a, maximum(a, b)))"), (Any, "maximum(a, b)")],
         reference: Some(Binary(f64::max)),
         ulp_f32: Some(0.0),
+        ulp_f64: Some(0.0),
         torch: "torch.fmax",
         np: "numpy.fmax",
         ..Row::DEFAULT
@@ -282,6 +341,7 @@ pub(super) const ROWS: &[Row] = &[
 y = low if max is None else minimum(low, max)
 runtime_error("torch.clamp: At least one of 'min' or 'max' must not be None") if (min is None) and (max is None) else y"#,
         )],
+        unreferenced: "an error without a limit",
         torch: "torch.clamp",
         ..Row::DEFAULT
     },
@@ -291,6 +351,7 @@ runtime_error("torch.clamp: At least one of 'min' or 'max' must not be None") if
         doc: "x limited to [min, max]; either may be None.",
         rule: Inherit,
         body: &[(Any, "clamp(x, min, max)")],
+        unreferenced: "an error without a limit",
         torch: "torch.clip",
         np: "numpy.clip",
         ..Row::DEFAULT
@@ -301,6 +362,7 @@ runtime_error("torch.clamp: At least one of 'min' or 'max' must not be None") if
         doc: "a where the condition is true, else b.",
         rule: Inherit,
         body: &[(Any, "where(condition, a, b)")],
+        unreferenced: "its condition is of another dtype",
         torch: "torch.where",
         np: "numpy.where",
         ..Row::DEFAULT
@@ -320,6 +382,7 @@ runtime_error("torch.clamp: At least one of 'min' or 'max' must not be None") if
         params: "x, a, b, value=None",
         doc: "x + value * a * b.",
         body: &[(Any, "x + a * b if value is None else x + value * a * b")],
+        reference: Some(Ternary(|x, a, b| x + a * b)),
         torch: "torch.addcmul",
         ..Row::DEFAULT
     },
@@ -329,6 +392,7 @@ runtime_error("torch.clamp: At least one of 'min' or 'max' must not be None") if
         doc: "x + value * a / b.",
         rule: FloatElse("Integer division with addcdiv is no longer supported"),
         body: &[(Any, "x + a / b if value is None else x + value * (a / b)")],
+        reference: Some(Ternary(|x, a, b| x + a / b)),
         torch: "torch.addcdiv",
         ..Row::DEFAULT
     },
@@ -339,6 +403,7 @@ runtime_error("torch.clamp: At least one of 'min' or 'max' must not be None") if
         body: &[(Float, "floor(x)"), (Int, "x")],
         reference: Some(Unary(f64::floor)),
         ulp_f32: Some(0.0),
+        ulp_f64: Some(0.0),
         torch: "torch.floor",
         np: "numpy.floor",
         ..Row::DEFAULT
@@ -350,6 +415,7 @@ runtime_error("torch.clamp: At least one of 'min' or 'max' must not be None") if
         body: &[(Float, "ceil(x)"), (Int, "x")],
         reference: Some(Unary(f64::ceil)),
         ulp_f32: Some(0.0),
+        ulp_f64: Some(0.0),
         torch: "torch.ceil",
         np: "numpy.ceil",
         ..Row::DEFAULT
@@ -361,6 +427,7 @@ runtime_error("torch.clamp: At least one of 'min' or 'max' must not be None") if
         body: &[(Float, "trunc(x)"), (Int, "x")],
         reference: Some(Unary(f64::trunc)),
         ulp_f32: Some(0.0),
+        ulp_f64: Some(0.0),
         torch: "torch.trunc",
         np: "numpy.trunc",
         ..Row::DEFAULT
@@ -371,9 +438,13 @@ runtime_error("torch.clamp: At least one of 'min' or 'max' must not be None") if
         statics: &["decimals"],
         doc: "Nearest integer, ties to even.",
         rule: NoBool("\"round_vml_cpu\" not implemented for 'Bool'"),
-        body: &[(Float, "rint(x) if decimals == 0 else unsupported('round: decimals is not supported')"), (Int, "x")],
+        body: &[
+            (Float, "rint(x) if decimals == 0 else unsupported('round: decimals is not supported')"),
+            (Int, "x"),
+        ],
         reference: Some(Unary(f64::round_ties_even)),
         ulp_f32: Some(0.0),
+        ulp_f64: Some(0.0),
         torch: "torch.round",
         np: "numpy.round",
         ..Row::DEFAULT
@@ -385,6 +456,7 @@ runtime_error("torch.clamp: At least one of 'min' or 'max' must not be None") if
         body: &[(Any, "x - trunc(x)")],
         reference: Some(Unary(|x| x - x.trunc())),
         ulp_f32: Some(0.0),
+        ulp_f64: Some(0.0),
         torch: "torch.frac",
         ..Row::DEFAULT
     },

@@ -1,6 +1,7 @@
 //! Comparisons, logic and bits: results are bool but for `bitwise_*`.
 use rusttorch_ir::op::Class::*;
 use rusttorch_ir::op::DTypeRule::*;
+use rusttorch_ir::op::Reference::*;
 use rusttorch_ir::op::Row;
 
 pub(super) const ROWS: &[Row] = &[
@@ -9,6 +10,9 @@ pub(super) const ROWS: &[Row] = &[
         params: "a, b",
         doc: "a < b.",
         body: &[(Any, "a < b")],
+        reference: Some(Binary(|a, b| f64::from(u8::from(a < b)))),
+        ulp_f32: Some(0.0),
+        ulp_f64: Some(0.0),
         torch: "torch.lt",
         np: "numpy.less",
         ..Row::DEFAULT
@@ -18,6 +22,9 @@ pub(super) const ROWS: &[Row] = &[
         params: "a, b",
         doc: "a <= b.",
         body: &[(Any, "a <= b")],
+        reference: Some(Binary(|a, b| f64::from(u8::from(a <= b)))),
+        ulp_f32: Some(0.0),
+        ulp_f64: Some(0.0),
         torch: "torch.le",
         np: "numpy.less_equal",
         ..Row::DEFAULT
@@ -27,6 +34,9 @@ pub(super) const ROWS: &[Row] = &[
         params: "a, b",
         doc: "a > b.",
         body: &[(Any, "a > b")],
+        reference: Some(Binary(|a, b| f64::from(u8::from(a > b)))),
+        ulp_f32: Some(0.0),
+        ulp_f64: Some(0.0),
         torch: "torch.gt",
         np: "numpy.greater",
         ..Row::DEFAULT
@@ -36,6 +46,9 @@ pub(super) const ROWS: &[Row] = &[
         params: "a, b",
         doc: "a >= b.",
         body: &[(Any, "a >= b")],
+        reference: Some(Binary(|a, b| f64::from(u8::from(a >= b)))),
+        ulp_f32: Some(0.0),
+        ulp_f64: Some(0.0),
         torch: "torch.ge",
         np: "numpy.greater_equal",
         ..Row::DEFAULT
@@ -45,6 +58,9 @@ pub(super) const ROWS: &[Row] = &[
         params: "a, b",
         doc: "a == b.",
         body: &[(Any, "a == b")],
+        reference: Some(Binary(|a, b| f64::from(u8::from(a == b)))),
+        ulp_f32: Some(0.0),
+        ulp_f64: Some(0.0),
         torch: "torch.eq",
         np: "numpy.equal",
         ..Row::DEFAULT
@@ -54,6 +70,9 @@ pub(super) const ROWS: &[Row] = &[
         params: "a, b",
         doc: "a != b.",
         body: &[(Any, "a != b")],
+        reference: Some(Binary(|a, b| f64::from(u8::from(a != b)))),
+        ulp_f32: Some(0.0),
+        ulp_f64: Some(0.0),
         torch: "torch.ne",
         np: "numpy.not_equal",
         ..Row::DEFAULT
@@ -64,6 +83,9 @@ pub(super) const ROWS: &[Row] = &[
         doc: "Both are not zero.",
         rule: Logical,
         body: &[(Any, "a & b")],
+        reference: Some(Binary(|a, b| f64::from(u8::from(a != 0.0 && b != 0.0)))),
+        ulp_f32: Some(0.0),
+        ulp_f64: Some(0.0),
         torch: "torch.logical_and",
         np: "numpy.logical_and",
         ..Row::DEFAULT
@@ -74,6 +96,9 @@ pub(super) const ROWS: &[Row] = &[
         doc: "One is not zero.",
         rule: Logical,
         body: &[(Any, "a | b")],
+        reference: Some(Binary(|a, b| f64::from(u8::from(a != 0.0 || b != 0.0)))),
+        ulp_f32: Some(0.0),
+        ulp_f64: Some(0.0),
         torch: "torch.logical_or",
         np: "numpy.logical_or",
         ..Row::DEFAULT
@@ -84,6 +109,9 @@ pub(super) const ROWS: &[Row] = &[
         doc: "Exactly one is not zero.",
         rule: Logical,
         body: &[(Any, "a ^ b")],
+        reference: Some(Binary(|a, b| f64::from(u8::from((a != 0.0) != (b != 0.0))))),
+        ulp_f32: Some(0.0),
+        ulp_f64: Some(0.0),
         torch: "torch.logical_xor",
         np: "numpy.logical_xor",
         ..Row::DEFAULT
@@ -93,6 +121,9 @@ pub(super) const ROWS: &[Row] = &[
         doc: "x is zero.",
         rule: Logical,
         body: &[(Any, "~x")],
+        reference: Some(Unary(|x| f64::from(u8::from(x == 0.0)))),
+        ulp_f32: Some(0.0),
+        ulp_f64: Some(0.0),
         torch: "torch.logical_not",
         np: "numpy.logical_not",
         ..Row::DEFAULT
@@ -103,6 +134,7 @@ pub(super) const ROWS: &[Row] = &[
         doc: "Bits set in both.",
         rule: Bitwise("bitwise_and_cpu"),
         body: &[(Any, "a & b")],
+        unreferenced: "of integers",
         torch: "torch.bitwise_and",
         np: "numpy.bitwise_and",
         ..Row::DEFAULT
@@ -113,6 +145,7 @@ pub(super) const ROWS: &[Row] = &[
         doc: "Bits set in one.",
         rule: Bitwise("bitwise_or_cpu"),
         body: &[(Any, "a | b")],
+        unreferenced: "of integers",
         torch: "torch.bitwise_or",
         np: "numpy.bitwise_or",
         ..Row::DEFAULT
@@ -123,6 +156,7 @@ pub(super) const ROWS: &[Row] = &[
         doc: "Bits set in exactly one.",
         rule: Bitwise("bitwise_xor_cpu"),
         body: &[(Any, "a ^ b")],
+        unreferenced: "of integers",
         torch: "torch.bitwise_xor",
         np: "numpy.bitwise_xor",
         ..Row::DEFAULT
@@ -132,6 +166,7 @@ pub(super) const ROWS: &[Row] = &[
         doc: "Complement.",
         rule: Bitwise("bitwise_not_cpu"),
         body: &[(Any, "~x")],
+        unreferenced: "of integers",
         torch: "torch.bitwise_not",
         np: "numpy.bitwise_not",
         ..Row::DEFAULT
@@ -142,6 +177,7 @@ pub(super) const ROWS: &[Row] = &[
         doc: "a << b.",
         rule: Bitwise("lshift_cpu"),
         body: &[(Int, "a << b")],
+        unreferenced: "of integers",
         torch: "torch.bitwise_left_shift",
         np: "numpy.left_shift",
         ..Row::DEFAULT
@@ -152,6 +188,7 @@ pub(super) const ROWS: &[Row] = &[
         doc: "a >> b, arithmetic.",
         rule: Bitwise("rshift_cpu"),
         body: &[(Int, "a >> b")],
+        unreferenced: "of integers",
         torch: "torch.bitwise_right_shift",
         np: "numpy.right_shift",
         ..Row::DEFAULT
@@ -160,6 +197,9 @@ pub(super) const ROWS: &[Row] = &[
         name: "isnan",
         doc: "x is NaN.",
         body: &[(Any, "x != x")],
+        reference: Some(Unary(|x| f64::from(u8::from(x.is_nan())))),
+        ulp_f32: Some(0.0),
+        ulp_f64: Some(0.0),
         torch: "torch.isnan",
         np: "numpy.isnan",
         ..Row::DEFAULT
@@ -168,6 +208,9 @@ pub(super) const ROWS: &[Row] = &[
         name: "isinf",
         doc: "x is an infinity.",
         body: &[(Float, "abs(x) == inf"), (Any, "x != x")],
+        reference: Some(Unary(|x| f64::from(u8::from(x.is_infinite())))),
+        ulp_f32: Some(0.0),
+        ulp_f64: Some(0.0),
         torch: "torch.isinf",
         np: "numpy.isinf",
         ..Row::DEFAULT
@@ -176,6 +219,9 @@ pub(super) const ROWS: &[Row] = &[
         name: "isfinite",
         doc: "x is neither infinite nor NaN.",
         body: &[(Float, "abs(x) < inf"), (Any, "x == x")],
+        reference: Some(Unary(|x| f64::from(u8::from(x.is_finite())))),
+        ulp_f32: Some(0.0),
+        ulp_f64: Some(0.0),
         torch: "torch.isfinite",
         np: "numpy.isfinite",
         ..Row::DEFAULT
@@ -184,6 +230,9 @@ pub(super) const ROWS: &[Row] = &[
         name: "signbit",
         doc: "The sign bit is set.",
         body: &[(Float, "bits(x) < 0"), (Int, "x < 0"), (Bool, "x != x")],
+        reference: Some(Unary(|x| f64::from(u8::from(x.is_sign_negative())))),
+        ulp_f32: Some(0.0),
+        ulp_f64: Some(0.0),
         torch: "torch.signbit",
         np: "numpy.signbit",
         ..Row::DEFAULT

@@ -1,10 +1,17 @@
-//! Mathematical functions; their bodies are approximations, in `math_f32` and `math_f64`.
+//! Mathematical functions; their bodies are approximations, in `math_f32` and `math_f64`, or calls of
+//! library code for the rare ones.
 use super::math_f32;
 use super::math_f64;
 use rusttorch_ir::op::Class::*;
 use rusttorch_ir::op::DTypeRule::*;
 use rusttorch_ir::op::Reference::*;
 use rusttorch_ir::op::Row;
+
+/// 1 / (1 + exp(-x)), without overflow.
+pub(super) fn logistic(x: f64) -> f64 {
+    let e = libm::exp(-x.abs());
+    if x < 0.0 { e / (1.0 + e) } else { 1.0 / (1.0 + e) }
+}
 
 pub(super) const ROWS: &[Row] = &[
     Row {
@@ -14,8 +21,33 @@ pub(super) const ROWS: &[Row] = &[
         body: &[(F32, math_f32::EXP), (F64, math_f64::EXP)],
         reference: Some(Unary(libm::exp)),
         ulp_f32: Some(0.891),
+        ulp_f64: Some(0.859),
         torch: "torch.exp",
         np: "numpy.exp",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "exp2",
+        doc: "2 to the power of x.",
+        rule: ToFloat,
+        body: &[(F32, math_f32::EXP2), (F64, math_f64::EXP2)],
+        reference: Some(Unary(libm::exp2)),
+        ulp_f32: Some(0.878),
+        ulp_f64: Some(0.812),
+        torch: "torch.exp2",
+        np: "numpy.exp2",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "expm1",
+        doc: "exp(x) - 1.",
+        rule: ToFloat,
+        body: &[(F32, math_f32::EXPM1), (F64, math_f64::EXPM1)],
+        reference: Some(Unary(libm::expm1)),
+        ulp_f32: Some(0.928),
+        ulp_f64: Some(0.891),
+        torch: "torch.expm1",
+        np: "numpy.expm1",
         ..Row::DEFAULT
     },
     Row {
@@ -25,61 +57,255 @@ pub(super) const ROWS: &[Row] = &[
         body: &[(F32, math_f32::LOG), (F64, math_f64::LOG)],
         reference: Some(Unary(libm::log)),
         ulp_f32: Some(0.937),
+        ulp_f64: Some(0.841),
         torch: "torch.log",
         np: "numpy.log",
         ..Row::DEFAULT
     },
     Row {
-        name: "tanh",
-        doc: "Hyperbolic tangent.",
+        name: "log2",
+        doc: "Logarithm to base 2.",
         rule: ToFloat,
-        body: &[(F32, math_f32::TANH)],
-        reference: Some(Unary(libm::tanh)),
-        ulp_f32: Some(0.973),
-        torch: "torch.tanh",
-        np: "numpy.tanh",
+        body: &[(F32, math_f32::LOG2), (F64, math_f64::LOG2)],
+        reference: Some(Unary(libm::log2)),
+        ulp_f32: Some(0.968),
+        ulp_f64: Some(0.648),
+        torch: "torch.log2",
+        np: "numpy.log2",
         ..Row::DEFAULT
     },
     Row {
-        name: "sigmoid",
-        doc: "1 / (1 + exp(-x)).",
+        name: "log10",
+        doc: "Logarithm to base 10.",
         rule: ToFloat,
-        body: &[(F32, math_f32::SIGMOID)],
-        reference: Some(Unary(|x| 1.0 / (1.0 + libm::exp(-x)))),
-        ulp_f32: Some(1.999),
-        torch: "torch.sigmoid",
-        ..Row::DEFAULT
-    },
-    Row {
-        name: "erf",
-        doc: "Error function.",
-        rule: ToFloat,
-        body: &[(F32, math_f32::ERF)],
-        reference: Some(Unary(libm::erf)),
-        ulp_f32: Some(0.991),
-        torch: "torch.erf",
-        ..Row::DEFAULT
-    },
-    Row {
-        name: "expm1",
-        doc: "exp(x) - 1.",
-        rule: ToFloat,
-        body: &[(F32, math_f32::EXPM1)],
-        reference: Some(Unary(libm::expm1)),
-        ulp_f32: Some(0.928),
-        torch: "torch.expm1",
-        np: "numpy.expm1",
+        body: &[(F32, math_f32::LOG10), (F64, math_f64::LOG10)],
+        reference: Some(Unary(libm::log10)),
+        ulp_f32: Some(0.864),
+        ulp_f64: Some(0.632),
+        torch: "torch.log10",
+        np: "numpy.log10",
         ..Row::DEFAULT
     },
     Row {
         name: "log1p",
         doc: "log(1 + x).",
         rule: ToFloat,
-        body: &[(F32, math_f32::LOG1P)],
+        body: &[(F32, math_f32::LOG1P), (F64, math_f64::LOG1P)],
         reference: Some(Unary(libm::log1p)),
-        ulp_f32: Some(1.268),
+        ulp_f32: Some(0.862),
+        ulp_f64: Some(0.829),
         torch: "torch.log1p",
         np: "numpy.log1p",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "sin",
+        doc: "Sine.",
+        rule: ToFloat,
+        body: &[(F32, math_f32::SIN), (F64, math_f64::SIN)],
+        reference: Some(Unary(libm::sin)),
+        ulp_f32: Some(0.881),
+        ulp_f64: Some(0.909),
+        torch: "torch.sin",
+        np: "numpy.sin",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "cos",
+        doc: "Cosine.",
+        rule: ToFloat,
+        body: &[(F32, math_f32::COS), (F64, math_f64::COS)],
+        reference: Some(Unary(libm::cos)),
+        ulp_f32: Some(0.922),
+        ulp_f64: Some(0.848),
+        torch: "torch.cos",
+        np: "numpy.cos",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "tan",
+        doc: "Tangent.",
+        rule: ToFloat,
+        body: &[(F32, math_f32::TAN), (F64, math_f64::TAN)],
+        reference: Some(Unary(libm::tan)),
+        ulp_f32: Some(0.52),
+        ulp_f64: Some(1.1),
+        torch: "torch.tan",
+        np: "numpy.tan",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "asin",
+        doc: "Inverse sine.",
+        rule: ToFloat,
+        body: &[(F32, math_f32::ASIN), (F64, math_f64::ASIN)],
+        reference: Some(Unary(libm::asin)),
+        ulp_f32: Some(1.948),
+        ulp_f64: Some(1.96),
+        torch: "torch.asin",
+        np: "numpy.arcsin",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "acos",
+        doc: "Inverse cosine.",
+        rule: ToFloat,
+        body: &[(F32, math_f32::ACOS), (F64, math_f64::ACOS)],
+        reference: Some(Unary(libm::acos)),
+        ulp_f32: Some(1.043),
+        ulp_f64: Some(1.053),
+        torch: "torch.acos",
+        np: "numpy.arccos",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "atan",
+        doc: "Inverse tangent.",
+        rule: ToFloat,
+        body: &[(F32, math_f32::ATAN), (F64, math_f64::ATAN)],
+        reference: Some(Unary(libm::atan)),
+        ulp_f32: Some(1.321),
+        ulp_f64: Some(1.553),
+        torch: "torch.atan",
+        np: "numpy.arctan",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "sinh",
+        doc: "Hyperbolic sine.",
+        rule: ToFloat,
+        body: &[(F32, math_f32::SINH), (F64, math_f64::SINH)],
+        reference: Some(Unary(libm::sinh)),
+        ulp_f32: Some(1.57),
+        ulp_f64: Some(1.569),
+        torch: "torch.sinh",
+        np: "numpy.sinh",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "cosh",
+        doc: "Hyperbolic cosine.",
+        rule: ToFloat,
+        body: &[(F32, math_f32::COSH), (F64, math_f64::COSH)],
+        reference: Some(Unary(libm::cosh)),
+        ulp_f32: Some(1.276),
+        ulp_f64: Some(1.271),
+        torch: "torch.cosh",
+        np: "numpy.cosh",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "tanh",
+        doc: "Hyperbolic tangent.",
+        rule: ToFloat,
+        body: &[(F32, math_f32::TANH), (F64, math_f64::TANH)],
+        reference: Some(Unary(libm::tanh)),
+        ulp_f32: Some(0.973),
+        ulp_f64: Some(1.147),
+        torch: "torch.tanh",
+        np: "numpy.tanh",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "asinh",
+        doc: "Inverse hyperbolic sine.",
+        rule: ToFloat,
+        body: &[(F32, "to_f32(call_asinh(to_f64(x)))"), (F64, "call_asinh(x)")],
+        reference: Some(Unary(libm::asinh)),
+        ulp_f32: Some(0.501),
+        ulp_f64: Some(1.0),
+        torch: "torch.asinh",
+        np: "numpy.arcsinh",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "acosh",
+        doc: "Inverse hyperbolic cosine.",
+        rule: ToFloat,
+        body: &[(F32, "to_f32(call_acosh(to_f64(x)))"), (F64, "call_acosh(x)")],
+        reference: Some(Unary(libm::acosh)),
+        ulp_f32: Some(0.501),
+        ulp_f64: Some(1.0),
+        torch: "torch.acosh",
+        np: "numpy.arccosh",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "atanh",
+        doc: "Inverse hyperbolic tangent.",
+        rule: ToFloat,
+        body: &[(F32, "to_f32(call_atanh(to_f64(x)))"), (F64, "call_atanh(x)")],
+        reference: Some(Unary(libm::atanh)),
+        ulp_f32: Some(0.501),
+        ulp_f64: Some(1.0),
+        torch: "torch.atanh",
+        np: "numpy.arctanh",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "erf",
+        doc: "Error function.",
+        rule: ToFloat,
+        body: &[(F32, math_f32::ERF), (F64, "call_erf(x)")],
+        reference: Some(Unary(libm::erf)),
+        ulp_f32: Some(0.991),
+        ulp_f64: Some(1.0),
+        torch: "torch.erf",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "erfc",
+        doc: "1 - erf(x).",
+        rule: ToFloat,
+        body: &[(F32, "to_f32(call_erfc(to_f64(x)))"), (F64, "call_erfc(x)")],
+        reference: Some(Unary(libm::erfc)),
+        ulp_f32: Some(0.501),
+        ulp_f64: Some(1.0),
+        torch: "torch.erfc",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "lgamma",
+        doc: "Logarithm of the magnitude of the gamma function.",
+        rule: ToFloat,
+        body: &[(F32, "to_f32(call_lgamma(to_f64(x)))"), (F64, "call_lgamma(x)")],
+        reference: Some(Unary(libm::lgamma)),
+        ulp_f32: Some(0.501),
+        ulp_f64: Some(4.0),
+        torch: "torch.lgamma",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "sigmoid",
+        doc: "1 / (1 + exp(-x)).",
+        rule: ToFloat,
+        body: &[(F32, math_f32::SIGMOID), (F64, math_f64::SIGMOID)],
+        reference: Some(Unary(logistic)),
+        ulp_f32: Some(1.999),
+        ulp_f64: Some(1.987),
+        torch: "torch.sigmoid",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "atan2",
+        params: "y, x",
+        doc: "Angle of the point (x, y).",
+        rule: ToFloat,
+        body: &[(F32, math_f32::ATAN2), (F64, "call_atan2(y, x)")],
+        reference: Some(Binary(libm::atan2)),
+        ulp_f32: Some(1.431),
+        ulp_f64: Some(1.0),
+        torch: "torch.atan2",
+        np: "numpy.arctan2",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "sin_huge",
+        params: "x, quarter",
+        doc: "sin(x + 2 pi quarter) of large x, as f64.",
+        body: &[(F32, math_f32::SIN_HUGE)],
+        unreferenced: "a part of sin, cos and tan",
+        internal: true,
         ..Row::DEFAULT
     },
 ];

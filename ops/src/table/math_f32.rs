@@ -1,9 +1,10 @@
-//! Bodies of mathematical functions at f32. Each states its method and its largest error in units of
-//! the last place, over all inputs for f32 (against correctly rounded results) and sampled for f64.
+//! Bodies of mathematical functions at f32, 128-bit variants. Each states its method and its worst error in
+//! units of the last place, against CORE-MATH in f64: over all 2^32 inputs, or over samples of them.
+//! Polynomials are our own (Sollya's fpminimax and remez); schemes that are known by a name are named.
 
 // n=round(x/ln2) by magic add whose constant carries the exponent bias (so 2^n is one shift), two-step
-// Cody-Waite with fma, degree-6 minimax (sollya fpminimax, c0=c1=1); |x|>87 goes to a cold scale().
-// Worst error 0.891 ULP.
+// Cody-Waite with fma, degree-6 minimax (fpminimax, c0=c1=1); |x|>87 goes to a cold scale(). Worst error
+// 0.891 ULP, all inputs.
 pub(super) const EXP: &str = "
 z = fma(x, 0x1.715476p0, 0x1.8000fep23)
 n = z - 0x1.8000fep23
@@ -13,14 +14,40 @@ p = fma(fma(fma(fma(fma(fma(0x1.694cd4p-10, r, 0x1.123988p-7), r, 0x1.555a26p-5)
 cold(abs(x) > 87.0, where(x > 89.0, x * 0x1p127, where(x < -104.0, 0.0, scale(p, n))), p * float_from_bits(bits(z) << 23))
 ";
 
-// x=2^k(1+f), 1+f in [2/3,4/3) by integer subtraction, log(1+f)=f+f^2 Q(f), Q degree 8 (sollya
-// fpminimax), k*ln2+f added with an exact-error fma (fast two-sum) so that the k=+-1 zone stays below
-// 1 ULP; subnormals pre-scaled by 2^23 branch-free, specials cold. Worst error 0.937 ULP.
+// n by magic add, f=x-n exact, degree-6 fpminimax with c0=1; |x|>125 cold scale(). Worst error 0.878 ULP,
+// all inputs.
+pub(super) const EXP2: &str = "
+z = x + 0x1.8000fep23
+n = z - 0x1.8000fep23
+f = x - n
+p = fma(fma(fma(fma(fma(fma(0x1.3fa208p-13, f, 0x1.5f0b82p-10), f, 0x1.3b30ap-7), f, 0x1.c6af76p-5), f, 0x1.ebfbd8p-3), f, 0x1.62e43p-1), f, 1.0)
+cold(abs(x) > 125.0, where(x > 129.0, x * 0x1p127, where(x < -151.0, 0.0, scale(p, n))), p * float_from_bits(bits(z) << 23))
+";
+
+// n=round(x/ln2-0.085) (so r in [-0.288,0.406], the split where |expm1(r)|<1/2 and n=1 stays exact),
+// Cody-Waite with the rounding error c of r kept, q=r+r^2 P(r)+c, 2^n q+(2^n-1) fused; |x|>16.5 cold.
+// Worst error 0.928 ULP, all inputs.
+pub(super) const EXPM1: &str = "
+z = fma(x, 0x1.715476p0, -0.0849625) + 0x1.8000fep23
+n = z - 0x1.8000fep23
+r0 = fma(n, -0x1.62e4p-1, x)
+r = fma(n, -0x1.7f7d1cp-20, r0)
+c = fma(n, 0x1.7f7d1cp-20, r - r0)
+w = fma(r * r, fma(fma(fma(fma(fma(-0x1.b4e798p-13, r, -0x1.6cdb8p-10), r, -0x1.11088p-7), r, -0x1.555528p-5), r, -0x1.555558p-3), r, -0x1p-1), c)
+q = r - w
+t = float_from_bits(bits(z) << 23)
+y = fma(t, q, -(1.0 - t))
+cold(abs(x) > 16.5, where(x > 60.0, where(x > 89.0, x * 0x1p127, scale(1.0 + q, n)), where(x > 0.0, fma(q, t, -1.0) + t, where(x < -18.0, -1.0, fma(t, 1.0 + q, -1.0)))), y)
+";
+
+// x=2^k(1+f), 1+f in [2/3,4/3) by integer subtraction, log(1+f)=f+f^2 Q(f), Q degree 8 (fpminimax),
+// k*ln2+f added with an exact-error fma (fast two-sum) so that the k=+-1 zone stays below 1 ULP;
+// subnormals pre-scaled by 2^23 branch-free, specials cold. Worst error 0.937 ULP, all inputs.
 pub(super) const LOG: &str = "
 s = x < 0x1p-126
 u = where(s, x * 0x1p23, x)
-d = bits(u) - 1059760811
-k = to_float(where(s, d - 192937984, d) >> 23)
+d = bits(u) - 0x3f2aaaab
+k = to_float(where(s, d - 0x0b800000, d) >> 23)
 f = float_from_bits(bits(u) - (d & -8388608)) - 1.0
 t = fma(k, 0x1.62e43p-1, f)
 e = f + fma(k, 0x1.62e43p-1, -t)
@@ -29,9 +56,233 @@ y = t + fma(f * f, q, e)
 cold(~((x > 0.0) & (x <= 0x1.fffffep127)), where(x == 0.0, -1.0 / abs(x), where(x > 0.0, x, (x - x) / (x - x))), y)
 ";
 
-// two branch-free halves: |x|<0.95 a+a^3 P(a^2) (degree 6, sollya fpminimax); else 1-2/(exp(2a)+1),
+// Reduction of log f32; t=k+f*log2e with its exact fma error e (+f*log2e_lo), plus f^2 Q(f), Q degree 8
+// (fpminimax). Worst error 0.968 ULP, all inputs.
+pub(super) const LOG2: &str = "
+s = x < 0x1p-126
+u = where(s, x * 0x1p23, x)
+d = bits(u) - 0x3f2aaaab
+k = to_float(where(s, d - 0x0b800000, d) >> 23)
+f = float_from_bits(bits(u) - (d & -8388608)) - 1.0
+t = fma(f, 0x1.715476p0, k)
+e = fma(f, 0x1.4ae0cp-26, fma(f, 0x1.715476p0, k - t))
+w = fma(f * f, fma(fma(fma(fma(fma(fma(fma(fma(-0x1.79e14p-3, f, 0x1.966f6cp-3), f, -0x1.68e5dep-3), f, 0x1.9f419p-3), f, -0x1.ecc2ccp-3), f, 0x1.27926cp-2), f, -0x1.715414p-2), f, 0x1.ec7062p-2), f, -0x1.715476p-1), e)
+y = t + w
+cold(~((x > 0.0) & (x <= 0x1.fffffep127)), where(x == 0.0, -1.0 / abs(x), where(x > 0.0, x, (x - x) / (x - x))), y)
+";
+
+// Reduction of log f32; t=k*log10(2)_hi (exact product)+f*log10(e) with its exact fma error and the low
+// parts, plus f^2 Q(f), Q degree 8 (fpminimax). Worst error 0.864 ULP, sampled.
+pub(super) const LOG10: &str = "
+s = x < 0x1p-126
+u = where(s, x * 0x1p23, x)
+d = bits(u) - 0x3f2aaaab
+k = to_float(where(s, d - 0x0b800000, d) >> 23)
+f = float_from_bits(bits(u) - (d & -8388608)) - 1.0
+o = k * 0x1.344p-2
+t = fma(f, 0x1.bcb7b2p-2, o)
+e = fma(f, -0x1.5b235ep-27, fma(k, 0x1.3509f8p-18, fma(f, 0x1.bcb7b2p-2, o - t)))
+y = t + fma(f * f, fma(fma(fma(fma(fma(fma(fma(fma(-0x1.d34964p-5, f, 0x1.e97328p-5), f, -0x1.af803ep-5), f, 0x1.f401b8p-5), f, -0x1.28cc8cp-4), f, 0x1.63e78cp-4), f, -0x1.bcb63ap-4), f, 0x1.287a52p-3), f, -0x1.bcb7b2p-3), e)
+cold(~((x > 0.0) & (x <= 0x1.fffffep127)), where(x == 0.0, -1.0 / abs(x), where(x > 0.0, x, (x - x) / (x - x))), y)
+";
+
+// k from 1+x with 1+x in [3/4,3/2)*2^k, f=2^-k x+(2^-k-1) exact (exponent subtraction on the bits of x),
+// then the log row formula with Q degree 9. Worst error 0.862 ULP, sampled.
+pub(super) const LOG1P: &str = "
+u = 1.0 + x
+d = bits(u) - 0x3f400001
+j = d & -8388608
+k = to_float(d >> 23)
+f = float_from_bits(bits(x) - j) - fma(float_from_bits(0x40000000 - j), -0.5, 1.0)
+t = fma(k, 0x1.62e43p-1, f)
+e = f + fma(k, 0x1.62e43p-1, -t)
+y = t + fma(f * f, fma(fma(fma(fma(fma(fma(fma(fma(fma(0x1.592644p-5, f, -0x1.8834a6p-4), f, 0x1.e1a2d4p-4), f, -0x1.035326p-3), f, 0x1.2414ap-3), f, -0x1.552a58p-3), f, 0x1.999b3ep-3), f, -0x1.00004ap-2), f, 0x1.555554p-2), f, -0.5), e)
+cold(~((x > -1.0) & (x <= 0x1.fffffep127)), where(x == -1.0, -1.0 / abs(x + 1.0), where(x > 0.0, x, (x - x) / (x - x))), where(x == 0.0, x, y))
+";
+
+// f64 inside: log2|x| by v=f/(2+f), degree 4 in v^2 (2^-38), times y, exp2 degree 7 (2^-34), one rounding
+// to f32 (subnormals right); sign from y odd; the special cases of C99 are the cold side, names cold_*.
+// Worst error 0.5060 ULP, sampled.
+pub(super) const POW: &str = "
+ax = abs(x)
+ay = abs(y)
+X = to_f64(ax)
+d = bits(X) + 2638149301829632
+k = float_from_bits(lshr(d, 52) | 0x4330000000000000) - 0x1.00000000003ffp52
+f = float_from_bits((d & 0x000fffffffffffff) + 4604544269498187776) - 1.0
+v = f / (f + 2.0)
+w = v * v
+E = (fma(v, fma(fma(fma(fma(0x1.5cea2f3d3fe8bp-2, w, 0x1.a58d7055d4ad5p-2), w, 0x1.27778019d6acap-1), w, 0x1.ec709d1291a44p-1), w, 0x1.71547652bee21p1), k)) * to_f64(y)
+F = where(E < -1000.0, -1000.0, where(E > 1000.0, 1000.0, E))
+z = F + 0x1.80000000003ffp52
+g = F - (z - 0x1.80000000003ffp52)
+p = to_f32((fma(fma(fma(fma(fma(fma(fma(0x1.fe17830106be7p-17, g, 0x1.446a1fd9a7925p-13), g, 0x1.5d8a70891805ep-10), g, 0x1.3b29dc40d898dp-7), g, 0x1.c6b08aaf2e14bp-5), g, 0x1.ebfbe0a4be7ccp-3), g, 0x1.62e42ff116291p-1), g, 0x1.ffffffffabbcep-1)) * float_from_bits(bits(z) << 52))
+h = y * 0.5
+i = rint(y) == y
+o = i & (rint(h) != h)
+neg = bits(x) < 0
+u = where(neg & o, -p, p)
+r = where((x < 0.0) & ~i, float_from_bits(bits(u) | 2143289344), u)
+cold_m = where(((ax > 1.0) & (y > 0.0)) | ((ax < 1.0) & (y < 0.0)), float_from_bits((bits(x) & 0) | 2139095040), float_from_bits(bits(x) & 0))
+cold_s = where((y == 0.0) | (x == 1.0), 1.0, where(isnan(x) | isnan(y), x + y, where(ax == 1.0, 1.0, where(neg & o, -cold_m, cold_m))))
+cold(~((ax > 0.0) & (ax <= 0x1.fffffep127) & (ay <= 0x1.fffffep127)), cold_s, r)
+";
+
+// sin(x + 2 pi quarter) in f64 for f32 x above 2^18. Payne-Hanek: x/(2 pi) modulo 1 from chunks of 1/(2 pi)
+// of 24 bits that are picked by magnitude (their products with x are exact, whole turns drop out), then
+// degree 5 in the square of the half turn. Worst error as of `SIN`, `COS`, `TAN`.
+pub(super) const SIN_HUGE: &str = "
+X = to_f64(x)
+a = abs(X)
+u0 = where(a < 0x1p47, X * 0x1.45f3p-3, where(a < 0x1p71, X * 0x1.b72722p-25, where(a < 0x1p95, X * 0x1.529fcp-54, where(a < 0x1p119, X * 0x1.3abe8p-77, X * 0x1.f534dcp-98))))
+u1 = where(a < 0x1p47, X * 0x1.b72722p-25, where(a < 0x1p71, X * 0x1.529fcp-54, where(a < 0x1p95, X * 0x1.3abe8p-77, where(a < 0x1p119, X * 0x1.f534dcp-98, X * 0x1.c0db6p-122))))
+u2 = where(a < 0x1p47, X * 0x1.529fcp-54, where(a < 0x1p71, X * 0x1.3abe8p-77, where(a < 0x1p95, X * 0x1.f534dcp-98, where(a < 0x1p119, X * 0x1.c0db6p-122, X * 0x1.4acc9ep-145))))
+u3 = where(a < 0x1p47, X * 0x1.3abe8fa9a6eep-77, where(a < 0x1p71, X * 0x1.f534ddc0db629p-98, where(a < 0x1p95, X * 0x1.c0db6295993c4p-122, where(a < 0x1p119, X * 0x1.4acc9e21c821p-145, X * 0x1.0e4107f9458ebp-172))))
+s = (u0 - rint(u0)) + (u1 - rint(u1))
+t = (((s - rint(s)) + to_f64(quarter)) + u2) + u3
+k = rint(t + t)
+h = fma(k, -0.5, t)
+q = h * h
+p = h * fma(fma(fma(fma(fma(-0x1.cc2b07b4b0015p3, q, 0x1.500fa1e4c93dcp5), q, -0x1.32d10fd94b527p6), q, 0x1.466bbfb715c61p6), q, -0x1.4abbce4ef19e6p5), q, 0x1.921fb5441deccp2)
+half = k * 0.5
+where(rint(half) == half, p, -p)
+";
+
+// n=round(2x/pi) by magic add, three-constant Cody-Waite (pi/2 rounded down piecewise) with the rounding
+// error of r kept in m, sin and cos kernels of degree 3 in r^2 (fpminimax), selected by n; |x|>2^18 is
+// cold, `sin_huge`. Worst error 0.881 ULP, sampled.
+pub(super) const SIN: &str = "
+z = fma(x, 0x1.45f306p-1, 0x1.8p23)
+n = z - 0x1.8p23
+i = bits(z)
+r0 = fma(n, -0x1.921fb4p0, x)
+v = n * 0x1.4442dp-24
+r = r0 - v
+m = fma(n, 0x1.84698ap-48, fma(n, 0x1.4442dp-24, -v)) + (v - (r0 - r))
+s = r * r
+a = r - fma(r * s, fma(fma(0x1.9aaee4p-13, s, -0x1.110bdep-7), s, 0x1.555552p-3), m)
+h = fma(s, -0.5, 1.0)
+b = h + fma(s * s, fma(fma(0x1.9bc37cp-16, s, -0x1.6c1298p-10), s, 0x1.555554p-5), fma(r, m, fma(s, -0.5, 1.0 - h)))
+g = where((i & 1) == 0, a, b)
+y = float_from_bits(bits(g) ^ ((i & 2) << 30))
+cold(abs(x) > 0x1p18, to_f32(sin_huge(x, 0.0)), y)
+";
+
+// n=round(2x/pi) by magic add, three-constant Cody-Waite (pi/2 rounded down piecewise) with the rounding
+// error of r kept in m, sin and cos kernels of degree 3 in r^2 (fpminimax), selected by n; |x|>2^18 is
+// cold, `sin_huge`. Worst error 0.922 ULP, sampled.
+pub(super) const COS: &str = "
+z = fma(x, 0x1.45f306p-1, 0x1.8p23)
+n = z - 0x1.8p23
+i = bits(z)
+r0 = fma(n, -0x1.921fb4p0, x)
+v = n * 0x1.4442dp-24
+r = r0 - v
+m = fma(n, 0x1.84698ap-48, fma(n, 0x1.4442dp-24, -v)) + (v - (r0 - r))
+s = r * r
+a = r - fma(r * s, fma(fma(0x1.9aaee4p-13, s, -0x1.110bdep-7), s, 0x1.555552p-3), m)
+h = fma(s, -0.5, 1.0)
+b = h + fma(s * s, fma(fma(0x1.9bc37cp-16, s, -0x1.6c1298p-10), s, 0x1.555554p-5), fma(r, m, fma(s, -0.5, 1.0 - h)))
+g = where((i & 1) == 0, b, a)
+y = float_from_bits(bits(g) ^ (((i + 1) & 2) << 30))
+cold(abs(x) > 0x1p18, to_f32(sin_huge(x, 0.25)), y)
+";
+
+// n=round(2x/pi), r by two fma and tan(r)/r of degree 7 in r^2, all in f64; odd quadrants -1/t; |x|>2^18
+// is cold, `sin_huge`. Worst error 0.520 ULP, sampled.
+pub(super) const TAN: &str = "
+X = to_f64(x)
+z = fma(X, 0x1.45f306dc9c883p-1, 0x1.8p52)
+n = z - 0x1.8p52
+r = fma(n, -0x1.1a62633145c07p-54, fma(n, -0x1.921fb54442d18p0, X))
+s = r * r
+t = r * fma(fma(fma(fma(fma(fma(fma(0x1.23a6dd6d64ea9p-8, s, -0x1.2e3968180db53p-14), s, 0x1.67ac1aa2e721fp-7), s, 0x1.5bac8ad1f0944p-6), s, 0x1.bafa31799ddb2p-5), s, 0x1.110ca792e8995p-3), s, 0x1.5555663f0af5cp-2), s, 0x1.fffffff56fdd4p-1)
+y = to_f32(where((bits(z) & 1) == 0, t, -1.0 / t))
+cold(abs(x) > 0x1p28, to_f32(sin_huge(x, 0.0) / sin_huge(x, 0.25)), y)
+";
+
+// |x|<1/2: x+x^3 P(x^2) degree 5; else q=sqrt((1-|x|)/2), (pi/2-2q)-2q^3 P(q^2), the first difference
+// exact. Worst error 1.948 ULP, sampled.
+pub(super) const ASIN: &str = "
+a = abs(x)
+b = a < 0.5
+v = where(b, x * x, fma(a, -0.5, 0.5))
+q = where(b, a, sqrt(v))
+c = fma(fma(fma(fma(fma(0x1.1acb92p-5, v, 0x1.0fe1b2p-6), v, 0x1.ffbf34p-6), v, 0x1.6d3e6ap-5), v, 0x1.3334cep-4), v, 0x1.555554p-3)
+d = q + q
+y = where(b, fma(q * v, c, q), (0x1.921fb6p0 - d) - fma(d * v, c, 0x1.777a5cp-25))
+float_from_bits(bits(y) | (bits(x) & -2147483648))
+";
+
+// Asin kernel; pi/2-asin, 2p or pi-2p. Worst error 1.043 ULP, sampled.
+pub(super) const ACOS: &str = "
+a = abs(x)
+b = a < 0.5
+v = where(b, x * x, fma(a, -0.5, 0.5))
+q = where(b, a, sqrt(v))
+p = fma(q * v, fma(fma(fma(fma(fma(0x1.1acb92p-5, v, 0x1.0fe1b2p-6), v, 0x1.ffbf34p-6), v, 0x1.6d3e6ap-5), v, 0x1.3334cep-4), v, 0x1.555554p-3), q)
+u = where(x < 0.0, p, -p)
+y = where(b, 0x1.921fb6p0 + (u - 0x1.777a5cp-25), where(x < 0.0, 0x1.921fb6p1 - (p + p + 0x1.777a5cp-24), p + p))
+y
+";
+
+// 1/x for |x|>1, v+v^3 P(v^2) degree 8 (fpminimax), pi/2 in two pieces. Worst error 1.321 ULP, sampled.
+pub(super) const ATAN: &str = "
+a = abs(x)
+b = a > 1.0
+v = where(b, 1.0 / a, a)
+s = v * v
+p = fma(v * s, fma(fma(fma(fma(fma(fma(fma(fma(-0x1.449a16p-9, s, 0x1.c62ea6p-7), s, -0x1.2a759ap-5), s, 0x1.01e514p-4), s, -0x1.636df2p-4), s, 0x1.c423eep-4), s, -0x1.246f74p-3), s, 0x1.99984cp-3), s, -0x1.555554p-2), v)
+y = where(b, 0x1.921fb6p0 - (p + 0x1.777a5cp-25), p)
+float_from_bits(bits(y) | (bits(x) & -2147483648))
+";
+
+// v=min/max of |x|,|y|, atan kernel, quadrant by pi/2 and pi in two pieces; equal magnitudes (0/0,
+// inf/inf) cold. Worst error 1.4305 ULP, sampled.
+pub(super) const ATAN2: &str = "
+ax = abs(x)
+ay = abs(y)
+g = ay > ax
+hi = where(g, ay, where(isnan(ay), ay, ax))
+lo = where(g, ax, ay)
+v = cold(lo == hi, where(hi == 0.0, hi, 1.0), lo / hi)
+s = v * v
+p = fma(v * s, fma(fma(fma(fma(fma(fma(fma(fma(-0x1.449a16p-9, s, 0x1.c62ea6p-7), s, -0x1.2a759ap-5), s, 0x1.01e514p-4), s, -0x1.636df2p-4), s, 0x1.c423eep-4), s, -0x1.246f74p-3), s, 0x1.99984cp-3), s, -0x1.555554p-2), v)
+q = where(g, 0x1.921fb6p0 - (p + 0x1.777a5cp-25), p)
+r = where(bits(x) < 0, 0x1.921fb6p1 - (q + 0x1.777a5cp-24), q)
+float_from_bits(bits(r) | (bits(y) & -2147483648))
+";
+
+// |x|<1: odd polynomial; else h-1/(4h), h=exp(|x|)/2. Worst error 1.570 ULP, sampled.
+pub(super) const SINH: &str = "
+a = abs(x)
+z = fma(a, 0x1.715476p0, 0x1.8000fep23)
+n = z - 0x1.8000fep23
+r0 = fma(n, -0x1.62e4p-1, a)
+r = fma(n, -0x1.7f7d1cp-20, r0)
+p = fma(fma(fma(fma(fma(fma(0x1.694cd4p-10, r, 0x1.123988p-7), r, 0x1.555a26p-5), r, 0x1.555492p-3), r, 0x1.fffffap-2), r, 1.0), r, 1.0)
+h = cold(a > 87.0, where(a > 90.0, a * 0x1p127, scale(p, n - 1.0)), p * (float_from_bits(bits(z) << 23) * 0.5))
+s = x * x
+m = fma(a * s, fma(fma(fma(0x1.725236p-19, s, 0x1.a03554p-13), s, 0x1.1110c6p-7), s, 0x1.555556p-3), a)
+y = where(a < 1.0, m, h - 0.25 / h)
+float_from_bits(bits(y) | (bits(x) & -2147483648))
+";
+
+// h+1/(4h), h=exp(|x|)/2. Worst error 1.276 ULP, sampled.
+pub(super) const COSH: &str = "
+a = abs(x)
+z = fma(a, 0x1.715476p0, 0x1.8000fep23)
+n = z - 0x1.8000fep23
+r0 = fma(n, -0x1.62e4p-1, a)
+r = fma(n, -0x1.7f7d1cp-20, r0)
+p = fma(fma(fma(fma(fma(fma(0x1.694cd4p-10, r, 0x1.123988p-7), r, 0x1.555a26p-5), r, 0x1.555492p-3), r, 0x1.fffffap-2), r, 1.0), r, 1.0)
+h = cold(a > 87.0, where(a > 90.0, a * 0x1p127, scale(p, n - 1.0)), p * (float_from_bits(bits(z) << 23) * 0.5))
+h + 0.25 / h
+";
+
+// Two branch-free halves: |x|<0.95 a+a^3 P(a^2) (degree 6, fpminimax); else 1-2/(exp(2a)+1),
 // exp(2a)=2^n(1+q) as in the exp row with r=a-n*ln2/2 (coefficients times 2^i), denominator
-// fma(q,2^n,1)+2^n; sign ORed in. Worst error 0.973 ULP.
+// fma(q,2^n,1)+2^n; sign ORed in. Worst error 0.973 ULP, all inputs.
 pub(super) const TANH: &str = "
 a = abs(x)
 c = where(a > 9.5, 9.5, a)
@@ -49,23 +300,10 @@ y = where(a < 0.95, m, l)
 float_from_bits(bits(y) | (bits(x) & -2147483648))
 ";
 
-// 1/(1+exp(-x)) with exp(-x)=2^n(1+q), q=expm1(r) of the exp row, denominator fma(q,2^n,1)+2^n (no
-// rounding of exp itself); |x|>87 cold. Worst error 1.999 ULP.
-pub(super) const SIGMOID: &str = "
-z = fma(x, -0x1.715476p0, 0x1.8000fep23)
-n = z - 0x1.8000fep23
-r0 = fma(n, 0x1.62e4p-1, x)
-r = fma(n, 0x1.7f7d1cp-20, r0)
-q = r * fma(fma(fma(fma(fma(0x1.694cd4p-10, r, -0x1.123988p-7), r, 0x1.555a26p-5), r, -0x1.555492p-3), r, 0x1.fffffap-2), r, -1.0)
-t = float_from_bits(bits(z) << 23)
-d = fma(q, t, 1.0) + t
-cold(abs(x) > 87.0, where(x > 0.0, 1.0, where(x < -104.0, 0.0, scale(1.0 / (1.0 + q), -n))), 1.0 / d)
-";
-
 // |x|<1: x+x P(x^2), degree 6 (fpminimax); else 1-2^(g-2), g(|x|-1)=minimax degree-6 polynomial of
-// log2(erfc)+2 weighted by erfc (sollya remez, coefficients rounded one at a time; the shift keeps g
-// small near 1, so its rounding is harmless), 2^g by magic add and a degree-5 minimax polynomial.
-// Worst error 0.991 ULP.
+// log2(erfc)+2 weighted by erfc (remez, coefficients rounded one at a time; the shift keeps g small near
+// 1, so its rounding is harmless), 2^g by magic add and a degree-5 minimax polynomial. Worst error 0.991
+// ULP, all inputs.
 pub(super) const ERF: &str = "
 a = abs(x)
 c = where(a > 3.93, 3.93, a) - 1.0
@@ -79,32 +317,94 @@ m = fma(x, fma(fma(fma(fma(fma(fma(0x1.4c5cb4p-14, s, -0x1.a5197ap-11), s, 0x1.5
 where(a < 1.0, m, float_from_bits(bits(l) | (bits(x) & -2147483648)))
 ";
 
-// n=round(x/ln2-0.085) (so r in [-0.288,0.406], the split where |expm1(r)|<1/2 and n=1 stays exact),
-// Cody-Waite with the rounding error c of r kept, q=r+r^2 P(r)+c, 2^n q+(2^n-1) fused; |x|>16.5 cold.
-// Worst error 0.928 ULP.
-pub(super) const EXPM1: &str = "
-z = fma(x, 0x1.715476p0, -0.0849625) + 0x1.8000fep23
+// 1/(1+exp(-x)) with exp(-x)=2^n(1+q), q=expm1(r) of the exp row, denominator fma(q,2^n,1)+2^n (no
+// rounding of exp itself); |x|>87 cold. Worst error 1.999 ULP, all inputs.
+pub(super) const SIGMOID: &str = "
+z = fma(x, -0x1.715476p0, 0x1.8000fep23)
 n = z - 0x1.8000fep23
-r0 = fma(n, -0x1.62e4p-1, x)
-r = fma(n, -0x1.7f7d1cp-20, r0)
-c = fma(n, 0x1.7f7d1cp-20, r - r0)
-w = fma(r * r, fma(fma(fma(fma(fma(-0x1.b4e798p-13, r, -0x1.6cdb8p-10), r, -0x1.11088p-7), r, -0x1.555528p-5), r, -0x1.555558p-3), r, -0x1p-1), c)
-q = r - w
+r0 = fma(n, 0x1.62e4p-1, x)
+r = fma(n, 0x1.7f7d1cp-20, r0)
+q = r * fma(fma(fma(fma(fma(0x1.694cd4p-10, r, -0x1.123988p-7), r, 0x1.555a26p-5), r, -0x1.555492p-3), r, 0x1.fffffap-2), r, -1.0)
 t = float_from_bits(bits(z) << 23)
-y = fma(t, q, -(1.0 - t))
-cold(abs(x) > 16.5, where(x > 60.0, where(x > 89.0, x * 0x1p127, scale(1.0 + q, n)), where(x > 0.0, fma(q, t, -1.0) + t, where(x < -18.0, -1.0, fma(t, 1.0 + q, -1.0)))), y)
+d = fma(q, t, 1.0) + t
+cold(abs(x) > 87.0, where(x > 0.0, 1.0, where(x < -104.0, 0.0, scale(1.0 / (1.0 + q), -n))), 1.0 / d)
 ";
 
-// k from 1+x with 1+x in [3/4,3/2)*2^k, f=2^-k x+(2^-k-1) exact (exponent subtraction on the bits of
-// x), then the log row formula with Q degree 9. Worst error 1.268 ULP.
-pub(super) const LOG1P: &str = "
-u = 1.0 + x
-d = bits(u) - 1061158912
-j = d & -8388608
-k = to_float(d >> 23)
-f = float_from_bits(bits(x) - j) - fma(float_from_bits(1073741824 - j), -0.5, 1.0)
-t = fma(k, 0x1.62e43p-1, f)
-e = f + fma(k, 0x1.62e43p-1, -t)
-y = t + fma(f * f, fma(fma(fma(fma(fma(fma(fma(fma(fma(0x1.592644p-5, f, -0x1.8834a6p-4), f, 0x1.e1a2d4p-4), f, -0x1.035326p-3), f, 0x1.2414ap-3), f, -0x1.552a58p-3), f, 0x1.999b3ep-3), f, -0x1.00004ap-2), f, 0x1.555554p-2), f, -0.5), e)
-cold(~((x > -1.0) & (x <= 0x1.fffffep127)), where(x == -1.0, -1.0 / abs(x + 1.0), where(x > 0.0, x, (x - x) / (x - x))), where(x == 0.0, x, y))
+// -softplus(-x), same pieces. Worst error 1.918 ULP, sampled.
+pub(super) const LOGSIGMOID: &str = "
+a = -abs(x)
+z = fma(a, 0x1.715476p0, 0x1.8000fep23)
+n = z - 0x1.8000fep23
+r0 = fma(n, -0x1.62e4p-1, a)
+r = fma(n, -0x1.7f7d1cp-20, r0)
+p = fma(fma(fma(fma(fma(fma(0x1.694cd4p-10, r, 0x1.123988p-7), r, 0x1.555a26p-5), r, 0x1.555492p-3), r, 0x1.fffffap-2), r, 1.0), r, 1.0)
+e = cold(a < -87.0, where(a < -104.0, 0.0, scale(p, n)), p * float_from_bits(bits(z) << 23))
+fma(-e, fma(fma(fma(fma(fma(fma(fma(fma(fma(-0x1.afc06ep-9, e, 0x1.492c9p-6), e, -0x1.d695d8p-5), e, 0x1.b4872ap-4), e, -0x1.3a2fa4p-3), e, 0x1.934142p-3), e, -0x1.ff2136p-3), e, 0x1.554da4p-2), e, -0x1.ffffdp-2), e, 1.0), where(x > 0.0, 0.0, x))
+";
+
+// x/(1+exp(-x)) with the sigmoid row denominators; -inf gives NaN as x*sigmoid(x) does. Worst error 1.991
+// ULP, sampled.
+pub(super) const SILU: &str = "
+z = fma(x, -0x1.715476p0, 0x1.8000fep23)
+n = z - 0x1.8000fep23
+r0 = fma(n, 0x1.62e4p-1, x)
+r = fma(n, 0x1.7f7d1cp-20, r0)
+q = r * fma(fma(fma(fma(fma(0x1.694cd4p-10, r, -0x1.123988p-7), r, 0x1.555a26p-5), r, -0x1.555492p-3), r, 0x1.fffffap-2), r, -1.0)
+t = float_from_bits(bits(z) << 23)
+d = fma(q, t, 1.0) + t
+cold(abs(x) > 87.0, where(x > 0.0, x, where(x < -110.0, x * 0.0, scale(x / (1.0 + q), -n))), x / d)
+";
+
+// Max(x,0)+e*P(e), e=exp(-|x|) (exp row), log1p(e)/e by a degree-9 minimax polynomial on [0,1]. Worst
+// error 1.918 ULP, sampled.
+pub(super) const SOFTPLUS: &str = "
+a = -abs(x)
+z = fma(a, 0x1.715476p0, 0x1.8000fep23)
+n = z - 0x1.8000fep23
+r0 = fma(n, -0x1.62e4p-1, a)
+r = fma(n, -0x1.7f7d1cp-20, r0)
+p = fma(fma(fma(fma(fma(fma(0x1.694cd4p-10, r, 0x1.123988p-7), r, 0x1.555a26p-5), r, 0x1.555492p-3), r, 0x1.fffffap-2), r, 1.0), r, 1.0)
+e = cold(a < -87.0, where(a < -104.0, 0.0, scale(p, n)), p * float_from_bits(bits(z) << 23))
+fma(e, fma(fma(fma(fma(fma(fma(fma(fma(fma(-0x1.afc06ep-9, e, 0x1.492c9p-6), e, -0x1.d695d8p-5), e, 0x1.b4872ap-4), e, -0x1.3a2fa4p-3), e, 0x1.934142p-3), e, -0x1.ff2136p-3), e, 0x1.554da4p-2), e, -0x1.ffffdp-2), e, 1.0), where(x < 0.0, 0.0, x))
+";
+
+// n=w(w+2), w=exp(x), x n/(n+2), evaluated in f64 with a degree-6 exp (in f32 the chain of roundings
+// gives 3.3 ULP). Worst error 0.530 ULP, sampled.
+pub(super) const MISH: &str = "
+X = to_f64(x)
+z = fma(X, 0x1.71547652b82fep0, 0x1.80000000003ffp52)
+n = z - 0x1.80000000003ffp52
+r = fma(n, -0x1.62e42fefa39efp-1, X)
+w = (fma(fma(fma(fma(fma(fma(0x1.6ab93f534491bp-10, r, 0x1.126d4ca432303p-7), r, 0x1.55589b7b562p-5), r, 0x1.55540a030801dp-3), r, 0x1.fffffaac5a157p-2), r, 0x1.0000009c583bfp0), r, 0x1.0000000263158p0)) * float_from_bits(bits(z) << 52)
+b = fma(w, w, w + w)
+y = to_f32((X * b) / (b + 2.0))
+cold(abs(x) > 300.0, where(x > 0.0, x, x * 0.0), y)
+";
+
+// x*Phi(x)=max(x,0)-|x|*Phi(-|x|), Phi(-a)=2^(g(a)-2), g=degree-9 minimax of log2(erfc(a/sqrt2)/2)+2 on
+// [0,5.6] weighted by erfc, 2^ by magic add and degree 6; 0 for x<-5.6 (true value above -6e-8); no
+// division, no erf. Worst error 1.931 ULP for x >= -1, sampled.
+pub(super) const GELU_ERF: &str = "
+a = abs(x)
+o = a > 5.6
+c = where(o, 5.6, a)
+g = fma(fma(fma(fma(fma(fma(fma(fma(fma(0x1.101c12p-21, c, -0x1.3dda42p-17), c, 0x1.3846f8p-14), c, -0x1.286e26p-12), c, 0x1.91fa52p-17), c, 0x1.c672d8p-8), c, -0x1.ad8fc2p-5), c, -0x1.d63dfcp-2), c, -0x1.26aec6p0), c, 0x1p0)
+z = g + 0x1.8000fap23
+f = g - (z - 0x1.8000fap23)
+p = fma(fma(fma(fma(fma(fma(0x1.3f9068p-13, f, 0x1.5f0a66p-10), f, 0x1.3b30bp-7), f, 0x1.c6af78p-5), f, 0x1.ebfbd8p-3), f, 0x1.62e43p-1), f, 1.0)
+fma(-where(o, 0.0, a), p * float_from_bits(bits(z) << 23), where(x > 0.0, x, x * 0.0))
+";
+
+// x/(1+exp(-2u)), 2u=x(A+Bx^2); sigmoid row machinery. Worst error 2.442 ULP for x >= -1, sampled.
+pub(super) const GELU_TANH: &str = "
+v = x * x
+w = x * fma(v, 0x1.2444f2p-4, 0x1.988454p+0)
+z = fma(w, -0x1.715476p0, 0x1.8000fep23)
+n = z - 0x1.8000fep23
+r0 = fma(n, 0x1.62e4p-1, w)
+r = fma(n, 0x1.7f7d1cp-20, r0)
+q = r * fma(fma(fma(fma(fma(0x1.694cd4p-10, r, -0x1.123988p-7), r, 0x1.555a26p-5), r, -0x1.555492p-3), r, 0x1.fffffap-2), r, -1.0)
+t = float_from_bits(bits(z) << 23)
+d = fma(q, t, 1.0) + t
+cold(abs(w) > 87.0, where(x > 0.0, x, where(w < -110.0, x * 0.0, scale(x / (1.0 + q), -n))), x / d)
 ";

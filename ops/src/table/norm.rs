@@ -19,6 +19,7 @@ pub(super) const ROWS: &[Row] = &[
              y = y if weight is None else y * weight
              y if bias is None else y + bias",
         )],
+        unreferenced: "takes a shape: tests compare with loops",
         torch: "torch.nn.functional.layer_norm",
         ..Row::DEFAULT
     },
@@ -42,6 +43,7 @@ pub(super) const ROWS: &[Row] = &[
              y if weight is None else y * weight",
             ),
         ],
+        unreferenced: "takes a shape: tests compare with loops",
         torch: "torch.nn.functional.rms_norm",
         ..Row::DEFAULT
     },

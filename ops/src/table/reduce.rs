@@ -1,7 +1,33 @@
 //! Reductions, and rows over them. `dim` is None (all), an integer or a list.
 use rusttorch_ir::op::Class::*;
 use rusttorch_ir::op::DTypeRule::*;
+use rusttorch_ir::op::Reference::*;
 use rusttorch_ir::op::Row;
+
+fn negated(x: &[f64]) -> Vec<f64> {
+    x.iter().map(|v| -v).collect()
+}
+
+/// NaN if there is one.
+fn largest(x: &[f64]) -> f64 {
+    x.iter().fold(f64::NEG_INFINITY, |m, &v| if v > m || v.is_nan() { v } else { m })
+}
+
+fn position_of_largest(x: &[f64]) -> f64 {
+    let m = largest(x);
+    x.iter().position(|&v| v == m || v.is_nan()).unwrap_or(0) as f64
+}
+
+fn variance(x: &[f64]) -> f64 {
+    let n = x.len() as f64;
+    let mean = x.iter().sum::<f64>() / n;
+    x.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / (n - 1.0)
+}
+
+fn log_sum_exp(x: &[f64]) -> f64 {
+    let m = largest(x);
+    m + libm::log(x.iter().map(|v| libm::exp(v - m)).sum())
+}
 
 pub(super) const ROWS: &[Row] = &[
     Row {
@@ -11,6 +37,7 @@ pub(super) const ROWS: &[Row] = &[
         doc: "Sum over dim, of integers as i64.",
         rule: Accumulate,
         body: &[(Any, "reduce_sum(x, dim, keepdim)")],
+        reference: Some(Fold(|x| x.iter().sum())),
         torch: "torch.sum",
         np: "numpy.sum",
         ..Row::DEFAULT
@@ -22,6 +49,7 @@ pub(super) const ROWS: &[Row] = &[
         doc: "Product over dim, of integers as i64.",
         rule: Accumulate,
         body: &[(Any, "reduce_prod(x, dim, keepdim)")],
+        reference: Some(Fold(|x| x.iter().product())),
         torch: "torch.prod",
         np: "numpy.prod",
         ..Row::DEFAULT
@@ -35,6 +63,7 @@ pub(super) const ROWS: &[Row] = &[
             "mean(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. Got: {}",
         ),
         body: &[(Any, "reduce_sum(x, dim, keepdim) / count(x, dim)")],
+        reference: Some(Fold(|x| x.iter().sum::<f64>() / x.len() as f64)),
         torch: "torch.mean",
         np: "numpy.mean",
         ..Row::DEFAULT
@@ -45,6 +74,9 @@ pub(super) const ROWS: &[Row] = &[
         statics: &["dim", "keepdim"],
         doc: "Largest value over dim.",
         body: &[(Any, "reduce_max(x, dim, keepdim)")],
+        reference: Some(Fold(largest)),
+        ulp_f32: Some(0.0),
+        ulp_f64: Some(0.0),
         torch: "torch.amax",
         np: "numpy.amax",
         ..Row::DEFAULT
@@ -55,6 +87,9 @@ pub(super) const ROWS: &[Row] = &[
         statics: &["dim", "keepdim"],
         doc: "Smallest value over dim.",
         body: &[(Any, "reduce_min(x, dim, keepdim)")],
+        reference: Some(Fold(|x| -largest(&negated(x)))),
+        ulp_f32: Some(0.0),
+        ulp_f64: Some(0.0),
         torch: "torch.amin",
         np: "numpy.amin",
         ..Row::DEFAULT
@@ -63,6 +98,9 @@ pub(super) const ROWS: &[Row] = &[
         name: "max",
         doc: "Largest value.",
         body: &[(Any, "reduce_max(x, None, False)")],
+        reference: Some(Fold(largest)),
+        ulp_f32: Some(0.0),
+        ulp_f64: Some(0.0),
         torch: "torch.max",
         np: "numpy.max",
         ..Row::DEFAULT
@@ -71,6 +109,9 @@ pub(super) const ROWS: &[Row] = &[
         name: "min",
         doc: "Smallest value.",
         body: &[(Any, "reduce_min(x, None, False)")],
+        reference: Some(Fold(|x| -largest(&negated(x)))),
+        ulp_f32: Some(0.0),
+        ulp_f64: Some(0.0),
         torch: "torch.min",
         np: "numpy.min",
         ..Row::DEFAULT
@@ -82,6 +123,9 @@ pub(super) const ROWS: &[Row] = &[
         doc: "Index of the largest value over dim, of all elements in row-major order without one.",
         rule: NoBool("argmax(): does not support bool input"),
         body: &[(Any, "reduce_argmax(x, dim, keepdim)")],
+        reference: Some(Fold(position_of_largest)),
+        ulp_f32: Some(0.0),
+        ulp_f64: Some(0.0),
         torch: "torch.argmax",
         np: "numpy.argmax",
         ..Row::DEFAULT
@@ -93,6 +137,9 @@ pub(super) const ROWS: &[Row] = &[
         doc: "Index of the smallest value over dim, of all elements in row-major order without one.",
         rule: NoBool("argmin(): does not support bool input"),
         body: &[(Any, "reduce_argmin(x, dim, keepdim)")],
+        reference: Some(Fold(|x| position_of_largest(&negated(x)))),
+        ulp_f32: Some(0.0),
+        ulp_f64: Some(0.0),
         torch: "torch.argmin",
         np: "numpy.argmin",
         ..Row::DEFAULT
@@ -102,7 +149,13 @@ pub(super) const ROWS: &[Row] = &[
         params: "x, dim=None, keepdim=False",
         statics: &["dim", "keepdim"],
         doc: "Some value is not zero; u8 gives u8.",
-        body: &[(U8, "to_u8(reduce_any(to_bool(x), dim, keepdim))"), (Any, "reduce_any(to_bool(x), dim, keepdim)")],
+        body: &[
+            (U8, "to_u8(reduce_any(to_bool(x), dim, keepdim))"),
+            (Any, "reduce_any(to_bool(x), dim, keepdim)"),
+        ],
+        reference: Some(Fold(|x| f64::from(u8::from(x.iter().any(|v| *v != 0.0))))),
+        ulp_f32: Some(0.0),
+        ulp_f64: Some(0.0),
         torch: "torch.any",
         np: "numpy.any",
         ..Row::DEFAULT
@@ -112,7 +165,13 @@ pub(super) const ROWS: &[Row] = &[
         params: "x, dim=None, keepdim=False",
         statics: &["dim", "keepdim"],
         doc: "No value is zero; u8 gives u8.",
-        body: &[(U8, "to_u8(reduce_all(to_bool(x), dim, keepdim))"), (Any, "reduce_all(to_bool(x), dim, keepdim)")],
+        body: &[
+            (U8, "to_u8(reduce_all(to_bool(x), dim, keepdim))"),
+            (Any, "reduce_all(to_bool(x), dim, keepdim)"),
+        ],
+        reference: Some(Fold(|x| f64::from(u8::from(x.iter().all(|v| *v != 0.0))))),
+        ulp_f32: Some(0.0),
+        ulp_f64: Some(0.0),
         torch: "torch.all",
         np: "numpy.all",
         ..Row::DEFAULT
@@ -130,6 +189,7 @@ pub(super) const ROWS: &[Row] = &[
              d = x - reduce_sum(x, dim, True) / n
              reduce_sum(d * d, dim, keepdim) / maximum(n - c, 0)",
         )],
+        reference: Some(Fold(variance)),
         torch: "torch.var",
         np: "numpy.var",
         ..Row::DEFAULT
@@ -141,6 +201,7 @@ pub(super) const ROWS: &[Row] = &[
         doc: "Square root of the variance.",
         rule: FloatElse("std and var only support floating point and complex dtypes"),
         body: &[(Any, "sqrt(var(x, dim, correction, keepdim, unbiased))")],
+        reference: Some(Fold(|x| variance(x).sqrt())),
         torch: "torch.std",
         np: "numpy.std",
         ..Row::DEFAULT
@@ -159,6 +220,7 @@ pub(super) const ROWS: &[Row] = &[
              k = where(abs(k) == inf, 0.0, k)
              log(reduce_sum(exp(x - m), dim, keepdim)) + k",
         )],
+        reference: Some(Fold(|x| if largest(x).is_infinite() { largest(x) } else { log_sum_exp(x) })),
         torch: "torch.logsumexp",
         ..Row::DEFAULT
     },
@@ -173,6 +235,7 @@ pub(super) const ROWS: &[Row] = &[
             "e = exp(x - reduce_max(x, dim, True))
              e / reduce_sum(e, dim, True)",
         )],
+        reference: Some(Along(|x| x.iter().map(|v| libm::exp(v - log_sum_exp(x))).collect())),
         torch: "torch.softmax",
         ..Row::DEFAULT
     },
@@ -187,6 +250,7 @@ pub(super) const ROWS: &[Row] = &[
             "y = x - reduce_max(x, dim, True)
              y - log(reduce_sum(exp(y), dim, True))",
         )],
+        reference: Some(Along(|x| x.iter().map(|v| v - log_sum_exp(x)).collect())),
         torch: "torch.log_softmax",
         ..Row::DEFAULT
     },

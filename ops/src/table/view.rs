@@ -9,6 +9,7 @@ pub(super) const ROWS: &[Row] = &[
         statics: &["dims"],
         doc: "Dimension d of the result is dimension dims[d] of x.",
         body: &[(Any, "permute(x, dims)")],
+        unreferenced: "moves elements",
         torch: "torch.permute",
         np: "numpy.transpose",
         ..Row::DEFAULT
@@ -19,6 +20,7 @@ pub(super) const ROWS: &[Row] = &[
         statics: &["dim0", "dim1"],
         doc: "Two dimensions swapped.",
         body: &[(Any, "transpose(x, dim0, dim1)")],
+        unreferenced: "moves elements",
         torch: "torch.transpose",
         np: "numpy.swapaxes",
         ..Row::DEFAULT
@@ -29,6 +31,7 @@ pub(super) const ROWS: &[Row] = &[
         statics: &["dim"],
         doc: "A dimension of extent 1 inserted.",
         body: &[(Any, "unsqueeze(x, dim)")],
+        unreferenced: "moves elements",
         torch: "torch.unsqueeze",
         np: "numpy.expand_dims",
         ..Row::DEFAULT
@@ -39,6 +42,7 @@ pub(super) const ROWS: &[Row] = &[
         statics: &["dim"],
         doc: "Dimensions of extent 1 removed.",
         body: &[(Any, "squeeze(x, dim)")],
+        unreferenced: "moves elements",
         torch: "torch.squeeze",
         np: "numpy.squeeze",
         ..Row::DEFAULT
@@ -49,6 +53,7 @@ pub(super) const ROWS: &[Row] = &[
         statics: &["shape"],
         doc: "The same elements in row-major order; one extent may be -1.",
         body: &[(Any, "reshape(x, shape)")],
+        unreferenced: "moves elements",
         torch: "torch.reshape",
         np: "numpy.reshape",
         ..Row::DEFAULT
@@ -59,6 +64,7 @@ pub(super) const ROWS: &[Row] = &[
         statics: &["start_dim", "end_dim"],
         doc: "Dimensions start_dim to end_dim as one.",
         body: &[(Any, "flatten(x, start_dim, end_dim)")],
+        unreferenced: "moves elements",
         torch: "torch.flatten",
         ..Row::DEFAULT
     },
@@ -68,6 +74,7 @@ pub(super) const ROWS: &[Row] = &[
         statics: &["size"],
         doc: "Repeated along dimensions of extent 1.",
         body: &[(Any, "broadcast_to(x, size)")],
+        unreferenced: "moves elements",
         torch: "torch.broadcast_to",
         np: "numpy.broadcast_to",
         ..Row::DEFAULT

@@ -1,0 +1,148 @@
+//! Losses. `reduction` is 'mean', 'sum' or 'none'.
+use rusttorch_ir::op::Class::Any;
+use rusttorch_ir::op::DTypeRule::*;
+use rusttorch_ir::op::Reference::*;
+use rusttorch_ir::op::Row;
+
+pub(super) const ROWS: &[Row] = &[
+    Row {
+        name: "cross_entropy",
+        params: "x, target, weight=None, ignore_index=-100, reduction='mean', label_smoothing=0.0",
+        statics: &["ignore_index", "reduction", "label_smoothing"],
+        doc: "logsumexp(x, 1) - x[i, target[i]] of scores (N, C) and class indices (N).",
+        rule: Inherit,
+        body: &[(
+            Any,
+            "s = scores(x)
+             t = class_targets(s, target)
+             kept = t != ignore_index
+             lse = logsumexp(s, 1)
+             l = lse - squeeze(gather(s, 1, unsqueeze(where(kept, t, 0), 1)), 1)
+             even = lse - reduce_sum(s, 1, False) / count(s, 1)
+             l = l if label_smoothing == 0 else (1 - label_smoothing) * l + label_smoothing * even
+             l = l if weight is None else unsupported('cross_entropy: weight is not supported')
+             reduce_kept(l, kept, reduction)",
+        )],
+        unreferenced: "reads by index: tests compare with loops",
+        torch: "torch.nn.functional.cross_entropy",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "nll_loss",
+        params: "x, target, weight=None, ignore_index=-100, reduction='mean'",
+        statics: &["ignore_index", "reduction"],
+        doc: "-x[i, target[i]] of log-probabilities (N, C) and class indices (N).",
+        rule: Inherit,
+        body: &[(
+            Any,
+            "t = class_targets(x, target)
+             kept = t != ignore_index
+             l = -squeeze(gather(scores(x), 1, unsqueeze(where(kept, t, 0), 1)), 1)
+             l = l if weight is None else unsupported('nll_loss: weight is not supported')
+             reduce_kept(l, kept, reduction)",
+        )],
+        unreferenced: "reads by index: tests compare with loops",
+        torch: "torch.nn.functional.nll_loss",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "mse_loss",
+        params: "x, y, reduction='mean'",
+        statics: &["reduction"],
+        doc: "(x - y) ** 2.",
+        rule: FloatOnly("mse_cpu"),
+        body: &[(
+            Any,
+            "d = x - y
+             reduce_loss(d * d, reduction)",
+        )],
+        unreferenced: "tests compare with loops",
+        torch: "torch.nn.functional.mse_loss",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "l1_loss",
+        params: "x, y, reduction='mean'",
+        statics: &["reduction"],
+        doc: "|x - y|.",
+        rule: FloatOnly("l1_loss_cpu"),
+        body: &[(Any, "reduce_loss(abs(x - y), reduction)")],
+        unreferenced: "tests compare with loops",
+        torch: "torch.nn.functional.l1_loss",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "huber_loss",
+        params: "x, y, reduction='mean', delta=1.0",
+        statics: &["reduction"],
+        doc: "(x - y) ** 2 / 2, and beyond delta its tangent.",
+        rule: FloatOnly("huber_cpu"),
+        body: &[(
+            Any,
+            "d = abs(x - y)
+             reduce_loss(where(d < delta, 0.5 * d * d, delta * (d - 0.5 * delta)), reduction)",
+        )],
+        unreferenced: "tests compare with loops",
+        torch: "torch.nn.functional.huber_loss",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "binary_cross_entropy_with_logits",
+        params: "x, target, weight=None, reduction='mean', pos_weight=None",
+        statics: &["reduction"],
+        doc: "-target * log(sigmoid(x)) - (1 - target) * log(1 - sigmoid(x)).",
+        rule: FloatOnly("binary_cross_entropy_with_logits"),
+        body: &[(
+            Any,
+            "s = log1p_exp(-x)
+             s = s if pos_weight is None else (1.0 + (pos_weight - 1.0) * target) * s
+             l = (1.0 - target) * x + s
+             reduce_loss(l if weight is None else l * weight, reduction)",
+        )],
+        unreferenced: "tests compare with loops",
+        torch: "torch.nn.functional.binary_cross_entropy_with_logits",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "scores",
+        doc: "x, which must be of a float dtype.",
+        rule: FloatOnly("log_softmax_lastdim_kernel_impl"),
+        body: &[(Any, "x")],
+        reference: Some(Unary(|x| x)),
+        ulp_f32: Some(0.0),
+        internal: true,
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "reduce_loss",
+        params: "x, reduction",
+        statics: &["reduction"],
+        doc: "The mean, the sum, or x itself.",
+        body: &[(
+            Any,
+            "total = reduce_sum(x, None, False)
+             bad = value_error('{} is not a valid value for reduction', reduction)
+             some = total if reduction == 'sum' else (x if reduction == 'none' else bad)
+             total / count(x, None) if reduction == 'mean' else some",
+        )],
+        unreferenced: "a part of losses",
+        internal: true,
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "reduce_kept",
+        params: "x, kept, reduction",
+        statics: &["reduction"],
+        doc: "As reduce_loss, of the elements that are kept; the others are 0.",
+        rule: Inherit,
+        body: &[(
+            Any,
+            "y = where(kept, x, 0.0)
+             mean = reduce_sum(y, None, False) / reduce_sum(to_i64(kept), None, False)
+             mean if reduction == 'mean' else reduce_loss(y, reduction)",
+        )],
+        unreferenced: "a part of losses",
+        internal: true,
+        ..Row::DEFAULT
+    },
+];

@@ -1,0 +1,157 @@
+//! Dtypes, errors, scalars, registered ops and reductions, through the evaluator of graphs.
+
+use super::{graph, run};
+use rusttorch_ir::dtype::DType;
+use rusttorch_ir::expr::parse;
+use rusttorch_ir::graph::eval::{Tensor, eval};
+use rusttorch_ir::graph::{GraphOp, LowerOptions, Operand, TensorMeta, lower};
+use rusttorch_ir::op::OpDef;
+use rusttorch_ops::table::builtin;
+
+/// Result dtypes as torch 2.15 gives them.
+#[test]
+fn dtypes_are_those_of_torch() {
+    let of = |d| Tensor::from_f64(d, &[2, 3], &[1.0, 2.0, 3.0, 1.0, 2.0, 3.0]);
+    let cases: &[(&str, DType, DType)] = &[
+        ("x + 1", DType::U8, DType::U8),
+        ("x + 1.5", DType::I64, DType::F32),
+        ("x + True", DType::Bool, DType::Bool),
+        ("x + x", DType::Bool, DType::Bool),
+        ("x / 2", DType::I64, DType::F32),
+        ("x // 2", DType::I64, DType::I64),
+        ("x ** 2", DType::Bool, DType::I64),
+        ("x ** 0.5", DType::F64, DType::F64),
+        ("x < 1", DType::U8, DType::Bool),
+        ("exp(x)", DType::I64, DType::F32),
+        ("sum(x)", DType::Bool, DType::I64),
+        ("prod(x, 1)", DType::U8, DType::I64),
+        ("amax(x)", DType::Bool, DType::Bool),
+        ("argmax(x, dim=1)", DType::F32, DType::I64),
+        ("any(x)", DType::U8, DType::U8),
+        ("all(x)", DType::F32, DType::Bool),
+        ("floor(x)", DType::I64, DType::I64),
+        ("clamp(x, 0.5)", DType::I64, DType::F32),
+        ("clamp(x, 0, 1)", DType::Bool, DType::I64),
+        ("square(x)", DType::Bool, DType::I64),
+        ("where(x, 1.0, 2)", DType::Bool, DType::F32),
+        ("logical_not(x)", DType::F64, DType::Bool),
+        ("reciprocal(x)", DType::I64, DType::F32),
+        ("mean(x, axis=0, keepdims=True)", DType::F64, DType::F64),
+    ];
+    for &(text, from, to) in cases {
+        let out = run(text, &[of(from)]).unwrap_or_else(|e| panic!("{text}: {e}"));
+        assert_eq!(out.dtype, to, "{text} of {from}");
+    }
+}
+
+#[test]
+fn errors_are_worded_as_torch_words_them() {
+    let meta = |d, s: &[i64]| Operand::Tensor(TensorMeta::contiguous(d, s));
+    let fails = |text: &str, operands: &[Operand], wording: &str| {
+        let error = graph(text, operands).expect_err(text).to_string();
+        assert_eq!(error, wording, "{text}");
+    };
+    let (f, i, b) = (meta(DType::F32, &[2, 3]), meta(DType::I64, &[2, 3]), meta(DType::Bool, &[2, 3]));
+    let one = std::slice::from_ref;
+    fails("sum(x, 2)", one(&f), "Dimension out of range (expected to be in range of [-2, 1], but got 2)");
+    fails("sum(x, [0, -2])", one(&f), "dim 0 appears multiple times in the list of dims");
+    fails(
+        "a + b",
+        &[f.clone(), meta(DType::F32, &[2, 4])],
+        "The size of tensor a (3) must match the size of tensor b (4) at non-singleton dimension 1",
+    );
+    fails(
+        "mean(x)",
+        one(&i),
+        "mean(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. Got: Long",
+    );
+    fails("gelu(x)", one(&i), "\"GeluKernelImpl\" not implemented for 'Long'");
+    fails("x & 1", one(&f), "\"bitwise_and_cpu\" not implemented for 'Float'");
+    fails("x ** -1", one(&i), "Integers to negative integer powers are not allowed.");
+    fails(
+        "amax(x, 0)",
+        &[meta(DType::F32, &[0, 3])],
+        "amax(): Expected reduction dim 0 to have non-zero size.",
+    );
+    fails("clamp(x)", one(&f), "torch.clamp: At least one of 'min' or 'max' must not be None");
+    fails(
+        "a if c else b",
+        &[f.clone(), i.clone(), f.clone()],
+        "where expected condition to be a boolean tensor, but got a tensor with dtype Long",
+    );
+    fails(
+        "layer_norm(x, [4])",
+        one(&f),
+        "Given normalized_shape=[4], expected input with shape [*, 4], but got input of size[2, 3]",
+    );
+    assert!(
+        graph("b - b", one(&b)).expect_err("bools").to_string().starts_with("Subtraction, the `-` operator")
+    );
+}
+
+#[test]
+fn numbers_are_slots_and_literals_are_structure() {
+    use rusttorch_ir::dtype::{Category, Literal};
+    use rusttorch_ir::prim::Prim;
+    let x = Operand::Tensor(TensorMeta::contiguous(DType::F32, &[2]));
+    let g =
+        graph("x * s + n", &[x.clone(), Operand::Number(Category::Float), Operand::Number(Category::Int)]);
+    let g = g.expect("lowers");
+    assert_eq!(g.scalars, [DType::F32, DType::F32]);
+    let input = Tensor::from_f64(DType::F32, &[2], &[1.0, -2.0]);
+    let scalars = [Literal::float(DType::F32, 0.5), Literal::float(DType::F32, 3.0)];
+    assert_eq!(eval(&g, std::slice::from_ref(&input), &scalars).expect("valid")[0].to_f64(), [3.5, 2.0]);
+    // A slot alone is a Python number: its result takes no part in promotion.
+    let i = Operand::Tensor(TensorMeta::contiguous(DType::U8, &[2]));
+    let g = graph("(s * 2 + 1) * x", &[Operand::Number(Category::Int), i]).expect("lowers");
+    assert_eq!(g.node(g.outputs[0]).dtype, DType::U8);
+    let g = graph("x ** 3 + x ** -0.5", &[x]).expect("lowers");
+    let prims = |p: Prim| g.nodes.iter().filter(|n| matches!(n.op, GraphOp::Prim(q, ..) if q == p)).count();
+    assert_eq!((prims(Prim::Mul), prims(Prim::Sqrt), prims(Prim::Div)), (2, 1, 1));
+}
+
+#[test]
+fn registered_ops_are_ops_and_may_not_be_circular() {
+    let mut table = builtin();
+    let mut register = |text: &str| {
+        let program = parse(text, Some(&table)).unwrap_or_else(|e| panic!("{e}"));
+        let name = program.name.clone().expect("a header");
+        table.insert(OpDef::registered(&name, text, program));
+    };
+    register("swiglu(a, b, beta=1.0) = a * sigmoid(beta*a) * b");
+    register("f(x) = x");
+    register("g(x) = f(x) + 1");
+    register("f(x) = g(x) * 2");
+    let lowered = |text: &str| {
+        let program = parse(text, Some(&table)).unwrap_or_else(|e| panic!("{e}"));
+        let x = Operand::Tensor(TensorMeta::contiguous(DType::I64, &[3]));
+        lower(&program, &table, &[x], LowerOptions::default())
+    };
+    assert!(lowered("swiglu(x, 2, beta=0.5)").is_ok());
+    assert!(lowered("f(x)").expect_err("circular").to_string().contains("defined by itself"));
+    // A deep graph is no deep recursion.
+    let mut text = String::from("y = x\n");
+    (0..60).for_each(|i| text.push_str(&format!("y = tanh(y + {i}) * swiglu(y, y - 1)\n")));
+    assert!(lowered(&format!("{text}y")).is_ok());
+}
+
+#[test]
+fn reductions_compute() {
+    let x = Tensor::from_f64(DType::F64, &[2, 3], &[1.0, 2.0, 3.0, 4.0, 6.0, 11.0]);
+    let close = |text: &str, want: &[f64]| {
+        let got = run(text, std::slice::from_ref(&x)).unwrap_or_else(|e| panic!("{text}: {e}")).to_f64();
+        assert_eq!(got.len(), want.len(), "{text}");
+        got.iter().zip(want).for_each(|(g, w)| assert!((g - w).abs() < 1e-12, "{text}: {got:?}"));
+    };
+    close("mean(x, 1)", &[2.0, 7.0]);
+    close("var(x, 1)", &[1.0, 13.0]);
+    close("std(x, 1, unbiased=False)", &[(2f64 / 3.0).sqrt(), (26f64 / 3.0).sqrt()]);
+    close("argmax(x)", &[5.0]);
+    close("sum(permute(x, [1, 0]), -1)", &[5.0, 8.0, 14.0]);
+    close("max(x) - min(x)", &[10.0]);
+    close("layer_norm(x, [3], eps=0.0)", &{
+        let (s, t) = ((2f64 / 3.0).sqrt(), (26f64 / 3.0).sqrt());
+        [-1.0 / s, 0.0, 1.0 / s, -3.0 / t, -1.0 / t, 4.0 / t]
+    });
+    close("x ** 3 // 5 % 4", &[0.0, 1.0, 1.0, 0.0, 3.0, 2.0]);
+}
