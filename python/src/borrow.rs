@@ -11,6 +11,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyFloat, PyInt, PyList, PyTuple};
 use rusttorch_ir::dtype::DType;
+use rusttorch_ir::expr::Attr;
 use std::slice;
 
 /// Operands of more dimensions are refused.
@@ -62,6 +63,8 @@ impl Number {
 pub enum Operand {
     Array(Borrowed),
     Number(Number),
+    /// A value that is fixed when a call is planned: a dim, a shape, a mode.
+    Literal(Attr),
 }
 
 impl Borrowed {
@@ -248,6 +251,25 @@ impl Session {
         Session { torch: torch::seen(py), modes_checked: false, grad_enabled: false }
     }
 
+    /// An array that the caller wants a result in.
+    pub fn result(&mut self, out: &Bound<'_, PyAny>) -> PyResult<Borrowed> {
+        if let Some(torch) = torch::loaded(out.py())? {
+            let requires_grad = torch.is_tensor(out) && out.getattr("requires_grad")?.is_truthy()?;
+            if requires_grad && torch.grad_enabled(out.py())? {
+                return Err(PyRuntimeError::new_err(
+                    "functions with out=... arguments don't support automatic differentiation, but one of the \
+                     arguments requires grad.",
+                ));
+            }
+        }
+        match self.operand(out, &|| "out".to_owned())? {
+            // An unaligned array was copied: what is written there would be lost.
+            Operand::Array(b) if b.owner.is_none() => Ok(b),
+            Operand::Array(_) => Err(PyTypeError::new_err("out must be an aligned array in native byte order")),
+            Operand::Number(_) | Operand::Literal(_) => Err(PyTypeError::new_err("out must be an array")),
+        }
+    }
+
     /// torch, when a tensor took part.
     pub fn torch(&self) -> Option<&'static torch::Torch> {
         self.torch
@@ -348,6 +370,7 @@ fn _borrow(
                 (kind, b.dtype.torch_name(), b.shape().to_vec(), b.strides(), b.readonly, b.data.addr())
             }
             Operand::Number(n) => ("Number".into(), n.dtype().torch_name(), vec![], vec![], true, 0),
+            Operand::Literal(_) => ("Literal".into(), "", vec![], vec![], true, 0),
         });
     }
     Ok(seen)

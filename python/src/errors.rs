@@ -37,7 +37,7 @@ pub enum ErrorKind {
     /// An unknown op, dtype or parameter.
     Name,
     /// Shapes that do not fit each other, and whatever else torch raises RuntimeError for.
-    Shape,
+    Runtime,
     /// A dimension or an index out of range.
     Index,
     /// A wrong kind of argument or a wrong number of them.
@@ -59,7 +59,7 @@ impl ErrorKind {
     pub const ALL: [ErrorKind; 10] = [
         ErrorKind::Syntax,
         ErrorKind::Name,
-        ErrorKind::Shape,
+        ErrorKind::Runtime,
         ErrorKind::Index,
         ErrorKind::Type,
         ErrorKind::Value,
@@ -75,7 +75,7 @@ pub fn to_py(kind: ErrorKind, message: String) -> PyErr {
     match kind {
         ErrorKind::Syntax => PySyntaxError::new_err(message),
         ErrorKind::Name => PyKeyError::new_err(message),
-        ErrorKind::Shape => PyRuntimeError::new_err(message),
+        ErrorKind::Runtime => PyRuntimeError::new_err(message),
         ErrorKind::Index => PyIndexError::new_err(message),
         ErrorKind::Type => PyTypeError::new_err(message),
         ErrorKind::Value => PyValueError::new_err(message),
