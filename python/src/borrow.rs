@@ -160,7 +160,7 @@ impl Session {
         let py = object.py();
         if let Some(torch) = self.torch {
             if torch.is_plain(object) {
-                return self.tensor(torch, object, name).map(Operand::Array);
+                return self.tensor(torch, object).map(Operand::Array);
             }
         }
         if let Some(numpy) = numpy::api_if_seen(py) {
@@ -195,7 +195,7 @@ impl Session {
         }
         if let Some(torch) = self.torch {
             if torch.is_plain(object) {
-                return self.tensor(torch, object, name).map(Operand::Array);
+                return self.tensor(torch, object).map(Operand::Array);
             }
             if torch.is_tensor(object) {
                 return Err(torch::subclass_error(object));
@@ -231,12 +231,7 @@ impl Session {
     }
 
     #[inline]
-    fn tensor(
-        &mut self,
-        torch: &'static torch::Torch,
-        object: &Bound<'_, PyAny>,
-        name: &dyn Fn() -> String,
-    ) -> PyResult<Borrowed> {
+    fn tensor(&mut self, torch: &'static torch::Torch, object: &Bound<'_, PyAny>) -> PyResult<Borrowed> {
         if !self.modes_checked {
             torch.check_modes(object.py())?;
             self.grad_enabled = torch.grad_enabled(object.py())?;
@@ -265,7 +260,9 @@ impl Session {
         match self.operand(out, &|| "out".to_owned())? {
             // An unaligned array was copied: what is written there would be lost.
             Operand::Array(b) if b.owner.is_none() => Ok(b),
-            Operand::Array(_) => Err(PyTypeError::new_err("out must be an aligned array in native byte order")),
+            Operand::Array(_) => {
+                Err(PyTypeError::new_err("out must be an aligned array in native byte order"))
+            }
             Operand::Number(_) | Operand::Literal(_) => Err(PyTypeError::new_err("out must be an array")),
         }
     }
@@ -274,6 +271,16 @@ impl Session {
     pub fn torch(&self) -> Option<&'static torch::Torch> {
         self.torch
     }
+}
+
+/// True for plain tensors and arrays of a library that a call has seen.
+#[inline]
+pub fn is_exact_array(object: &Bound<'_, PyAny>) -> bool {
+    let py = object.py();
+    // SAFETY: any object has a type.
+    let class = unsafe { ffi::Py_TYPE(object.as_ptr()) };
+    torch::seen(py).is_some_and(|t| t.is_plain(object))
+        || numpy::api_if_seen(py).is_some_and(|n| n.array == class)
 }
 
 /// The operand's error of torch for what is no tensor.

@@ -5,21 +5,27 @@
 
 use crate::alloc_out::{NewArray, Target, Writing, check_out, copy_to};
 use crate::borrow::{Kind, Number, Operand, Session};
-use crate::engine::{self, Plan};
-use crate::errors::guarded;
+use crate::errors::{FallbackWarning, guarded, to_py};
+use crate::torch;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use rusttorch_ir::dtype::DType;
 use rusttorch_ir::expr::{Attr, Program};
 use rusttorch_ir::graph::{self, TensorMeta};
-use std::sync::atomic::{AtomicU64, Ordering};
+use rusttorch_ops::engine::{self, Layout, Plan, PlanOptions};
+use rusttorch_runtime::launch::Arg;
+use rusttorch_runtime::layout::extent;
+use rusttorch_runtime::pool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Combinations that are kept per program.
 const KEPT: usize = 16;
-/// Runs of at least so many ns release the GIL; doing so costs about 50.
-const DETACH_FROM: u64 = 20_000;
+/// Runs of at least so much work (about 20 us) release the GIL; doing so costs about 50 ns.
+const DETACH_FROM: u64 = 40_000;
+/// The first interpreted run of at least so much work is warned about.
+const WARN_FROM: u64 = 100_000;
 
 /// A program with its plans.
 pub struct Callable {
@@ -34,7 +40,9 @@ struct Memo {
     operands: Vec<Seen>,
     /// The default dtype, where it can matter.
     default: Option<DType>,
-    plan: Arc<dyn Plan>,
+    plan: Plan,
+    /// First and one past the last element, of every array operand, then of every result.
+    reach: Vec<(i64, i64)>,
 }
 
 /// An operand as far as plans depend on it.
@@ -94,7 +102,9 @@ impl Callable {
     fn memo(&self, py: Python<'_>, target: Target, operands: &[Operand]) -> PyResult<Arc<Memo>> {
         let default = if default_matters(operands) { Some(default_dtype(py, target)?) } else { None };
         let mut memos = self.memos.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = |m: &Arc<Memo>| m.default == default && m.operands.iter().zip(operands).all(|(s, o)| s.matches(o));
+        let fits = |m: &Arc<Memo>| {
+            m.default == default && m.operands.iter().zip(operands).all(|(s, o)| s.matches(o))
+        };
         if let Some(at) = memos.iter().position(fits) {
             self.hits.fetch_add(1, Ordering::Relaxed);
             memos[..=at].rotate_right(1);
@@ -104,21 +114,53 @@ impl Callable {
         self.misses.fetch_add(1, Ordering::Relaxed);
         let metas: Vec<graph::Operand> = operands.iter().map(meta).collect();
         let default_dtype = default.unwrap_or(DType::F32);
-        let numpy = matches!(target, Target::Numpy);
+        let layout = if matches!(target, Target::Numpy) { Layout::Numpy } else { Layout::Torch };
+        let options = PlanOptions { default_dtype, layout };
         let plan = guarded(
             || self.program.to_string(),
-            || Ok(engine::plan(&self.program, &metas, default_dtype, numpy)?),
+            || engine::plan(&self.program, &metas, options).map_err(to_py),
         )?;
-        let memo = Arc::new(Memo { operands: operands.iter().map(Seen::new).collect(), default, plan });
+        if !plan.is_compiled() && plan.work() >= WARN_FROM {
+            warn_of_fallback(py, &self.program)?;
+        }
+        let arrays = metas.iter().filter_map(|m| match m {
+            graph::Operand::Tensor(t) => Some(t),
+            graph::Operand::Number(_) | graph::Operand::Literal(_) => None,
+        });
+        let reach = arrays.chain(plan.outputs()).map(reach).collect();
+        let memo =
+            Arc::new(Memo { operands: operands.iter().map(Seen::new).collect(), default, plan, reach });
         memos = self.memos.lock().unwrap_or_else(PoisonError::into_inner);
         memos.truncate(KEPT - 1);
         memos.insert(0, memo.clone());
         Ok(memo)
     }
 
-    /// The plan for these operands.
-    pub fn plan(&self, py: Python<'_>, session: &Session, operands: &[Operand]) -> PyResult<Arc<dyn Plan>> {
-        Ok(self.memo(py, target(session, operands), operands)?.plan.clone())
+    /// Dtypes and shapes of the results for these operands.
+    pub fn results(
+        &self,
+        py: Python<'_>,
+        session: &Session,
+        operands: &[Operand],
+    ) -> PyResult<Vec<TensorMeta>> {
+        Ok(self.memo(py, target(session, operands), operands)?.plan.outputs().to_vec())
+    }
+
+    /// What becomes of the program for these operands.
+    pub fn inspect(
+        &self,
+        py: Python<'_>,
+        session: &Session,
+        operands: &[Operand],
+    ) -> PyResult<engine::Inspection> {
+        let target = target(session, operands);
+        let metas: Vec<graph::Operand> = operands.iter().map(meta).collect();
+        let layout = if matches!(target, Target::Numpy) { Layout::Numpy } else { Layout::Torch };
+        let options = PlanOptions { default_dtype: default_dtype(py, target)?, layout };
+        guarded(
+            || self.program.to_string(),
+            || engine::inspect(&self.program, &metas, options, None).map_err(to_py),
+        )
     }
 
     /// A call. There is one operand per parameter.
@@ -147,8 +189,10 @@ impl Callable {
             data.push(at);
         }
         self.run(py, &memo, operands, &data)?;
-        let results: Vec<_> =
-            arrays.into_iter().map(|(a, m)| target.finish(py, a, m.shape.is_empty())).collect::<PyResult<_>>()?;
+        let results: Vec<_> = arrays
+            .into_iter()
+            .map(|(a, m)| target.finish(py, a, m.shape.is_empty()))
+            .collect::<PyResult<_>>()?;
         Ok(PyTuple::new(py, results)?.into_any())
     }
 
@@ -198,45 +242,63 @@ impl Callable {
 
     #[inline]
     fn run(&self, py: Python<'_>, memo: &Memo, operands: &[Operand], outputs: &[*mut u8]) -> PyResult<()> {
-        let mut arrays = Vec::with_capacity(operands.len());
+        let mut args = Vec::with_capacity(memo.reach.len());
         let mut numbers = Vec::new();
         for operand in operands {
             match operand {
-                Operand::Array(a) => arrays.push(a.data.cast_const()),
+                // SAFETY: the memory was checked to reach that far when the operand was borrowed, and the
+                // caller's arguments keep it; the plan was found by these very extents.
+                Operand::Array(a) => args.push(unsafe { arg(a.data, memo.reach[args.len()], a.dtype) }),
                 Operand::Number(n) => numbers.push(bits(*n)),
                 Operand::Literal(_) => {}
             }
         }
-        let job = Job { plan: &*memo.plan, arrays: &arrays, numbers: &numbers, outputs };
+        for (meta, &data) in memo.plan.outputs().iter().zip(outputs) {
+            // SAFETY: made or checked by `alloc_out` to be as the plan says.
+            args.push(unsafe { arg(data, memo.reach[args.len()], meta.dtype) });
+        }
         guarded(
             || self.program.to_string(),
             || {
-                if memo.plan.estimate() < DETACH_FROM { job.run()? } else { py.detach(|| job.run())? }
-                Ok(())
+                if memo.plan.work() < DETACH_FROM {
+                    return memo.plan.run(&args, &numbers, &pool::Serial).map_err(to_py);
+                }
+                let foreign = torch::seen(py).and_then(|t| t.pool());
+                py.detach(|| {
+                    let _cap = pool::is_num_threads_set().then(|| pool::limit_threads(pool::num_threads()));
+                    match foreign {
+                        Some(foreign) => memo.plan.run(&args, &numbers, foreign),
+                        None => memo.plan.run(&args, &numbers, &pool::OwnPool),
+                    }
+                })
+                .map_err(to_py)
             },
         )
     }
 }
 
-/// A run that may go on without the GIL: the operands' memory is kept by the caller's arguments.
-struct Job<'a> {
-    plan: &'a dyn Plan,
-    arrays: &'a [*const u8],
-    numbers: &'a [u64],
-    outputs: &'a [*mut u8],
+/// # Safety
+/// As for [`Arg::new`].
+#[inline]
+unsafe fn arg(data: *mut u8, (low, high): (i64, i64), dtype: DType) -> Arg {
+    // SAFETY: by contract.
+    unsafe { Arg::new(data, low, high, dtype) }
 }
 
-// SAFETY: see the type; a plan is run from any thread.
-unsafe impl Send for Job<'_> {}
-// SAFETY: as above.
-unsafe impl Sync for Job<'_> {}
+/// First and one past the last element.
+fn reach(meta: &TensorMeta) -> (i64, i64) {
+    extent(&meta.shape, &meta.strides).map_or((0, 0), |(low, high)| (low, high + 1))
+}
 
-impl Job<'_> {
-    fn run(&self) -> crate::engine::Result<()> {
-        // SAFETY: the plan was found by the dtypes, shapes and strides of these very operands, whose memory
-        // was checked when they were borrowed; results were made as the plan's `outputs` say.
-        unsafe { self.plan.run(self.arrays, self.numbers, self.outputs) }
+/// Once per process.
+fn warn_of_fallback(py: Python<'_>, program: &Program) -> PyResult<()> {
+    static WARNED: AtomicBool = AtomicBool::new(false);
+    if WARNED.swap(true, Ordering::Relaxed) {
+        return Ok(());
     }
+    let text = format!("{program} runs on the interpreter: rusttorch.stats() says what the compiler lacks");
+    let text = std::ffi::CString::new(text).expect("a program has no NUL");
+    PyErr::warn(py, &py.get_type::<FallbackWarning>(), &text, 2)
 }
 
 fn bits(n: Number) -> u64 {
@@ -251,9 +313,11 @@ fn meta(operand: &Operand) -> graph::Operand {
     match operand {
         Operand::Number(n) => graph::Operand::Number(n.dtype().category()),
         Operand::Literal(attr) => graph::Operand::Literal(attr.clone()),
-        Operand::Array(a) => {
-            graph::Operand::Tensor(TensorMeta { dtype: a.dtype, shape: a.shape().to_vec(), strides: a.strides() })
-        }
+        Operand::Array(a) => graph::Operand::Tensor(TensorMeta {
+            dtype: a.dtype,
+            shape: a.shape().to_vec(),
+            strides: a.strides(),
+        }),
     }
 }
 

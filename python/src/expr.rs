@@ -2,12 +2,13 @@
 
 use crate::borrow::{Operand, Session};
 use crate::call::Callable;
-use crate::engine::{self, Error};
+use crate::errors::to_py;
 use pyo3::exceptions::{PyKeyError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 use rusttorch_ir::expr::{Attr, Expr as Node, Program, parse};
 use rusttorch_ir::id::ExprId;
+use rusttorch_ops::engine;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,17 +18,21 @@ struct Param {
     default: Option<Attr>,
     /// Its value is part of the plan.
     is_static: bool,
+    /// Of `pow`: a few exponents are part of the plan, see [`is_structural_exponent`].
+    is_exponent: bool,
 }
 
 /// A formula that is compiled for the arrays it is called with.
 #[pyclass(frozen, module = "rusttorch", name = "Expr", weakref)]
 pub struct Expr {
-    callable: Callable,
+    pub(crate) callable: Callable,
     params: Vec<Param>,
     /// The text it was made of, or the program's.
     text: String,
-    /// What results are called in errors and repr: `gelu`.
+    /// The function's name in errors and in repr: `gelu`.
     label: String,
+    /// Made of a row of the op table, whose text would not say which parameters are static.
+    is_op: bool,
 }
 
 impl Expr {
@@ -36,20 +41,31 @@ impl Expr {
             name: PyString::intern(py, &p.name).unbind(),
             default: p.default.clone(),
             is_static: is_static.get(i).copied().unwrap_or(false),
+            is_exponent: !is_static.is_empty() && p.name == "exponent",
         });
         let params = params.collect();
-        Expr { callable: Callable::new(Arc::new(program)), params, text, label }
+        Expr { callable: Callable::new(Arc::new(program)), params, text, label, is_op: false }
     }
 
     /// The operand of parameter `i`.
     #[inline]
-    fn operand(&self, session: &mut Session, i: usize, value: &Bound<'_, PyAny>) -> PyResult<Operand> {
+    pub(crate) fn operand(
+        &self,
+        session: &mut Session,
+        i: usize,
+        value: &Bound<'_, PyAny>,
+    ) -> PyResult<Operand> {
         let param = &self.params[i];
-        if param.is_static || value.is_none() {
+        if param.is_static || value.is_none() || param.is_exponent && is_structural_exponent(value) {
             return Ok(Operand::Literal(attr(value)?));
         }
         session.operand(value, &|| {
-            format!("{}(): argument '{}' (position {})", self.label, param.name.to_string_lossy(value.py()), i + 1)
+            format!(
+                "{}(): argument '{}' (position {})",
+                self.label,
+                param.name.to_string_lossy(value.py()),
+                i + 1
+            )
         })
     }
 
@@ -110,14 +126,19 @@ impl Expr {
     }
 
     fn wrong_count(&self, py: Python<'_>, given: usize) -> PyErr {
-        let names: Vec<String> = self.params.iter().map(|p| p.name.to_string_lossy(py).into_owned()).collect();
+        let names: Vec<String> =
+            self.params.iter().map(|p| p.name.to_string_lossy(py).into_owned()).collect();
         let required = self.params.iter().filter(|p| p.default.is_none()).count();
         let takes = match (required, self.params.len()) {
             (r, n) if r == n => format!("{n}"),
             (r, n) => format!("{r} to {n}"),
         };
         let (s, were) = (if names.len() == 1 { "" } else { "s" }, if given == 1 { "was" } else { "were" });
-        let text = format!("{}() takes {takes} argument{s} ({}) but {given} {were} given", self.label, names.join(", "));
+        let text = format!(
+            "{}() takes {takes} argument{s} ({}) but {given} {were} given",
+            self.label,
+            names.join(", ")
+        );
         PyTypeError::new_err(text)
     }
 }
@@ -129,7 +150,7 @@ impl Expr {
     fn parse(py: Python<'_>, text: &str) -> PyResult<Expr> {
         let program = {
             let table = engine::table().read().unwrap_or_else(PoisonError::into_inner);
-            parse(text, Some(&*table)).map_err(Error::from)?
+            parse(text, Some(&*table)).map_err(|e| to_py(e.into()))?
         };
         let label = program.name.clone().unwrap_or_else(|| "expr".to_owned());
         Ok(Expr::new(py, program, text.to_owned(), label, &[]))
@@ -147,7 +168,7 @@ impl Expr {
         self.callable.call(py, &mut session, &operands, out.as_ref())
     }
 
-    /// The representations of the kernel for these arguments, by name.
+    /// The representations of the kernel for these arguments: (name, text).
     #[pyo3(signature = (*args, **kwargs))]
     fn _inspect<'py>(
         &self,
@@ -156,7 +177,13 @@ impl Expr {
     ) -> PyResult<Vec<(&'static str, String)>> {
         let mut session = Session::new(args.py());
         let (operands, _) = self.bind(&mut session, args, kwargs)?;
-        Ok(self.callable.plan(args.py(), &session, &operands)?.inspect())
+        let seen = self.callable.inspect(args.py(), &session, &operands)?;
+        let mut stages = vec![("expr", seen.expr), ("graph", seen.graph), ("kernel", seen.kernel)];
+        match seen.code {
+            Ok(code) => stages.extend([("clif", code.clif), ("asm", code.asm)]),
+            Err(lacking) => stages.push(("fallback", lacking)),
+        }
+        Ok(stages)
     }
 
     /// (dtype, shape) of every result for these arguments, without running anything.
@@ -164,8 +191,8 @@ impl Expr {
     fn _result_meta<'py>(&self, args: &Bound<'py, PyTuple>) -> PyResult<Vec<(&'static str, Vec<i64>)>> {
         let mut session = Session::new(args.py());
         let (operands, _) = self.bind(&mut session, args, None)?;
-        let plan = self.callable.plan(args.py(), &session, &operands)?;
-        Ok(plan.outputs().iter().map(|m| (m.dtype.torch_name(), m.shape.clone())).collect())
+        let results = self.callable.results(args.py(), &session, &operands)?;
+        Ok(results.into_iter().map(|m| (m.dtype.torch_name(), m.shape)).collect())
     }
 
     /// Names of the parameters, in positional order.
@@ -195,18 +222,27 @@ impl Expr {
             if let Some(default) = &p.default {
                 kwargs.set_item("default", from_attr(py, default)?)?;
             }
-            params.append(class.call((p.name.bind(py), class.getattr("POSITIONAL_OR_KEYWORD")?), Some(&kwargs))?)?;
+            params.append(
+                class.call((p.name.bind(py), class.getattr("POSITIONAL_OR_KEYWORD")?), Some(&kwargs))?,
+            )?;
         }
         inspect.call_method1("Signature", (params,))
     }
 
     fn __repr__(&self, py: Python<'_>) -> String {
+        if self.is_op {
+            return format!("<rusttorch function {}>", self.label);
+        }
         let names: Vec<_> = self.params.iter().map(|p| p.name.to_string_lossy(py).into_owned()).collect();
         format!("rusttorch.expr({:?}, args=({}))", self.text, names.join(", "))
     }
 
-    /// Pickled as its text.
+    /// Pickled as its text, or as the op's name.
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (String,))> {
+        if self.is_op {
+            let function = py.import("rusttorch._rusttorch")?.getattr("_op_function")?;
+            return Ok((function, (self.label.clone(),)));
+        }
         Ok((py.get_type::<Expr>().into_any(), (self.text.clone(),)))
     }
 
@@ -220,6 +256,13 @@ impl Expr {
     fn cache_clear(&self) {
         self.callable.clear();
     }
+}
+
+/// The exponents that have kernels of their own.
+fn is_structural_exponent(value: &Bound<'_, PyAny>) -> bool {
+    let is_number = value.is_exact_instance_of::<PyFloat>() || value.is_exact_instance_of::<PyInt>();
+    is_number
+        && value.extract::<f64>().is_ok_and(|v| matches!(v.abs(), 0.5 | 1.0) || matches!(v, 2.0 | 3.0 | 4.0))
 }
 
 /// A Python value as a literal.
@@ -244,7 +287,9 @@ fn attr(value: &Bound<'_, PyAny>) -> PyResult<Attr> {
         return Ok(Attr::Int(value.call_method0("__index__")?.extract()?));
     }
     let class = value.get_type().name()?;
-    Err(PyTypeError::new_err(format!("an argument that shapes the result must be a Python value, not {class}")))
+    Err(PyTypeError::new_err(format!(
+        "an argument that shapes the result must be a Python value, not {class}"
+    )))
 }
 
 /// The Python value of a literal.
@@ -274,7 +319,7 @@ fn _op_function(py: Python<'_>, name: &str) -> PyResult<Expr> {
     program.output(result);
     let is_static: Vec<bool> = op.params.iter().map(|p| p.is_static).collect();
     let text = program.to_string();
-    Ok(Expr::new(py, program, text, name.to_owned(), &is_static))
+    Ok(Expr { is_op: true, ..Expr::new(py, program, text, name.to_owned(), &is_static) })
 }
 
 /// The public rows: (name, parameters, static ones, doc, torch name, NumPy name).

@@ -6,9 +6,10 @@
 mod alloc_out;
 mod borrow;
 mod call;
-mod engine;
+mod control;
 mod errors;
 mod expr;
+mod fast;
 mod numpy;
 mod torch;
 
@@ -20,5 +21,7 @@ fn _rusttorch(m: &Bound<'_, PyModule>) -> PyResult<()> {
     errors::register(m)?;
     torch::register(m)?;
     borrow::register(m)?;
-    expr::register(m)
+    expr::register(m)?;
+    fast::register(m)?;
+    control::register(m)
 }
