@@ -1,0 +1,85 @@
+"""RustTorch: fused, JIT-compiled CPU kernels for PyTorch and NumPy users.
+
+Functions take torch tensors or NumPy arrays and give back the same kind. Importing this package imports
+neither torch, nor numba, nor NumPy.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rusttorch import _rusttorch
+from rusttorch._rusttorch import (
+    Expr,
+    FallbackWarning,
+    InternalError,
+    TraceError,
+    __version__,
+    clear_cache,
+    set_num_threads,
+    stats,
+)
+
+if TYPE_CHECKING:
+    from rusttorch._control import get_num_threads, num_threads, show_config
+    from rusttorch._evaluate import evaluate, expr
+    from rusttorch._fuse import fuse
+    from rusttorch._inspect import inspect
+
+# Where the functions live that are loaded at first use.
+_LAZY = {
+    "evaluate": "_evaluate",
+    "expr": "_evaluate",
+    "fuse": "_fuse",
+    "get_num_threads": "_control",
+    "inspect": "_inspect",
+    "num_threads": "_control",
+    "show_config": "_control",
+}
+
+__all__ = [
+    "Expr",
+    "FallbackWarning",
+    "InternalError",
+    "TraceError",
+    "__version__",
+    "clear_cache",
+    "evaluate",
+    "expr",
+    "fuse",
+    "get_num_threads",
+    "inspect",
+    "num_threads",
+    "set_num_threads",
+    "show_config",
+    "stats",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        from importlib import import_module
+
+        value = getattr(import_module(f"rusttorch.{_LAZY[name]}"), name)
+    else:
+        try:
+            value = _rusttorch._op_function(name)
+        except KeyError:
+            raise AttributeError(_missing(name), name=name, obj=None) from None
+    globals()[name] = value
+    return value
+
+
+def _missing(name: str) -> str:
+    import sys
+
+    torch = sys.modules.get("torch")
+    if torch is not None and not name.startswith("_"):
+        for path, module in (("torch", torch), ("torch.nn.functional", torch.nn.functional)):
+            if hasattr(module, name):
+                return f"module 'rusttorch' has no attribute '{name}': torch has {path}.{name}, rusttorch does not"
+    return f"module 'rusttorch' has no attribute '{name}'"
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY, *(row[0] for row in _rusttorch._op_table())})

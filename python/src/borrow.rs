@@ -11,6 +11,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyFloat, PyInt, PyList, PyTuple};
 use rusttorch_ir::dtype::DType;
+use rusttorch_ir::expr::Attr;
 use std::slice;
 
 /// Operands of more dimensions are refused.
@@ -62,6 +63,8 @@ impl Number {
 pub enum Operand {
     Array(Borrowed),
     Number(Number),
+    /// A value that is fixed when a call is planned: a dim, a shape, a mode.
+    Literal(Attr),
 }
 
 impl Borrowed {
@@ -157,7 +160,7 @@ impl Session {
         let py = object.py();
         if let Some(torch) = self.torch {
             if torch.is_plain(object) {
-                return self.tensor(torch, object, name).map(Operand::Array);
+                return self.tensor(torch, object).map(Operand::Array);
             }
         }
         if let Some(numpy) = numpy::api_if_seen(py) {
@@ -192,7 +195,7 @@ impl Session {
         }
         if let Some(torch) = self.torch {
             if torch.is_plain(object) {
-                return self.tensor(torch, object, name).map(Operand::Array);
+                return self.tensor(torch, object).map(Operand::Array);
             }
             if torch.is_tensor(object) {
                 return Err(torch::subclass_error(object));
@@ -228,12 +231,7 @@ impl Session {
     }
 
     #[inline]
-    fn tensor(
-        &mut self,
-        torch: &'static torch::Torch,
-        object: &Bound<'_, PyAny>,
-        name: &dyn Fn() -> String,
-    ) -> PyResult<Borrowed> {
+    fn tensor(&mut self, torch: &'static torch::Torch, object: &Bound<'_, PyAny>) -> PyResult<Borrowed> {
         if !self.modes_checked {
             torch.check_modes(object.py())?;
             self.grad_enabled = torch.grad_enabled(object.py())?;
@@ -248,10 +246,41 @@ impl Session {
         Session { torch: torch::seen(py), modes_checked: false, grad_enabled: false }
     }
 
+    /// An array that the caller wants a result in.
+    pub fn result(&mut self, out: &Bound<'_, PyAny>) -> PyResult<Borrowed> {
+        if let Some(torch) = torch::loaded(out.py())? {
+            let requires_grad = torch.is_tensor(out) && out.getattr("requires_grad")?.is_truthy()?;
+            if requires_grad && torch.grad_enabled(out.py())? {
+                return Err(PyRuntimeError::new_err(
+                    "functions with out=... arguments don't support automatic differentiation, but one of the \
+                     arguments requires grad.",
+                ));
+            }
+        }
+        match self.operand(out, &|| "out".to_owned())? {
+            // An unaligned array was copied: what is written there would be lost.
+            Operand::Array(b) if b.owner.is_none() => Ok(b),
+            Operand::Array(_) => {
+                Err(PyTypeError::new_err("out must be an aligned array in native byte order"))
+            }
+            Operand::Number(_) | Operand::Literal(_) => Err(PyTypeError::new_err("out must be an array")),
+        }
+    }
+
     /// torch, when a tensor took part.
     pub fn torch(&self) -> Option<&'static torch::Torch> {
         self.torch
     }
+}
+
+/// True for plain tensors and arrays of a library that a call has seen.
+#[inline]
+pub fn is_exact_array(object: &Bound<'_, PyAny>) -> bool {
+    let py = object.py();
+    // SAFETY: any object has a type.
+    let class = unsafe { ffi::Py_TYPE(object.as_ptr()) };
+    torch::seen(py).is_some_and(|t| t.is_plain(object))
+        || numpy::api_if_seen(py).is_some_and(|n| n.array == class)
 }
 
 /// The operand's error of torch for what is no tensor.
@@ -348,6 +377,7 @@ fn _borrow(
                 (kind, b.dtype.torch_name(), b.shape().to_vec(), b.strides(), b.readonly, b.data.addr())
             }
             Operand::Number(n) => ("Number".into(), n.dtype().torch_name(), vec![], vec![], true, 0),
+            Operand::Literal(_) => ("Literal".into(), "", vec![], vec![], true, 0),
         });
     }
     Ok(seen)

@@ -3,8 +3,13 @@
 //! This crate alone knows Python. A call is: borrow the operands (`borrow.rs`, `torch.rs`, `numpy.rs`),
 //! find the plan for their dtypes, shapes and strides (`expr.rs`), make the results (`alloc_out.rs`), run.
 
+mod alloc_out;
 mod borrow;
+mod call;
+mod control;
 mod errors;
+mod expr;
+mod fast;
 mod numpy;
 mod torch;
 
@@ -15,5 +20,8 @@ fn _rusttorch(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     errors::register(m)?;
     torch::register(m)?;
-    borrow::register(m)
+    borrow::register(m)?;
+    expr::register(m)?;
+    fast::register(m)?;
+    control::register(m)
 }

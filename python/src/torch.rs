@@ -21,6 +21,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyString;
 use rusttorch_ir::dtype::DType;
+use rusttorch_runtime::pool::{ForeignPool, GetNumThreads, ParallelFor};
 use std::ffi::{CStr, c_void};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -63,6 +64,7 @@ pub struct Torch {
     shim: Option<Shim>,
     module: Py<PyAny>,
     mode_checks: Py<PyAny>,
+    pool: Option<ForeignPool>,
 }
 
 // SAFETY: addresses of functions and types of libraries that are never unloaded.
@@ -99,19 +101,32 @@ fn symbol_in(library: *mut c_void, name: &CStr) -> Option<*mut c_void> {
     (!found.is_null()).then_some(found)
 }
 
+/// One of torch's libraries, which is loaded.
+fn library(torch: &Bound<'_, PyAny>, name: &str) -> Option<*mut c_void> {
+    let file: String = torch.getattr("__file__").ok()?.extract().ok()?;
+    let suffix = if cfg!(target_os = "macos") { "dylib" } else { "so" };
+    let path = std::path::Path::new(&file).parent()?.join("lib").join(format!("{name}.{suffix}"));
+    let path = std::ffi::CString::new(path.to_str()?).ok()?;
+    // SAFETY: RTLD_NOLOAD only looks for a library that is loaded.
+    let handle = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_NOLOAD) };
+    (!handle.is_null()).then_some(handle)
+}
+
+fn load_pool(torch: &Bound<'_, PyAny>) -> Option<ForeignPool> {
+    let cpu = library(torch, "libtorch_cpu")?;
+    let parallel_for = symbol_in(cpu, c"torch_parallel_for")?;
+    let threads = symbol_in(cpu, c"torch_get_num_threads")?;
+    // SAFETY: the stable C ABI's functions, in a library that is never unloaded.
+    unsafe {
+        let parallel_for = std::mem::transmute::<*mut c_void, ParallelFor>(parallel_for);
+        Some(ForeignPool::new(parallel_for, std::mem::transmute::<*mut c_void, GetNumThreads>(threads)))
+    }
+}
+
 impl Shim {
     fn load(torch: &Bound<'_, PyAny>) -> Option<Shim> {
-        let folder: String = torch.getattr("__file__").ok()?.extract().ok()?;
-        let folder = std::path::Path::new(&folder).parent()?.join("lib");
-        let open = |name: &str| {
-            let path = std::ffi::CString::new(folder.join(name).to_str()?).ok()?;
-            // SAFETY: RTLD_NOLOAD only looks for a library that is loaded.
-            let handle = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_NOLOAD) };
-            (!handle.is_null()).then_some(handle)
-        };
-        let suffix = if cfg!(target_os = "macos") { "dylib" } else { "so" };
-        let cpu = open(&format!("libtorch_cpu.{suffix}"))?;
-        let c10 = open(&format!("libc10.{suffix}"))?;
+        let cpu = library(torch, "libtorch_cpu")?;
+        let c10 = library(torch, "libc10")?;
         let key = torch.getattr("_C").ok()?.getattr("DispatchKey").ok()?;
         let functorch_key = key.getattr("FuncTorchDynamicLayerFrontMode").ok()?;
         let functorch_key: u16 = functorch_key.call_method0("__int__").ok()?.extract().ok()?;
@@ -240,8 +255,14 @@ impl Torch {
             parameter: parameter.as_ptr().cast(),
             shim: Shim::load(module),
             mode_checks: py.import("rusttorch._torch_modes")?.getattr("active")?.unbind(),
+            pool: load_pool(module),
             module: module.clone().unbind(),
         })
+    }
+
+    /// torch's threads, where it lends them (2.10 and later).
+    pub fn pool(&self) -> Option<&ForeignPool> {
+        self.pool.as_ref()
     }
 
     fn shim(&self) -> Option<&Shim> {
@@ -365,6 +386,9 @@ impl Torch {
         let mut last = offset;
         for d in 0..b.rank {
             last += (b.shape()[d] - 1) * b.raw_strides()[d];
+        }
+        if b.data.addr() % b.dtype.size() != 0 {
+            return Err(self.unusable(x, "its memory is not aligned; use x.clone()"));
         }
         if (last + 1) * b.dtype.size() as i64 > bytes {
             return Err(self.unusable(x, "its storage is shorter than its extent"));

@@ -109,6 +109,11 @@ pub fn set_num_threads(threads: usize) {
     REQUESTED.store(threads.max(1), Ordering::Relaxed);
 }
 
+/// Forgets what [`set_num_threads`] asked for.
+pub fn unset_num_threads() {
+    REQUESTED.store(0, Ordering::Relaxed);
+}
+
 /// Size of our own pool, without the calling thread's cap.
 pub fn num_threads() -> usize {
     match REQUESTED.load(Ordering::Relaxed) {

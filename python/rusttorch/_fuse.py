@@ -1,0 +1,345 @@
+"""``fuse``: runs a Python function once on stand-ins for its arrays, and from then on one kernel.
+
+A call is looked up by what the trace depended on: the structure of the arguments, which of them are
+arrays, the types of Python numbers, the values of static arguments, and, where the function asked for
+them, shapes and dtypes. Numbers that are arguments are run-time values; numbers that the function closes
+over were constants when it was traced. Arrays that it closes over are read at each call.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, TypeVar, overload
+
+from rusttorch._inspect import Inspection
+from rusttorch._rusttorch import Expr, FastCall
+from rusttorch._trace import Hidden, Traced, Tracer, is_array
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_TRACES = 64
+
+
+class CacheInfo(NamedTuple):
+    """Traces of a fused function: calls that found one, calls that traced, traces kept."""
+
+    hits: int
+    misses: int
+    currsize: int
+
+
+class _Trace(NamedTuple):
+    """One trace: the expression, where its operands come from, and what the result is made of."""
+
+    expr: Expr | None
+    # Positions of the arguments' leaves that the expression takes.
+    used: tuple[int, ...]
+    hidden: tuple[Hidden, ...]
+    shapes: tuple[Any, ...] | None
+    dtypes: tuple[Any, ...] | None
+    result: Any
+    # Held so that the ids in keys stay theirs.
+    owners: tuple[Any, ...]
+
+
+class _Slot(NamedTuple):
+    """In a result's structure: result number ``index`` of the expression."""
+
+    index: int
+
+
+class _Argument(NamedTuple):
+    """In a result's structure: an argument that is given back as it is."""
+
+    index: int
+
+
+class FusedFunction(FastCall):
+    """What :func:`fuse` makes of a function."""
+
+    def __init__(self, function: Callable[..., Any], static_argnames: Iterable[str]) -> None:
+        functools.update_wrapper(self, function)
+        self.__wrapped__ = function
+        self._statics = frozenset(static_argnames)
+        self._traces: OrderedDict[Any, list[_Trace]] = OrderedDict()
+        self._hits = 0
+        self._misses = 0
+        self._signature: Any = None
+        if self._statics:
+            unknown = self._statics - set(self._parameters())
+            if unknown:
+                raise ValueError(
+                    f"static_argnames: {function.__name__}() has no argument {', '.join(sorted(unknown))}"
+                )
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        if instance is None:
+            return self
+        return functools.partial(self, instance)
+
+    def __repr__(self) -> str:
+        return f"<rusttorch.fuse of {self.__qualname__}>"
+
+    def __reduce__(self) -> Any:
+        return _restore, (self.__wrapped__, tuple(self._statics))
+
+    def inspect(self, *args: Any, **kwargs: Any) -> Inspection:
+        """What becomes of a call with these arguments on its way to machine code."""
+        trace, leaves = self._find(args, kwargs)
+        if trace.expr is None:
+            return Inspection([("expr", "")])
+        return Inspection(trace.expr._inspect(*self._operands(trace, leaves)))
+
+    def cache_info(self) -> CacheInfo:
+        """How many calls found a trace."""
+        return CacheInfo(self._hits, self._misses, sum(map(len, self._traces.values())))
+
+    def cache_clear(self) -> None:
+        """Forgets all traces."""
+        self._uninstall()
+        self._traces.clear()
+        self._hits = self._misses = 0
+
+    def _parameters(self) -> Any:
+        if self._signature is None:
+            from inspect import signature
+
+            self._signature = signature(self.__wrapped__)
+        return self._signature.parameters
+
+    def _slow(self, *args: Any, **kwargs: Any) -> Any:
+        trace, leaves = self._find(args, kwargs)
+        if trace.expr is None:
+            results: Any = ()
+        else:
+            results = trace.expr(*self._operands(trace, leaves))
+            if not isinstance(results, tuple):
+                results = (results,)
+        return _rebuild(trace.result, results, leaves)
+
+    def _operands(self, trace: _Trace, leaves: list[Any]) -> list[Any]:
+        return [leaves[i] for i in trace.used] + [h.read() for h in trace.hidden]
+
+    def _find(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[_Trace, list[Any]]:
+        plain = not kwargs and not self._statics
+        statics: tuple[Any, ...] = ()
+        call_args, call_kwargs = args, kwargs
+        if not plain:
+            self._parameters()
+            bound = self._signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            call_args, call_kwargs = bound.args, bound.kwargs
+            if self._statics:
+                statics = tuple((n, _frozen(bound.arguments[n])) for n in sorted(self._statics))
+        leaves: list[Any] = []
+        names = [] if plain else list(self._signature.parameters)
+        key_args = tuple(
+            _STATIC if i < len(names) and names[i] in self._statics else _flatten(a, leaves)
+            for i, a in enumerate(call_args)
+        )
+        key_kwargs = tuple(
+            (k, _STATIC if k in self._statics else _flatten(v, leaves))
+            for k, v in sorted(call_kwargs.items())
+        )
+        key = (key_args, key_kwargs, statics)
+        for trace in self._traces.get(key, ()):
+            if trace.shapes is not None and trace.shapes != _shapes(leaves):
+                continue
+            if trace.dtypes is not None and trace.dtypes != _dtypes(leaves):
+                continue
+            self._hits += 1
+            return trace, leaves
+        self._misses += 1
+        trace = self._trace(key_args, call_args, key_kwargs, call_kwargs, leaves)
+        self._traces.setdefault(key, []).insert(0, trace)
+        self._traces.move_to_end(key)
+        while len(self._traces) > _TRACES:
+            self._traces.popitem(last=False)
+        direct = isinstance(trace.result, _Slot) and trace.used == tuple(range(len(args)))
+        if plain and direct and not trace.hidden and trace.shapes is None and trace.dtypes is None:
+            assert trace.expr is not None
+            if all(a is leaf for a, leaf in zip(args, leaves, strict=False)) and len(leaves) == len(args):
+                self._install(args, trace.expr)
+        return trace, leaves
+
+    def _trace(
+        self,
+        key_args: tuple[Any, ...],
+        args: tuple[Any, ...],
+        key_kwargs: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        leaves: list[Any],
+    ) -> _Trace:
+        owners = [
+            a for a in (*args, *kwargs.values()) if not is_array(a) and type(a) not in (float, int, bool)
+        ]
+        tracer = Tracer(self.__wrapped__, leaves, owners)
+        proxies = iter(tracer.parameters)
+        traced_args = [
+            a if shape is _STATIC else _replace(a, proxies) for a, shape in zip(args, key_args, strict=True)
+        ]
+        order = dict(key_kwargs)
+        traced_kwargs = {}
+        for name in sorted(kwargs):
+            traced_kwargs[name] = kwargs[name] if order[name] is _STATIC else _replace(kwargs[name], proxies)
+        result = self.__wrapped__(*traced_args, **traced_kwargs)
+        outputs: list[Traced] = []
+        structure = _template(result, outputs, tracer)
+        expr = tracer.finish(getattr(self, "__name__", "fused"), outputs) if outputs else None
+        return _Trace(
+            expr,
+            tuple(range(len(leaves))),
+            tuple(tracer.hidden),
+            _shapes(leaves) if tracer.read_shapes else None,
+            _dtypes(leaves) if tracer.read_dtypes else None,
+            structure,
+            tuple(owners),
+        )
+
+
+_STATIC = "static"
+
+
+def _restore(function: Callable[..., Any], statics: tuple[str, ...]) -> FusedFunction:
+    # A decorated function is found by its name as the wrapper itself.
+    return function if isinstance(function, FusedFunction) else FusedFunction(function, statics)
+
+
+def _frozen(value: Any) -> Any:
+    try:
+        hash(value)
+    except TypeError:
+        raise TypeError(f"a static argument must be hashable, not {type(value).__name__}") from None
+    return type(value), value
+
+
+def _shapes(leaves: list[Any]) -> tuple[Any, ...]:
+    return tuple(tuple(x.shape) if is_array(x) else None for x in leaves)
+
+
+def _dtypes(leaves: list[Any]) -> tuple[Any, ...]:
+    return tuple(x.dtype if is_array(x) else None for x in leaves)
+
+
+def _flatten(value: Any, leaves: list[Any]) -> Any:
+    """The structure of an argument, hashable; appends its arrays and numbers to ``leaves``."""
+    if is_array(value):
+        leaves.append(value)
+        return "array"
+    kind = type(value)
+    if kind in (float, int, bool):
+        leaves.append(value)
+        return kind
+    if kind in (tuple, list):
+        return (kind, *(_flatten(v, leaves) for v in value))
+    if kind is dict:
+        return (kind, *((k, _flatten(v, leaves)) for k, v in value.items()))
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return (kind, *(_flatten(v, leaves) for v in value))
+    if _is_dataclass(value):
+        return (kind, *(_flatten(getattr(value, f), leaves) for f in value.__dataclass_fields__))
+    # Anything else is what it is: self of a method, a string, None, a dtype.
+    try:
+        hash(value)
+    except TypeError:
+        return kind, id(value)
+    return kind, value
+
+
+def _replace(value: Any, proxies: Any) -> Any:
+    """The argument with stand-ins for its leaves, in the order of :func:`_flatten`."""
+    kind = type(value)
+    if is_array(value) or kind in (float, int, bool):
+        return next(proxies)
+    if kind in (tuple, list):
+        return kind(_replace(v, proxies) for v in value)
+    if kind is dict:
+        return {k: _replace(v, proxies) for k, v in value.items()}
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return kind(*(_replace(v, proxies) for v in value))
+    if _is_dataclass(value):
+        copy = object.__new__(kind)
+        for f in value.__dataclass_fields__:
+            object.__setattr__(copy, f, _replace(getattr(value, f), proxies))
+        return copy
+    return value
+
+
+def _template(value: Any, outputs: list[Traced], tracer: Tracer) -> Any:
+    """The structure of a result, with slots for what the kernel computes."""
+    if isinstance(value, Traced):
+        tracer.check(value)
+        if (index := tracer.parameter_index(value)) is not None:
+            return _Argument(index)
+        outputs.append(value)
+        return _Slot(len(outputs) - 1)
+    kind = type(value)
+    if kind in (tuple, list):
+        return kind(_template(v, outputs, tracer) for v in value)
+    if kind is dict:
+        return {k: _template(v, outputs, tracer) for k, v in value.items()}
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return kind(*(_template(v, outputs, tracer) for v in value))
+    if _is_dataclass(value):
+        copy = object.__new__(kind)
+        for f in value.__dataclass_fields__:
+            object.__setattr__(copy, f, _template(getattr(value, f), outputs, tracer))
+        return copy
+    return value
+
+
+def _rebuild(structure: Any, results: tuple[Any, ...], leaves: list[Any]) -> Any:
+    kind = type(structure)
+    if kind is _Slot:
+        return results[structure.index]
+    if kind is _Argument:
+        return leaves[structure.index]
+    if kind in (tuple, list):
+        return kind(_rebuild(v, results, leaves) for v in structure)
+    if kind is dict:
+        return {k: _rebuild(v, results, leaves) for k, v in structure.items()}
+    if isinstance(structure, tuple) and hasattr(structure, "_fields"):
+        return kind(*(_rebuild(v, results, leaves) for v in structure))
+    if _is_dataclass(structure):
+        copy = object.__new__(kind)
+        for f in structure.__dataclass_fields__:
+            object.__setattr__(copy, f, _rebuild(getattr(structure, f), results, leaves))
+        return copy
+    return structure
+
+
+def _is_dataclass(value: Any) -> bool:
+    return hasattr(type(value), "__dataclass_fields__")
+
+
+@overload
+def fuse(function: _F, /) -> _F: ...
+@overload
+def fuse(*, static_argnames: str | Iterable[str] = ()) -> Callable[[_F], _F]: ...
+def fuse(function: Any = None, /, *, static_argnames: str | Iterable[str] = ()) -> Any:
+    """Makes one kernel of a function over arrays.
+
+    The function is run once on stand-ins, for each structure of arguments; ``torch.*``, ``F.*``, ``np.*`` and
+    operators inside it become the kernel. A Python number that is an argument is given at run time; an
+    argument that decides the course of the function (``if``, ``range``) is named in ``static_argnames``.
+
+    Raises:
+        TraceError: the function asked for the value of an array, or called a function that has no op.
+
+    Example:
+        >>> import numpy as np, rusttorch as rt
+        >>> @rt.fuse
+        ... def scaled(x, k):
+        ...     return np.exp(x) * k
+        >>> scaled(np.zeros(2), 3.0)
+        array([3., 3.])
+    """
+    names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
+    if function is None:
+        return lambda f: FusedFunction(f, names)
+    if isinstance(function, FusedFunction):
+        return function
+    if not callable(function):
+        raise TypeError(f"fuse() takes a function, not {type(function).__name__}")
+    return FusedFunction(function, names)

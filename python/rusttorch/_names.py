@@ -1,0 +1,114 @@
+"""Which functions of torch and NumPy mean which op: read off the op table's name columns.
+
+An op is known by the function its row names, by the torch function, tensor method and
+``torch.nn.functional`` function of the op's own name, and by torch's own synonyms, which are listed here.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple
+
+from rusttorch import _rusttorch
+
+# torch's second names, and functions that say their arguments in another way, by op.
+_SYNONYMS = {
+    "abs": ("absolute",),
+    "div": ("divide",),
+    "eq": ("__eq__",),
+    "ge": ("greater_equal", "__ge__"),
+    "gt": ("greater", "__gt__"),
+    "le": ("less_equal", "__le__"),
+    "lt": ("less", "__lt__"),
+    "mul": ("multiply",),
+    "ne": ("not_equal", "__ne__"),
+    "neg": ("negative",),
+    "sub": ("subtract",),
+    "trunc": ("fix",),
+}
+
+# Arguments that torch's functions take and that mean nothing here, with the values that say so.
+TORCH_NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "_stacklevel": (3, 2, None),
+    "dtype": (None,),
+    "inplace": (False,),
+    "layout": (None,),
+    "memory_format": (None,),
+    "out": (None,),
+}
+NUMPY_NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "casting": ("same_kind",),
+    "dtype": (None,),
+    "initial": (None,),
+    "order": ("K", "C", None),
+    "out": (None, (None,)),
+    "subok": (True,),
+    "where": (True, None),
+}
+# NumPy's names of arguments, and its own defaults where they differ from torch's.
+NUMPY_KEYWORDS = {
+    "axes": "dims",
+    "axis": "dim",
+    "ddof": "correction",
+    "keepdims": "keepdim",
+    "a_min": "min",
+    "a_max": "max",
+}
+NUMPY_DEFAULTS: dict[str, dict[str, Any]] = {"std": {"correction": 0}, "var": {"correction": 0}}
+
+
+class Op(NamedTuple):
+    """A row of the op table."""
+
+    name: str
+    params: tuple[str, ...]
+    statics: frozenset[str]
+    torch: str
+    numpy: str
+
+
+@cache
+def ops() -> dict[str, Op]:
+    """All public rows."""
+    rows = {}
+    for name, params, statics, _doc, torch, numpy in _rusttorch._op_table():
+        rows[name] = Op(name, tuple(p.split("=")[0] for p in params), frozenset(statics), torch, numpy)
+    return rows
+
+
+def _resolve(path: str) -> Any:
+    module, *rest = path.split(".")
+    value: Any = sys.modules[module]
+    for part in rest:
+        value = getattr(value, part, None)
+    return value
+
+
+@cache
+def torch_functions() -> dict[Callable[..., Any], Op]:
+    """torch's functions and tensor methods. torch is imported."""
+    torch = sys.modules["torch"]
+    homes = (torch, torch.nn.functional, torch.Tensor, torch.special)
+    found: dict[Callable[..., Any], Op] = {}
+    for op in ops().values():
+        candidates = [_resolve(op.torch)] if op.torch else []
+        for name in (op.name, *_SYNONYMS.get(op.name, ())):
+            candidates += [getattr(home, name, None) for home in homes]
+        for candidate in candidates:
+            if callable(candidate):
+                found.setdefault(candidate, op)
+    return found
+
+
+@cache
+def numpy_functions() -> dict[Callable[..., Any], Op]:
+    """NumPy's functions and ufuncs. NumPy is imported."""
+    found: dict[Callable[..., Any], Op] = {}
+    for op in ops().values():
+        if op.numpy and callable(function := _resolve(op.numpy)):
+            # numpy.true_divide and numpy.divide are one; the op without options is the one meant.
+            if found.get(function, op).name != "true_divide":
+                found[function] = op
+    return found

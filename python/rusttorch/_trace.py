@@ -1,0 +1,396 @@
+"""Stand-ins for arrays: every operation on one is a call in the program that is being made."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from rusttorch import _names
+from rusttorch._rusttorch import Builder, Expr, TraceError
+
+
+def is_array(value: Any) -> bool:
+    """True for torch tensors, NumPy arrays and NumPy scalars; imports neither."""
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and isinstance(value, (numpy.ndarray, numpy.generic)):
+        return True
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
+def _where() -> str:
+    """The line of the user's code that is running."""
+    here = __file__.rsplit("/", 1)[0].rsplit("\\", 1)[0]
+    frame = sys._getframe(1)
+    while frame is not None:
+        path = frame.f_code.co_filename
+        library = path.startswith(here) or any(
+            f"{sep}{p}{sep}" in path for p in ("numpy", "torch") for sep in "/\\"
+        )
+        if not library:
+            return f"{path}:{frame.f_lineno}"
+        frame = frame.f_back  # type: ignore[assignment]
+    return "?"
+
+
+class Hidden:
+    """An array that the traced function did not get as an argument, and where to find it at each call."""
+
+    def __init__(self, value: Any, getter: Callable[[], Any] | None) -> None:
+        self._value = value
+        self._getter = getter
+
+    def read(self) -> Any:
+        """The array now."""
+        if self._getter is None:
+            return self._value
+        return self._getter()
+
+
+class Tracer:
+    """One trace: the program so far, and what it was found to depend on."""
+
+    def __init__(self, function: Callable[..., Any], leaves: list[Any], owners: list[Any]) -> None:
+        self.function = function
+        # Arguments that are neither arrays nor numbers; self of a method.
+        self.owners = owners
+        self.builder = Builder()
+        self.leaves = leaves
+        self.parameters = [Traced(self, self.builder.param(f"x{i}")) for i in range(len(leaves))]
+        torch = sys.modules.get("torch")
+        # Methods mean torch's or NumPy's.
+        self.of_torch = torch is not None and any(isinstance(x, torch.Tensor) for x in leaves)
+        self.hidden: list[Hidden] = []
+        # Hidden arrays by id, held so that the ids stay theirs.
+        self._hidden_values: dict[int, tuple[Any, Traced]] = {}
+        self.read_shapes = False
+        self.read_dtypes = False
+
+    def parameter_index(self, value: Traced) -> int | None:
+        """The leaf that ``value`` stands for, if it is one."""
+        for i, p in enumerate(self.parameters):
+            if p._id == value._id:
+                return i
+        return None
+
+    def check(self, value: Traced) -> None:
+        """Refuses a stand-in that has outlived its trace."""
+        if value._tracer is not self:
+            raise TraceError(
+                "a stand-in array of another trace was used: a traced function must not keep its arrays"
+            )
+
+    def operand(self, value: Any) -> int:
+        """The program's value for an operand."""
+        if isinstance(value, Traced):
+            self.check(value)
+            return value._id
+        if is_array(value):
+            return self._hide(value)._id
+        return self.builder.literal(value)
+
+    def _hide(self, array: Any) -> Traced:
+        known = self._hidden_values.get(id(array))
+        if known is None:
+            traced = Traced(self, self.builder.param(f"h{len(self.hidden)}"))
+            self._hidden_values[id(array)] = (array, traced)
+            self.hidden.append(Hidden(array, _source(self.function, self.owners, array)))
+            return traced
+        return known[1]
+
+    def call(self, op: str, args: tuple[Any, ...], kwargs: dict[str, Any], said: str) -> Traced:
+        """A call of an op. ``said`` is what the user wrote."""
+        try:
+            positional = [self.operand(a) for a in args]
+            keywords = [(k, self.operand(v)) for k, v in kwargs.items()]
+            return Traced(self, self.builder.call(op, positional, keywords))
+        except TypeError as e:
+            raise NotImplementedError(f"{said} at {_where()}: {e}") from None
+
+    def finish(self, name: str, outputs: list[Traced]) -> Expr:
+        """The expression of these results."""
+        return self.builder.finish(name, [o._id for o in outputs])
+
+    def meta(self, value: Traced) -> tuple[str, tuple[int, ...]]:
+        """dtype name and shape of a value, for the arguments of this trace."""
+        index = self.parameter_index(value)
+        if index is not None and is_array(self.leaves[index]):
+            leaf = self.leaves[index]
+            return str(leaf.dtype).removeprefix("torch."), tuple(leaf.shape)
+        expr = self.builder.finish("shape", [value._id])
+        operands = [*self.leaves, *(v for v, _ in self._hidden_values.values())]
+        dtype, shape = expr._result_meta(*operands)[0]
+        return dtype, tuple(shape)
+
+
+def _source(function: Callable[..., Any], owners: list[Any], array: Any) -> Callable[[], Any] | None:
+    """How to read the variable again that holds ``array``: a closure's cell, a global, an attribute of self."""
+    function = getattr(function, "__func__", function)
+    for cell in getattr(function, "__closure__", None) or ():
+        try:
+            if cell.cell_contents is array:
+                return lambda: cell.cell_contents
+        except ValueError:
+            continue
+    code = getattr(function, "__code__", None)
+    names = code.co_names if code is not None else ()
+    scope = getattr(function, "__globals__", {})
+    for name in names:
+        if scope.get(name) is array:
+            return lambda: scope[name]
+    for owner in owners:
+        for name, value in getattr(owner, "__dict__", {}).items():
+            if value is array:
+                return lambda: getattr(owner, name)
+    return None
+
+
+# Operators by the op's name; the reflected form swaps.
+_BINARY = {
+    "add": "add",
+    "sub": "sub",
+    "mul": "mul",
+    "truediv": "true_divide",
+    "floordiv": "floor_divide",
+    "mod": "remainder",
+    "pow": "pow",
+    "and": "bitwise_and",
+    "or": "bitwise_or",
+    "xor": "bitwise_xor",
+    "lshift": "bitwise_left_shift",
+    "rshift": "bitwise_right_shift",
+}
+_COMPARE = ("lt", "le", "gt", "ge", "eq", "ne")
+_UNARY = {"neg": "neg", "pos": "positive", "invert": "bitwise_not", "abs": "abs"}
+_CONVERSIONS = {
+    "bool": "its truth value (if, while, and, or, not, assert)",
+    "int": "its value as an int",
+    "float": "its value as a float",
+    "complex": "its value as a complex",
+    "index": "its value as an index",
+    "len": "its length",
+    "iter": "its elements",
+    "contains": "its elements",
+    "array": "its memory (numpy.asarray)",
+    "dlpack": "its memory (DLPack)",
+    "item": "its value",
+    "numpy": "its memory",
+    "tolist": "its elements",
+    "data_ptr": "its memory",
+}
+
+
+class Traced:
+    """An array, or a number, that is only known when the kernel runs."""
+
+    __slots__ = ("_id", "_tracer")
+    __hash__ = object.__hash__
+    # NumPy's arrays leave operators to us.
+    __array_priority__ = 1000.0
+
+    def __init__(self, tracer: Tracer, value: int) -> None:
+        self._tracer = tracer
+        self._id = value
+
+    def __repr__(self) -> str:
+        return f"<traced array {self._id}>"
+
+    @classmethod
+    def __torch_function__(
+        cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = dict(kwargs or {})
+        op = _names.torch_functions().get(func)
+        name = getattr(func, "__name__", repr(func))
+        if op is None:
+            raise TraceError(
+                f"torch's {name}() has no counterpart in rusttorch and cannot be fused ({_where()})"
+            )
+        for given, meant in (
+            ("input", op.params[0]),
+            ("other", op.params[1:2][0] if op.params[1:] else None),
+        ):
+            if given in kwargs and given not in op.params and meant is not None:
+                args = (*args, kwargs.pop(given))
+        kwargs = _drop_neutral(kwargs, op, _names.TORCH_NEUTRAL, f"torch's {name}()")
+        return _first_tracer(args, kwargs).call(op.name, args, kwargs, f"torch's {name}()")
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        reductions = {"add": "sum", "multiply": "prod", "maximum": "amax", "minimum": "amin"}
+        op = _names.numpy_functions().get(ufunc)
+        name = f"numpy.{ufunc.__name__}"
+        if method == "reduce" and ufunc.__name__ in reductions:
+            op = _names.ops().get(reductions[ufunc.__name__])
+            kwargs.setdefault("axis", 0)
+            name += ".reduce"
+        elif method != "__call__":
+            raise TraceError(f"{name}.{method} cannot be fused ({_where()})")
+        if op is None:
+            raise TraceError(f"{name} has no counterpart in rusttorch and cannot be fused ({_where()})")
+        kwargs = _drop_neutral(_numpy_keywords(kwargs, op), op, _names.NUMPY_NEUTRAL, name)
+        return _first_tracer(inputs, kwargs).call(op.name, inputs, kwargs, name)
+
+    def __array_function__(self, func: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        name = f"numpy.{func.__name__}"
+        op = _names.numpy_functions().get(func)
+        if op is None:
+            raise TraceError(f"{name} has no counterpart in rusttorch and cannot be fused ({_where()})")
+        for given in ("a", "x", "array"):
+            if given in kwargs and given not in op.params:
+                args = (kwargs.pop(given), *args)
+        defaults = _names.NUMPY_DEFAULTS.get(op.name, {})
+        kwargs = {**defaults, **_numpy_keywords(kwargs, op)}
+        kwargs = _drop_neutral(kwargs, op, _names.NUMPY_NEUTRAL, name)
+        return _first_tracer(args, kwargs).call(op.name, args, kwargs, name)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _CONVERSIONS:
+            return lambda *a, **k: _refuse(name)
+        op = _names.ops().get(name)
+        if op is None:
+            for candidate, synonyms in _names._SYNONYMS.items():
+                if name in synonyms:
+                    op = _names.ops()[candidate]
+        if op is None:
+            raise AttributeError(
+                f"a traced array has no attribute '{name}': rusttorch has no op of that name ({_where()})"
+            )
+        row = op
+
+        def method(*args: Any, **kwargs: Any) -> Traced:
+            if not self._tracer.of_torch:
+                kwargs = {**_names.NUMPY_DEFAULTS.get(row.name, {}), **_numpy_keywords(kwargs, row)}
+            keywords = _drop_neutral(_numpy_keywords(kwargs, row), row, _names.NUMPY_NEUTRAL, f".{name}()")
+            # torch's x.reshape(2, 3) is x.reshape([2, 3]).
+            if len(args) > 1 and row.params[1:2] and row.params[1] in ("shape", "dims", "size"):
+                args = (list(args),)
+            return self._tracer.call(row.name, (self, *args), keywords, f".{name}()")
+
+        return method
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape; the trace holds for calls with equal shapes only."""
+        self._tracer.read_shapes = True
+        return self._tracer.meta(self)[1]
+
+    @property
+    def ndim(self) -> int:
+        """The number of dimensions; the trace holds for calls with equal shapes only."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> Any:
+        """NumPy's number of elements (and torch's ``size()`` by a call)."""
+        return _Size(self)
+
+    def dim(self) -> int:
+        """The number of dimensions."""
+        return self.ndim
+
+    def numel(self) -> int:
+        """The number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def dtype(self) -> Any:
+        """The dtype, of the library of the arguments; the trace holds for calls with equal dtypes only."""
+        self._tracer.read_dtypes = True
+        name = self._tracer.meta(self)[0]
+        if self._tracer.of_torch:
+            return getattr(sys.modules["torch"], name)
+        import numpy
+
+        return numpy.dtype(name)
+
+    @property
+    def T(self) -> Traced:  # noqa: N802
+        """Dimensions reversed."""
+        dims = list(range(self.ndim))[::-1]
+        return self._tracer.call("permute", (self, dims), {}, ".T")
+
+    def __getitem__(self, key: Any) -> NoReturn:
+        raise TraceError(f"indexing cannot be fused: index before the call ({_where()})")
+
+    def __setitem__(self, key: Any, value: Any) -> NoReturn:
+        raise TraceError(f"writing to an array cannot be fused; use where() ({_where()})")
+
+    def __matmul__(self, other: Any) -> NoReturn:
+        raise TraceError(f"@ cannot be fused: multiply matrices outside of the function ({_where()})")
+
+    __rmatmul__ = __matmul__
+
+
+class _Size(int):
+    """The number of elements that, called, is the shape."""
+
+    _of: Traced
+
+    def __new__(cls, of: Traced) -> _Size:
+        self = super().__new__(cls, of.numel())
+        self._of = of
+        return self
+
+    def __call__(self, dim: int | None = None) -> Any:
+        return self._of.shape if dim is None else self._of.shape[dim]
+
+
+def _refuse(conversion: str) -> NoReturn:
+    raise TraceError(
+        f"{_where()}: the function asks for {_CONVERSIONS[conversion]}, which is only known when the kernel runs. "
+        f"Use where() to choose between values; name an argument that decides what is computed in static_argnames=."
+    )
+
+
+def _first_tracer(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tracer:
+    for value in (*args, *kwargs.values()):
+        if isinstance(value, Traced):
+            return value._tracer
+    raise TraceError(f"arrays inside a list cannot be fused ({_where()})")
+
+
+def _numpy_keywords(kwargs: dict[str, Any], op: _names.Op) -> dict[str, Any]:
+    return {k if k in op.params else _names.NUMPY_KEYWORDS.get(k, k): v for k, v in kwargs.items()}
+
+
+def _drop_neutral(
+    kwargs: dict[str, Any], op: _names.Op, neutral: dict[str, tuple[Any, ...]], said: str
+) -> dict[str, Any]:
+    """Keywords without those that say what is so anyway."""
+    kept = {}
+    for name, value in kwargs.items():
+        if name in op.params:
+            kept[name] = value
+        elif name not in neutral or not any(value is n or value == n for n in neutral[name]):
+            raise NotImplementedError(f"{said} with {name}= cannot be fused ({_where()})")
+    return kept
+
+
+def _install_operators() -> None:
+    def binary(op: str, symbol: str, swapped: bool) -> Callable[[Traced, Any], Any]:
+        def operator(self: Traced, other: Any) -> Any:
+            operands = (other, self) if swapped else (self, other)
+            return self._tracer.call(op, operands, {}, symbol)
+
+        return operator
+
+    def unary(op: str) -> Callable[[Traced], Any]:
+        return lambda self: self._tracer.call(op, (self,), {}, op)
+
+    def conversion(name: str) -> Callable[..., NoReturn]:
+        return lambda self, *args, **kwargs: _refuse(name)
+
+    for name, op in _BINARY.items():
+        setattr(Traced, f"__{name}__", binary(op, op, False))
+        setattr(Traced, f"__r{name}__", binary(op, op, True))
+    for name in _COMPARE:
+        setattr(Traced, f"__{name}__", binary(name, name, False))
+    for name, op in _UNARY.items():
+        setattr(Traced, f"__{name}__", unary(op))
+    for name in ("bool", "int", "float", "complex", "index", "len", "iter", "contains", "array", "dlpack"):
+        setattr(Traced, f"__{name}__", conversion(name))
+
+
+_install_operators()

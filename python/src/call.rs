@@ -1,0 +1,353 @@
+//! Calls of a program: borrow, find the plan, make the results, run.
+//!
+//! The plans of the last few combinations of dtypes, shapes and strides are kept with the program
+//! ([`Memo`]), so that a call like the one before costs no more than comparing a few integers.
+
+use crate::alloc_out::{NewArray, Target, Writing, check_out, copy_to};
+use crate::borrow::{Kind, Number, Operand, Session};
+use crate::errors::{FallbackWarning, guarded, to_py};
+use crate::torch;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+use rusttorch_ir::dtype::DType;
+use rusttorch_ir::expr::{Attr, Program};
+use rusttorch_ir::graph::{self, TensorMeta};
+use rusttorch_ops::engine::{self, Layout, Plan, PlanOptions};
+use rusttorch_runtime::launch::Arg;
+use rusttorch_runtime::layout::extent;
+use rusttorch_runtime::pool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Combinations that are kept per program.
+const KEPT: usize = 16;
+/// Runs of at least so much work (about 20 us) release the GIL; doing so costs about 50 ns.
+const DETACH_FROM: u64 = 40_000;
+/// The first interpreted run of at least so much work is warned about.
+const WARN_FROM: u64 = 100_000;
+
+/// A program with its plans.
+pub struct Callable {
+    pub program: Arc<Program>,
+    memos: Mutex<Vec<Arc<Memo>>>,
+    pub hits: AtomicU64,
+    pub misses: AtomicU64,
+}
+
+/// A plan and what it is for.
+struct Memo {
+    operands: Vec<Seen>,
+    /// The default dtype, where it can matter.
+    default: Option<DType>,
+    plan: Plan,
+    /// First and one past the last element, of every array operand, then of every result.
+    reach: Vec<(i64, i64)>,
+}
+
+/// An operand as far as plans depend on it.
+#[derive(PartialEq)]
+enum Seen {
+    /// With shape, then raw strides.
+    Array(Kind, DType, Box<[i64]>),
+    Number(DType),
+    Literal(Attr),
+}
+
+impl Seen {
+    fn new(operand: &Operand) -> Seen {
+        match operand {
+            Operand::Number(n) => Seen::Number(n.dtype()),
+            Operand::Literal(attr) => Seen::Literal(attr.clone()),
+            Operand::Array(a) => {
+                let extents = a.shape().iter().chain(a.raw_strides()).copied().collect();
+                Seen::Array(a.kind, a.dtype, extents)
+            }
+        }
+    }
+
+    #[inline]
+    fn matches(&self, operand: &Operand) -> bool {
+        match (self, operand) {
+            (Seen::Array(kind, dtype, extents), Operand::Array(a)) => {
+                let rank = a.rank;
+                *kind == a.kind
+                    && *dtype == a.dtype
+                    && extents.len() == 2 * rank
+                    && extents[..rank] == *a.shape()
+                    && extents[rank..] == *a.raw_strides()
+            }
+            (Seen::Number(dtype), Operand::Number(n)) => *dtype == n.dtype(),
+            (Seen::Literal(a), Operand::Literal(b)) => a == b,
+            _ => false,
+        }
+    }
+}
+
+impl Callable {
+    pub fn new(program: Arc<Program>) -> Callable {
+        Callable { program, memos: Mutex::default(), hits: AtomicU64::new(0), misses: AtomicU64::new(0) }
+    }
+
+    /// Forgets all plans.
+    pub fn clear(&self) {
+        self.memos.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Number of plans kept.
+    pub fn kept(&self) -> usize {
+        self.memos.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    fn memo(&self, py: Python<'_>, target: Target, operands: &[Operand]) -> PyResult<Arc<Memo>> {
+        let default = if default_matters(operands) { Some(default_dtype(py, target)?) } else { None };
+        let mut memos = self.memos.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = |m: &Arc<Memo>| {
+            m.default == default && m.operands.iter().zip(operands).all(|(s, o)| s.matches(o))
+        };
+        if let Some(at) = memos.iter().position(fits) {
+            self.hits.fetch_add(1, Ordering::Relaxed);
+            memos[..=at].rotate_right(1);
+            return Ok(memos[0].clone());
+        }
+        drop(memos);
+        self.misses.fetch_add(1, Ordering::Relaxed);
+        let metas: Vec<graph::Operand> = operands.iter().map(meta).collect();
+        let default_dtype = default.unwrap_or(DType::F32);
+        let layout = if matches!(target, Target::Numpy) { Layout::Numpy } else { Layout::Torch };
+        let options = PlanOptions { default_dtype, layout };
+        let plan = guarded(
+            || self.program.to_string(),
+            || engine::plan(&self.program, &metas, options).map_err(to_py),
+        )?;
+        if !plan.is_compiled() && plan.work() >= WARN_FROM {
+            warn_of_fallback(py, &self.program)?;
+        }
+        let arrays = metas.iter().filter_map(|m| match m {
+            graph::Operand::Tensor(t) => Some(t),
+            graph::Operand::Number(_) | graph::Operand::Literal(_) => None,
+        });
+        let reach = arrays.chain(plan.outputs()).map(reach).collect();
+        let memo =
+            Arc::new(Memo { operands: operands.iter().map(Seen::new).collect(), default, plan, reach });
+        memos = self.memos.lock().unwrap_or_else(PoisonError::into_inner);
+        memos.truncate(KEPT - 1);
+        memos.insert(0, memo.clone());
+        Ok(memo)
+    }
+
+    /// Dtypes and shapes of the results for these operands.
+    pub fn results(
+        &self,
+        py: Python<'_>,
+        session: &Session,
+        operands: &[Operand],
+    ) -> PyResult<Vec<TensorMeta>> {
+        Ok(self.memo(py, target(session, operands), operands)?.plan.outputs().to_vec())
+    }
+
+    /// What becomes of the program for these operands.
+    pub fn inspect(
+        &self,
+        py: Python<'_>,
+        session: &Session,
+        operands: &[Operand],
+    ) -> PyResult<engine::Inspection> {
+        let target = target(session, operands);
+        let metas: Vec<graph::Operand> = operands.iter().map(meta).collect();
+        let layout = if matches!(target, Target::Numpy) { Layout::Numpy } else { Layout::Torch };
+        let options = PlanOptions { default_dtype: default_dtype(py, target)?, layout };
+        guarded(
+            || self.program.to_string(),
+            || engine::inspect(&self.program, &metas, options, None).map_err(to_py),
+        )
+    }
+
+    /// A call. There is one operand per parameter.
+    pub fn call<'py>(
+        &self,
+        py: Python<'py>,
+        session: &mut Session,
+        operands: &[Operand],
+        out: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let target = target(session, operands);
+        let memo = self.memo(py, target, operands)?;
+        let metas = memo.plan.outputs();
+        if let Some(out) = out {
+            return self.call_out(py, session, operands, out, target, &memo);
+        }
+        if let [meta] = metas {
+            let (new, data) = target.empty(py, meta)?;
+            self.run(py, &memo, operands, &[data])?;
+            return target.finish(py, new, meta.shape.is_empty());
+        }
+        let (mut arrays, mut data) = (Vec::with_capacity(metas.len()), Vec::with_capacity(metas.len()));
+        for meta in metas {
+            let (new, at) = target.empty(py, meta)?;
+            arrays.push((new, meta));
+            data.push(at);
+        }
+        self.run(py, &memo, operands, &data)?;
+        let results: Vec<_> = arrays
+            .into_iter()
+            .map(|(a, m)| target.finish(py, a, m.shape.is_empty()))
+            .collect::<PyResult<_>>()?;
+        Ok(PyTuple::new(py, results)?.into_any())
+    }
+
+    fn call_out<'py>(
+        &self,
+        py: Python<'py>,
+        session: &mut Session,
+        operands: &[Operand],
+        out: &Bound<'py, PyAny>,
+        target: Target,
+        memo: &Memo,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let outs: Vec<Bound<'py, PyAny>> = match out.cast::<PyTuple>() {
+            Ok(tuple) => tuple.iter().collect(),
+            Err(_) => vec![out.clone()],
+        };
+        let metas = memo.plan.outputs();
+        if outs.len() != metas.len() {
+            let text = format!("out has {} arrays, but there are {} results", outs.len(), metas.len());
+            return Err(PyRuntimeError::new_err(text));
+        }
+        let mut copies: Vec<(usize, NewArray<'py>)> = Vec::new();
+        let mut data = Vec::with_capacity(outs.len());
+        for (i, (out, meta)) in outs.iter().zip(metas).enumerate() {
+            let borrowed = session.result(out)?;
+            data.push(match check_out(&borrowed, target, meta, operands)? {
+                Writing::Direct(at) => at,
+                Writing::Copy => {
+                    let (new, at) = target.empty(py, meta)?;
+                    copies.push((i, new));
+                    at
+                }
+            });
+        }
+        self.run(py, memo, operands, &data)?;
+        if let Target::Torch(torch) = target {
+            let copied = |i: usize| copies.iter().any(|&(c, _)| c == i);
+            for (_, out) in outs.iter().enumerate().filter(|(i, _)| !copied(*i)) {
+                torch.bump_version(out)?;
+            }
+        }
+        for (i, new) in copies {
+            copy_to(&outs[i], &target.finish(py, new, false)?)?;
+        }
+        Ok(out.clone())
+    }
+
+    #[inline]
+    fn run(&self, py: Python<'_>, memo: &Memo, operands: &[Operand], outputs: &[*mut u8]) -> PyResult<()> {
+        let mut args = Vec::with_capacity(memo.reach.len());
+        let mut numbers = Vec::new();
+        for operand in operands {
+            match operand {
+                // SAFETY: the memory was checked to reach that far when the operand was borrowed, and the
+                // caller's arguments keep it; the plan was found by these very extents.
+                Operand::Array(a) => args.push(unsafe { arg(a.data, memo.reach[args.len()], a.dtype) }),
+                Operand::Number(n) => numbers.push(bits(*n)),
+                Operand::Literal(_) => {}
+            }
+        }
+        for (meta, &data) in memo.plan.outputs().iter().zip(outputs) {
+            // SAFETY: made or checked by `alloc_out` to be as the plan says.
+            args.push(unsafe { arg(data, memo.reach[args.len()], meta.dtype) });
+        }
+        guarded(
+            || self.program.to_string(),
+            || {
+                if memo.plan.work() < DETACH_FROM {
+                    return memo.plan.run(&args, &numbers, &pool::Serial).map_err(to_py);
+                }
+                let foreign = torch::seen(py).and_then(|t| t.pool());
+                py.detach(|| {
+                    let _cap = pool::is_num_threads_set().then(|| pool::limit_threads(pool::num_threads()));
+                    match foreign {
+                        Some(foreign) => memo.plan.run(&args, &numbers, foreign),
+                        None => memo.plan.run(&args, &numbers, &pool::OwnPool),
+                    }
+                })
+                .map_err(to_py)
+            },
+        )
+    }
+}
+
+/// # Safety
+/// As for [`Arg::new`].
+#[inline]
+unsafe fn arg(data: *mut u8, (low, high): (i64, i64), dtype: DType) -> Arg {
+    // SAFETY: by contract.
+    unsafe { Arg::new(data, low, high, dtype) }
+}
+
+/// First and one past the last element.
+fn reach(meta: &TensorMeta) -> (i64, i64) {
+    extent(&meta.shape, &meta.strides).map_or((0, 0), |(low, high)| (low, high + 1))
+}
+
+/// Once per process.
+fn warn_of_fallback(py: Python<'_>, program: &Program) -> PyResult<()> {
+    static WARNED: AtomicBool = AtomicBool::new(false);
+    if WARNED.swap(true, Ordering::Relaxed) {
+        return Ok(());
+    }
+    let text = format!("{program} runs on the interpreter: rusttorch.stats() says what the compiler lacks");
+    let text = std::ffi::CString::new(text).expect("a program has no NUL");
+    PyErr::warn(py, &py.get_type::<FallbackWarning>(), &text, 2)
+}
+
+fn bits(n: Number) -> u64 {
+    match n {
+        Number::Bool(b) => u64::from(b),
+        Number::Int(i) => i as u64,
+        Number::Float(f) => f.to_bits(),
+    }
+}
+
+fn meta(operand: &Operand) -> graph::Operand {
+    match operand {
+        Operand::Number(n) => graph::Operand::Number(n.dtype().category()),
+        Operand::Literal(attr) => graph::Operand::Literal(attr.clone()),
+        Operand::Array(a) => graph::Operand::Tensor(TensorMeta {
+            dtype: a.dtype,
+            shape: a.shape().to_vec(),
+            strides: a.strides(),
+        }),
+    }
+}
+
+/// torch when any operand is torch's.
+#[inline]
+fn target(session: &Session, operands: &[Operand]) -> Target {
+    let is_tensor = |o: &Operand| matches!(o, Operand::Array(a) if a.kind == Kind::Torch);
+    match session.torch() {
+        Some(torch) if operands.iter().any(is_tensor) => Target::Torch(torch),
+        _ => Target::Numpy,
+    }
+}
+
+/// False when all arrays are of float dtypes: then every result is of one of them.
+#[inline]
+fn default_matters(operands: &[Operand]) -> bool {
+    let mut arrays = operands.iter().filter_map(|o| match o {
+        Operand::Array(a) => Some(a.dtype.is_float()),
+        Operand::Number(_) | Operand::Literal(_) => None,
+    });
+    match arrays.next() {
+        None => true,
+        Some(first) => !(first && arrays.all(|float| float)),
+    }
+}
+
+/// float64 for NumPy, so that `int / int` is what NumPy gives.
+fn default_dtype(py: Python<'_>, target: Target) -> PyResult<DType> {
+    match target {
+        Target::Torch(torch) => torch.default_dtype(py),
+        Target::Numpy => Ok(DType::F64),
+    }
+}

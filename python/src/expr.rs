@@ -1,0 +1,414 @@
+//! `rusttorch.Expr`: a program that is called from Python, made of a text, of an op, or by a tracer.
+
+use crate::borrow::{Operand, Session};
+use crate::call::Callable;
+use crate::errors::to_py;
+use pyo3::exceptions::{PyKeyError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+use rusttorch_ir::expr::{Attr, Expr as Node, Program, parse};
+use rusttorch_ir::id::ExprId;
+use rusttorch_ops::engine;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A parameter as calls see it.
+struct Param {
+    name: Py<PyString>,
+    default: Option<Attr>,
+    /// Its value is part of the plan.
+    is_static: bool,
+    /// Of `pow`: a few exponents are part of the plan, see [`is_structural_exponent`].
+    is_exponent: bool,
+}
+
+/// A formula that is compiled for the arrays it is called with.
+#[pyclass(frozen, module = "rusttorch", name = "Expr", weakref)]
+pub struct Expr {
+    pub(crate) callable: Callable,
+    params: Vec<Param>,
+    /// The text it was made of, or the program's.
+    text: String,
+    /// The function's name in errors and in repr: `gelu`.
+    label: String,
+    /// Made of a row of the op table, whose text would not say which parameters are static.
+    is_op: bool,
+}
+
+impl Expr {
+    fn new(py: Python<'_>, program: Program, text: String, label: String, is_static: &[bool]) -> Expr {
+        let params = program.params().iter().enumerate().map(|(i, p)| Param {
+            name: PyString::intern(py, &p.name).unbind(),
+            default: p.default.clone(),
+            is_static: is_static.get(i).copied().unwrap_or(false),
+            is_exponent: !is_static.is_empty() && p.name == "exponent",
+        });
+        let params = params.collect();
+        Expr { callable: Callable::new(Arc::new(program)), params, text, label, is_op: false }
+    }
+
+    /// The operand of parameter `i`.
+    #[inline]
+    pub(crate) fn operand(
+        &self,
+        session: &mut Session,
+        i: usize,
+        value: &Bound<'_, PyAny>,
+    ) -> PyResult<Operand> {
+        let param = &self.params[i];
+        if param.is_static || value.is_none() || param.is_exponent && is_structural_exponent(value) {
+            return Ok(Operand::Literal(attr(value)?));
+        }
+        session.operand(value, &|| {
+            format!(
+                "{}(): argument '{}' (position {})",
+                self.label,
+                param.name.to_string_lossy(value.py()),
+                i + 1
+            )
+        })
+    }
+
+    /// Operands in positional order, and `out`.
+    fn bind<'py>(
+        &self,
+        session: &mut Session,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<(Vec<Operand>, Option<Bound<'py, PyAny>>)> {
+        let py = args.py();
+        let count = self.params.len();
+        if args.len() == count && kwargs.is_none() {
+            let mut operands = Vec::with_capacity(count);
+            for (i, value) in args.iter_borrowed().enumerate() {
+                operands.push(self.operand(session, i, &value)?);
+            }
+            return Ok((operands, None));
+        }
+        if args.len() > count {
+            return Err(self.wrong_count(py, args.len()));
+        }
+        let mut values: Vec<Option<Bound<'py, PyAny>>> = args.iter().map(Some).collect();
+        values.resize(count, None);
+        let mut out = None;
+        for (key, value) in kwargs.into_iter().flatten() {
+            let key = key.cast_into::<PyString>()?;
+            let name = key.to_cow()?;
+            let find = |name: &str| self.params.iter().position(|p| p.name.to_string_lossy(py) == name);
+            // NumPy's names of two arguments of reductions.
+            let alias = match &*name {
+                "axis" => Some("dim"),
+                "keepdims" => Some("keepdim"),
+                _ => None,
+            };
+            match find(&name).or_else(|| alias.and_then(find)) {
+                Some(i) if values[i].is_some() => {
+                    let text = format!("{}() got multiple values for argument '{name}'", self.label);
+                    return Err(PyTypeError::new_err(text));
+                }
+                Some(i) => values[i] = Some(value),
+                None if name == "out" => out = Some(value).filter(|v| !v.is_none()),
+                None => {
+                    let text = format!("{}() got an unexpected keyword argument '{name}'", self.label);
+                    return Err(PyTypeError::new_err(text));
+                }
+            }
+        }
+        let mut operands = Vec::with_capacity(count);
+        for (i, value) in values.iter().enumerate() {
+            operands.push(match (value, &self.params[i].default) {
+                (Some(value), _) => self.operand(session, i, value)?,
+                (None, Some(default)) => Operand::Literal(default.clone()),
+                (None, None) => return Err(self.wrong_count(py, args.len() + kwargs.map_or(0, |k| k.len()))),
+            });
+        }
+        Ok((operands, out))
+    }
+
+    fn wrong_count(&self, py: Python<'_>, given: usize) -> PyErr {
+        let names: Vec<String> =
+            self.params.iter().map(|p| p.name.to_string_lossy(py).into_owned()).collect();
+        let required = self.params.iter().filter(|p| p.default.is_none()).count();
+        let takes = match (required, self.params.len()) {
+            (r, n) if r == n => format!("{n}"),
+            (r, n) => format!("{r} to {n}"),
+        };
+        let (s, were) = (if names.len() == 1 { "" } else { "s" }, if given == 1 { "was" } else { "were" });
+        let text = format!(
+            "{}() takes {takes} argument{s} ({}) but {given} {were} given",
+            self.label,
+            names.join(", ")
+        );
+        PyTypeError::new_err(text)
+    }
+}
+
+#[pymethods]
+impl Expr {
+    /// Of a text.
+    #[new]
+    fn parse(py: Python<'_>, text: &str) -> PyResult<Expr> {
+        let program = {
+            let table = engine::table().read().unwrap_or_else(PoisonError::into_inner);
+            parse(text, Some(&*table)).map_err(|e| to_py(e.into()))?
+        };
+        let label = program.name.clone().unwrap_or_else(|| "expr".to_owned());
+        Ok(Expr::new(py, program, text.to_owned(), label, &[]))
+    }
+
+    #[pyo3(signature = (*args, **kwargs))]
+    fn __call__<'py>(
+        &self,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = args.py();
+        let mut session = Session::new(py);
+        let (operands, out) = self.bind(&mut session, args, kwargs)?;
+        self.callable.call(py, &mut session, &operands, out.as_ref())
+    }
+
+    /// The representations of the kernel for these arguments: (name, text).
+    #[pyo3(signature = (*args, **kwargs))]
+    fn _inspect<'py>(
+        &self,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Vec<(&'static str, String)>> {
+        let mut session = Session::new(args.py());
+        let (operands, _) = self.bind(&mut session, args, kwargs)?;
+        let seen = self.callable.inspect(args.py(), &session, &operands)?;
+        let mut stages = vec![("expr", seen.expr), ("graph", seen.graph), ("kernel", seen.kernel)];
+        match seen.code {
+            Ok(code) => stages.extend([("clif", code.clif), ("asm", code.asm)]),
+            Err(lacking) => stages.push(("fallback", lacking)),
+        }
+        Ok(stages)
+    }
+
+    /// (dtype, shape) of every result for these arguments, without running anything.
+    #[pyo3(signature = (*args))]
+    fn _result_meta<'py>(&self, args: &Bound<'py, PyTuple>) -> PyResult<Vec<(&'static str, Vec<i64>)>> {
+        let mut session = Session::new(args.py());
+        let (operands, _) = self.bind(&mut session, args, None)?;
+        let results = self.callable.results(args.py(), &session, &operands)?;
+        Ok(results.into_iter().map(|m| (m.dtype.torch_name(), m.shape)).collect())
+    }
+
+    /// Names of the parameters, in positional order.
+    #[getter]
+    fn args<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(py, self.params.iter().map(|p| p.name.bind(py)))
+    }
+
+    /// The formula.
+    #[getter]
+    fn text(&self) -> &str {
+        &self.text
+    }
+
+    #[getter]
+    fn __name__(&self) -> &str {
+        &self.label
+    }
+
+    #[getter]
+    fn __signature__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let inspect = py.import("inspect")?;
+        let class = inspect.getattr("Parameter")?;
+        let params = PyList::empty(py);
+        for p in &self.params {
+            let kwargs = PyDict::new(py);
+            if let Some(default) = &p.default {
+                kwargs.set_item("default", from_attr(py, default)?)?;
+            }
+            params.append(
+                class.call((p.name.bind(py), class.getattr("POSITIONAL_OR_KEYWORD")?), Some(&kwargs))?,
+            )?;
+        }
+        inspect.call_method1("Signature", (params,))
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> String {
+        if self.is_op {
+            return format!("<rusttorch function {}>", self.label);
+        }
+        let names: Vec<_> = self.params.iter().map(|p| p.name.to_string_lossy(py).into_owned()).collect();
+        format!("rusttorch.expr({:?}, args=({}))", self.text, names.join(", "))
+    }
+
+    /// Pickled as its text, or as the op's name.
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (String,))> {
+        if self.is_op {
+            let function = py.import("rusttorch._rusttorch")?.getattr("_op_function")?;
+            return Ok((function, (self.label.clone(),)));
+        }
+        Ok((py.get_type::<Expr>().into_any(), (self.text.clone(),)))
+    }
+
+    /// (hits, misses, plans kept).
+    fn cache_info(&self) -> (u64, u64, usize) {
+        let c = &self.callable;
+        (c.hits.load(Ordering::Relaxed), c.misses.load(Ordering::Relaxed), c.kept())
+    }
+
+    /// Forgets all plans.
+    fn cache_clear(&self) {
+        self.callable.clear();
+    }
+}
+
+/// The exponents that have kernels of their own.
+fn is_structural_exponent(value: &Bound<'_, PyAny>) -> bool {
+    let is_number = value.is_exact_instance_of::<PyFloat>() || value.is_exact_instance_of::<PyInt>();
+    is_number
+        && value.extract::<f64>().is_ok_and(|v| matches!(v.abs(), 0.5 | 1.0) || matches!(v, 2.0 | 3.0 | 4.0))
+}
+
+/// A Python value as a literal.
+fn attr(value: &Bound<'_, PyAny>) -> PyResult<Attr> {
+    if value.is_none() {
+        return Ok(Attr::None);
+    }
+    if let Ok(b) = value.cast::<PyBool>() {
+        return Ok(Attr::Bool(b.is_true()));
+    }
+    if value.is_instance_of::<PyFloat>() {
+        return Ok(Attr::Float(value.extract()?));
+    }
+    if let Ok(s) = value.cast::<PyString>() {
+        return Ok(Attr::Str(s.to_cow()?.into_owned()));
+    }
+    if value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>() {
+        return value.try_iter()?.map(|v| attr(&v?)).collect::<PyResult<_>>().map(Attr::List);
+    }
+    // Whatever says that it is an integer: NumPy's integers, torch.Size entries.
+    if value.is_instance_of::<PyInt>() || value.hasattr("__index__")? {
+        return Ok(Attr::Int(value.call_method0("__index__")?.extract()?));
+    }
+    let class = value.get_type().name()?;
+    Err(PyTypeError::new_err(format!(
+        "an argument that shapes the result must be a Python value, not {class}"
+    )))
+}
+
+/// The Python value of a literal.
+fn from_attr<'py>(py: Python<'py>, value: &Attr) -> PyResult<Bound<'py, PyAny>> {
+    Ok(match value {
+        Attr::None => py.None().into_bound(py),
+        Attr::Bool(b) => PyBool::new(py, *b).to_owned().into_any(),
+        Attr::Int(i) => PyInt::new(py, *i).into_any(),
+        Attr::Float(f) => PyFloat::new(py, *f).into_any(),
+        Attr::Str(s) => PyString::new(py, s).into_any(),
+        Attr::List(l) => {
+            let items: Vec<_> = l.iter().map(|v| from_attr(py, v)).collect::<PyResult<_>>()?;
+            PyTuple::new(py, items)?.into_any()
+        }
+    })
+}
+
+/// The function of an op: its parameters, defaults and static arguments are the row's.
+#[pyfunction]
+fn _op_function(py: Python<'_>, name: &str) -> PyResult<Expr> {
+    let table = engine::table().read().unwrap_or_else(PoisonError::into_inner);
+    let op = table.lookup(name).filter(|op| !op.internal);
+    let Some(op) = op else { return Err(PyKeyError::new_err(name.to_owned())) };
+    let mut program = Program::new();
+    let args: Vec<ExprId> = op.params.iter().map(|p| program.param(&p.name, p.default.clone())).collect();
+    let result = program.call(name, &args, &[]);
+    program.output(result);
+    let is_static: Vec<bool> = op.params.iter().map(|p| p.is_static).collect();
+    let text = program.to_string();
+    Ok(Expr { is_op: true, ..Expr::new(py, program, text, name.to_owned(), &is_static) })
+}
+
+/// The public rows: (name, parameters, static ones, doc, torch name, NumPy name).
+#[pyfunction]
+#[allow(clippy::type_complexity)]
+fn _op_table(py: Python<'_>) -> PyResult<Vec<(String, Vec<String>, Vec<String>, String, String, String)>> {
+    let _ = py;
+    let table = engine::table().read().unwrap_or_else(PoisonError::into_inner);
+    let rows = table.iter().filter(|op| !op.internal).map(|op| {
+        let header = |p: &rusttorch_ir::op::OpParam| match &p.default {
+            Some(d) => format!("{}={d}", p.name),
+            None => p.name.clone(),
+        };
+        let statics = op.params.iter().filter(|p| p.is_static).map(|p| p.name.clone());
+        (
+            op.name.to_string(),
+            op.params.iter().map(header).collect(),
+            statics.collect(),
+            op.doc.to_string(),
+            op.torch.to_string(),
+            op.np.to_string(),
+        )
+    });
+    Ok(rows.collect())
+}
+
+/// Makes an [`Expr`] call by call: a tracer's side of the engine.
+#[pyclass(frozen, module = "rusttorch")]
+struct Builder(Mutex<Program>);
+
+impl Builder {
+    fn program(&self) -> std::sync::MutexGuard<'_, Program> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[pymethods]
+impl Builder {
+    #[new]
+    fn new() -> Builder {
+        Builder(Mutex::new(Program::new()))
+    }
+
+    /// Adds a parameter; gives its value.
+    fn param(&self, name: &str) -> usize {
+        self.program().param(name, None).index()
+    }
+
+    /// Adds a literal; gives its value.
+    fn literal(&self, value: &Bound<'_, PyAny>) -> PyResult<usize> {
+        Ok(self.program().literal(attr(value)?).index())
+    }
+
+    /// Adds a call of an op; gives its value.
+    fn call(&self, op: &str, args: Vec<usize>, kwargs: Vec<(String, usize)>) -> PyResult<usize> {
+        let mut program = self.program();
+        let names: Vec<&str> = kwargs.iter().map(|(k, _)| k.as_str()).collect();
+        let table = engine::table().read().unwrap_or_else(PoisonError::into_inner);
+        match rusttorch_ir::expr::Functions::check_call(&*table, op, args.len(), &names) {
+            None => return Err(PyKeyError::new_err(op.to_owned())),
+            Some(checked) => checked.map_err(PyTypeError::new_err)?,
+        }
+        if args.iter().chain(kwargs.iter().map(|(_, v)| v)).any(|&v| v >= program.nodes().len()) {
+            return Err(PyValueError::new_err("an argument is no value of this program"));
+        }
+        let args: Vec<ExprId> = args.into_iter().map(ExprId::new).collect();
+        let kwargs: Vec<(&str, ExprId)> = kwargs.iter().map(|(k, v)| (k.as_str(), ExprId::new(*v))).collect();
+        Ok(program.call(op, &args, &kwargs).index())
+    }
+
+    /// The expression with these results.
+    fn finish(&self, py: Python<'_>, label: String, outputs: Vec<usize>) -> PyResult<Expr> {
+        let mut program = self.program().clone();
+        if outputs.iter().any(|&v| v >= program.nodes().len()) {
+            return Err(PyValueError::new_err("a result is no value of this program"));
+        }
+        // A literal alone is no result of a kernel; the caller keeps those.
+        if outputs.iter().any(|&v| matches!(program.node(ExprId::new(v)), Node::Literal(_))) {
+            return Err(PyValueError::new_err("a result is a literal"));
+        }
+        outputs.into_iter().for_each(|v| program.output(ExprId::new(v)));
+        let text = program.to_string();
+        Ok(Expr::new(py, program, text, label, &[]))
+    }
+}
+
+pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_class::<Expr>()?;
+    m.add_class::<Builder>()?;
+    m.add_function(wrap_pyfunction!(_op_function, m)?)?;
+    m.add_function(wrap_pyfunction!(_op_table, m)?)
+}

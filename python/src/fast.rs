@@ -1,0 +1,99 @@
+//! The first stage of a traced function's call: when the arguments are arrays and numbers as the last
+//! time, its expression is called at once; all else is left to Python (`rusttorch/_fuse.py`).
+
+use crate::borrow::{Operand, Session, is_exact_array};
+use crate::expr::Expr;
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyTuple};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What an argument must be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Array,
+    Bool,
+    Int,
+    Float,
+    /// For the Python side; never matches.
+    Other,
+}
+
+struct Entry {
+    pattern: Vec<Class>,
+    expr: Py<Expr>,
+}
+
+/// The base class of `rusttorch.FusedFunction`.
+#[pyclass(subclass, frozen, dict, weakref, module = "rusttorch")]
+pub struct FastCall(Mutex<Option<Arc<Entry>>>);
+
+impl FastCall {
+    fn entry(&self) -> Option<Arc<Entry>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[pymethods]
+impl FastCall {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> FastCall {
+        FastCall(Mutex::new(None))
+    }
+
+    #[pyo3(signature = (*args, **kwargs))]
+    fn __call__<'py>(
+        slf: &Bound<'py, Self>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        if kwargs.is_none()
+            && let Some(entry) = slf.get().entry()
+            && entry.pattern.len() == args.len()
+            && entry
+                .pattern
+                .iter()
+                .zip(args.iter_borrowed())
+                .all(|(&class, a)| class != Class::Other && class_of(&a) == class)
+        {
+            let expr = entry.expr.get();
+            let mut session = Session::new(py);
+            let mut operands: Vec<Operand> = Vec::with_capacity(args.len());
+            for (i, a) in args.iter_borrowed().enumerate() {
+                operands.push(expr.operand(&mut session, i, &a)?);
+            }
+            return expr.callable.call(py, &mut session, &operands, None);
+        }
+        slf.call_method(pyo3::intern!(py, "_slow"), args.clone(), kwargs)
+    }
+
+    /// From now on, arguments like these go to `expr` in this order and its result is the result.
+    fn _install(&self, args: &Bound<'_, PyTuple>, expr: Py<Expr>) {
+        let pattern = args.iter_borrowed().map(|a| class_of(&a)).collect();
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(Entry { pattern, expr }));
+    }
+
+    fn _uninstall(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+#[inline]
+fn class_of(value: &Bound<'_, PyAny>) -> Class {
+    if value.is_exact_instance_of::<PyFloat>() {
+        Class::Float
+    } else if value.is_exact_instance_of::<PyInt>() {
+        Class::Int
+    } else if value.is_exact_instance_of::<PyBool>() {
+        Class::Bool
+    } else if is_exact_array(value) {
+        Class::Array
+    } else {
+        Class::Other
+    }
+}
+
+pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_class::<FastCall>()
+}
