@@ -50,7 +50,27 @@ pub struct Compiled {
     /// How long compilation took.
     pub compile_time: Duration,
     entries: Vec<Entry>,
-    module: Option<JITModule>,
+    /// Keeps the code alive.
+    _code: Code,
+}
+
+/// A module whose memory is freed with it: Cranelift's own drop leaks it.
+struct Code(Option<JITModule>);
+
+impl Code {
+    fn module(&mut self) -> &mut JITModule {
+        self.0.as_mut().expect("taken by drop alone")
+    }
+}
+
+impl Drop for Code {
+    fn drop(&mut self) {
+        if let Some(module) = self.0.take() {
+            // SAFETY: entries are private to the `Compiled` that owns this and called through `&self`
+            // only, so none is running, and none can be called after the drop.
+            unsafe { module.free_memory() }
+        }
+    }
 }
 
 // SAFETY: after `finalize_definitions` the module is never touched again but to be freed, by the one
@@ -58,16 +78,6 @@ pub struct Compiled {
 unsafe impl Send for Compiled {}
 // SAFETY: as above; `call` takes the frame from its caller and shares nothing.
 unsafe impl Sync for Compiled {}
-
-impl Drop for Compiled {
-    fn drop(&mut self) {
-        if let Some(module) = self.module.take() {
-            // SAFETY: entries are private to this value and called through `&self` only, so none is
-            // running, and none can be called after the drop.
-            unsafe { module.free_memory() }
-        }
-    }
-}
 
 impl fmt::Debug for Compiled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -108,11 +118,14 @@ struct Scratch {
 }
 
 thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch {
-        context: Context::new(),
-        builder: FunctionBuilderContext::new(),
-        targets: HashMap::new(),
-    });
+    /// None while a compilation is running, so that one which panics leaves nothing half-built behind.
+    static SCRATCH: RefCell<Option<Scratch>> = const { RefCell::new(None) };
+}
+
+impl Scratch {
+    fn new() -> Scratch {
+        Scratch { context: Context::new(), builder: FunctionBuilderContext::new(), targets: HashMap::new() }
+    }
 }
 
 fn target(scratch: &mut Scratch, isa: Isa) -> Result<OwnedTargetIsa, CodegenError> {
@@ -147,15 +160,26 @@ fn expanded(kernel: &Kernel) -> Cow<'_, Kernel> {
 
 /// Compiles a verified kernel for this machine.
 pub fn compile(kernel: &Kernel, isa: Isa) -> Result<Compiled, CodegenError> {
+    let mut scratch = SCRATCH.take().unwrap_or_else(Scratch::new);
+    let result = compile_with(&mut scratch, kernel, isa);
+    if result.is_err() {
+        (scratch.context, scratch.builder) = (Context::new(), FunctionBuilderContext::new());
+    }
+    SCRATCH.set(Some(scratch));
+    result
+}
+
+fn compile_with(scratch: &mut Scratch, kernel: &Kernel, isa: Isa) -> Result<Compiled, CodegenError> {
     let start = Instant::now();
-    SCRATCH.with_borrow_mut(|scratch| {
+    {
         let target = target(scratch, isa)?;
         let kernel = expanded(kernel).into_owned();
         let programs = schedule(&kernel)?;
         let mut builder = JITBuilder::with_isa(target.clone(), default_libcall_names());
         builder.symbol("fma", fma_f64 as *const u8);
         builder.symbol("fmaf", fma_f32 as *const u8);
-        let mut module = JITModule::new(builder);
+        let mut code = Code(Some(JITModule::new(builder)));
+        let module = code.module();
         let mut ids = Vec::new();
         let mut code_size = 0;
         for (i, program) in programs.iter().enumerate() {
@@ -193,9 +217,9 @@ pub fn compile(kernel: &Kernel, isa: Isa) -> Result<Compiled, CodegenError> {
             code_size,
             compile_time: start.elapsed(),
             entries,
-            module: Some(module),
+            _code: code,
         })
-    })
+    }
 }
 
 /// Compiles for any instruction set without linking, and shows what came out.

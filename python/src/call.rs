@@ -280,7 +280,7 @@ impl Callable {
 /// # Safety
 /// As for [`Arg::new`].
 #[inline]
-unsafe fn arg(data: *mut u8, (low, high): (i64, i64), dtype: DType) -> Arg {
+unsafe fn arg<'a>(data: *mut u8, (low, high): (i64, i64), dtype: DType) -> Arg<'a> {
     // SAFETY: by contract.
     unsafe { Arg::new(data, low, high, dtype) }
 }

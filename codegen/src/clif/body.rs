@@ -136,7 +136,8 @@ impl Emitter<'_> {
             .map(|(i, (&id, v))| if shift && i == 1 { v } else { Val::Lanes(self.as_group(id, &v)) })
             .collect();
         // A constant that is no NaN needs no check for one.
-        if let (Prim::Min | Prim::Max, true, Some(l)) = (p, t.is_float(), self.literals.get(&args[1]))
+        let second = args.get(1).and_then(|b| self.literals.get(b));
+        if let (Prim::Min | Prim::Max, true, Some(l)) = (p, t.is_float(), second)
             && !l.as_f64().is_nan()
         {
             return Val::Lanes(self.minmax_number(p, &vals));
