@@ -133,7 +133,12 @@ pub struct ExchangeApi {
     pub header: ExchangeApiHeader,
     /// New memory like a prototype.
     pub managed_tensor_allocator: Option<
-        unsafe extern "C" fn(*mut DLTensor, *mut *mut DLManagedTensorVersioned, *mut c_void, SetError) -> c_int,
+        unsafe extern "C" fn(
+            *mut DLTensor,
+            *mut *mut DLManagedTensorVersioned,
+            *mut c_void,
+            SetError,
+        ) -> c_int,
     >,
     /// Lends an object's memory.
     pub managed_tensor_from_py_object_no_sync:
@@ -199,9 +204,15 @@ impl fmt::Display for Refusal {
         match self {
             Refusal::Null => f.write_str("from_dlpack: the capsule holds no tensor"),
             Refusal::Version(major) => {
-                write!(f, "from_dlpack: DLPack major version {major} is not supported (only {})", VERSION.major)
+                write!(
+                    f,
+                    "from_dlpack: DLPack major version {major} is not supported (only {})",
+                    VERSION.major
+                )
             }
-            Refusal::Device(kind) => write!(f, "from_dlpack: only CPU tensors are supported, got device type {kind}"),
+            Refusal::Device(kind) => {
+                write!(f, "from_dlpack: only CPU tensors are supported, got device type {kind}")
+            }
             Refusal::DType(DataType { lanes, .. }) if *lanes != 1 => {
                 write!(f, "ATen does not support lanes != 1, got lanes: {lanes}")
             }
@@ -220,7 +231,9 @@ impl fmt::Display for Refusal {
             }
             Refusal::Rank(rank) => write!(f, "from_dlpack: {rank} is no number of dimensions"),
             Refusal::NoShape => f.write_str("from_dlpack: the tensor has dimensions but no shape"),
-            Refusal::NoData => f.write_str("from_dlpack: the tensor has elements but its data pointer is NULL"),
+            Refusal::NoData => {
+                f.write_str("from_dlpack: the tensor has elements but its data pointer is NULL")
+            }
             Refusal::Range => f.write_str("from_dlpack: the tensor's extents reach beyond the address space"),
         }
     }
@@ -319,7 +332,11 @@ impl Borrowed {
     ///
     /// # Safety
     /// Until then the memory under the layout is as [`Storage::from_foreign`] asks.
-    pub unsafe fn into_tensor(self, read_only: bool, release: Box<dyn FnOnce() + Send + Sync>) -> Result<Tensor> {
+    pub unsafe fn into_tensor(
+        self,
+        read_only: bool,
+        release: Box<dyn FnOnce() + Send + Sync>,
+    ) -> Result<Tensor> {
         let empty = self.shape.contains(&0);
         let (low, high) = if empty { (0, 0) } else { self.byte_range().expect("`read` checked the range") };
         let base = self.data.wrapping_offset(low as isize);
@@ -531,7 +548,10 @@ mod tests {
         };
         assert_eq!(refused(|m| m.version.major = 2).0, ErrorKind::Exchange);
         assert_eq!(refused(|m| m.dl_tensor.device.kind = 2).0, ErrorKind::Exchange);
-        assert_eq!(refused(|m| m.dl_tensor.dtype.lanes = 4).1, "ATen does not support lanes != 1, got lanes: 4");
+        assert_eq!(
+            refused(|m| m.dl_tensor.dtype.lanes = 4).1,
+            "ATen does not support lanes != 1, got lanes: 4"
+        );
         assert_eq!(refused(|m| m.dl_tensor.dtype.code = 5).1, "Unsupported kComplex bits 32");
         assert_eq!(refused(|m| m.dl_tensor.ndim = -1).0, ErrorKind::Exchange);
         assert_eq!(refused(|m| m.dl_tensor.shape = ptr::null_mut()).0, ErrorKind::Exchange);

@@ -132,7 +132,9 @@ pub struct Config {
 /// The process's configuration, read from its environment at the first call.
 pub fn config() -> &'static Config {
     static CONFIG: OnceLock<Config> = OnceLock::new();
-    CONFIG.get_or_init(|| Config::read(&|name| std::env::var_os(name).map(|v| v.to_string_lossy().into_owned())))
+    CONFIG.get_or_init(|| {
+        Config::read(&|name| std::env::var_os(name).map(|v| v.to_string_lossy().into_owned()))
+    })
 }
 
 impl Config {
@@ -186,7 +188,8 @@ impl Reader<'_> {
     }
 
     fn refuse(&mut self, name: &str, value: &str) {
-        let variable = VARIABLES.iter().find(|v| v.name == name).expect("callers name variables of the table");
+        let variable =
+            VARIABLES.iter().find(|v| v.name == name).expect("callers name variables of the table");
         self.warnings.push(format!(
             "{name}={value:?} is not understood and is ignored; it takes: {} (default: {})",
             variable.values, variable.default
@@ -205,8 +208,16 @@ impl Reader<'_> {
     }
 
     fn flag(&mut self, name: &str) -> bool {
-        let values =
-            [("0", false), ("1", true), ("false", false), ("true", true), ("off", false), ("on", true), ("no", false), ("yes", true)];
+        let values = [
+            ("0", false),
+            ("1", true),
+            ("false", false),
+            ("true", true),
+            ("off", false),
+            ("on", true),
+            ("no", false),
+            ("yes", true),
+        ];
         self.one_of(name, false, &values)
     }
 
@@ -246,7 +257,11 @@ mod tests {
 
     #[test]
     fn bad_values_warn_once_and_keep_the_default() {
-        let c = read(&[("RUSTTORCH_CACHE_SIZE", "many"), ("RUSTTORCH_NUM_THREADS", "0"), ("OMP_NUM_THREADS", "2")]);
+        let c = read(&[
+            ("RUSTTORCH_CACHE_SIZE", "many"),
+            ("RUSTTORCH_NUM_THREADS", "0"),
+            ("OMP_NUM_THREADS", "2"),
+        ]);
         assert_eq!((c.cache_size, c.num_threads), (1024, Some(2)));
         assert_eq!(c.warnings.len(), 2);
         assert_eq!(

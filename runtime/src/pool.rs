@@ -31,6 +31,11 @@ pub trait Parallel: Sync {
     /// How many threads may run tasks at the same time.
     fn threads(&self) -> usize;
 
+    /// Element visits below which a phase is not worth sharing out.
+    fn grain(&self) -> i64 {
+        1 << 15
+    }
+
     /// Calls `f` once with each number below `tasks`, in any order, and returns when all have ended.
     /// A panic of a task is passed on; tasks that have not begun by then are left out.
     fn run(&self, tasks: usize, f: &(dyn Fn(usize) + Sync));
@@ -260,7 +265,9 @@ const CLOSED: usize = 1 << (usize::BITS - 1);
 
 impl Shared {
     fn enter(&self) -> bool {
-        self.helpers.try_update(Ordering::Acquire, Ordering::Relaxed, |n| (n & CLOSED == 0).then_some(n + 1)).is_ok()
+        self.helpers
+            .try_update(Ordering::Acquire, Ordering::Relaxed, |n| (n & CLOSED == 0).then_some(n + 1))
+            .is_ok()
     }
 
     fn leave(&self) {
@@ -384,7 +391,11 @@ impl Parallel for ForeignPool {
         }
         // What the library left out, for whatever reason, is done here.
         let _task = InTask::enter();
-        call.done.iter().enumerate().filter(|(_, done)| !done.load(Ordering::Relaxed)).for_each(|(task, _)| f(task));
+        call.done
+            .iter()
+            .enumerate()
+            .filter(|(_, done)| !done.load(Ordering::Relaxed))
+            .for_each(|(task, _)| f(task));
     }
 }
 

@@ -110,7 +110,8 @@ impl Tensor {
         } else {
             let item = dtype.size() as i64;
             let fits = layout::extent(shape, strides).is_some_and(|(low, high)| {
-                let start = i64::try_from(offset).ok().zip(low.checked_mul(item)).and_then(|(o, l)| o.checked_add(l));
+                let start =
+                    i64::try_from(offset).ok().zip(low.checked_mul(item)).and_then(|(o, l)| o.checked_add(l));
                 let end = i64::try_from(offset)
                     .ok()
                     .zip(high.checked_mul(item))
@@ -127,7 +128,13 @@ impl Tensor {
     /// New memory of arbitrary content, row-major.
     pub fn empty(shape: &[i64], dtype: DType) -> Result<Tensor> {
         let storage = Storage::new(dense_bytes(shape, dtype)?)?;
-        Ok(Tensor { storage, offset: 0, shape: shape.into(), strides: contiguous_strides(shape).into(), dtype })
+        Ok(Tensor {
+            storage,
+            offset: 0,
+            shape: shape.into(),
+            strides: contiguous_strides(shape).into(),
+            dtype,
+        })
     }
 
     /// New memory of arbitrary content under non-negative strides.
@@ -147,7 +154,13 @@ impl Tensor {
     /// New zeros, row-major.
     pub fn zeros(shape: &[i64], dtype: DType) -> Result<Tensor> {
         let storage = Storage::zeroed(dense_bytes(shape, dtype)?)?;
-        Ok(Tensor { storage, offset: 0, shape: shape.into(), strides: contiguous_strides(shape).into(), dtype })
+        Ok(Tensor {
+            storage,
+            offset: 0,
+            shape: shape.into(),
+            strides: contiguous_strides(shape).into(),
+            dtype,
+        })
     }
 
     /// A row-major tensor of these elements.
@@ -167,7 +180,9 @@ impl Tensor {
     pub fn from_bytes(bytes: &[u8], shape: &[i64], dtype: DType) -> Result<Tensor> {
         let mut tensor = Tensor::empty(shape, dtype)?;
         if tensor.nbytes() != bytes.len() {
-            return Err(Detail::WrongLength { expected: tensor.numel(), got: bytes.len() / dtype.size() }.into());
+            return Err(
+                Detail::WrongLength { expected: tensor.numel(), got: bytes.len() / dtype.size() }.into()
+            );
         }
         tensor.bytes_mut().expect("new storage has one owner").copy_from_slice(bytes);
         Ok(tensor)
@@ -250,7 +265,10 @@ impl Tensor {
         match layout::extent(&self.shape, &self.strides) {
             Some((low, high)) => {
                 let item = self.dtype.size() as i64;
-                (base.wrapping_add_signed((low * item) as isize), base.wrapping_add_signed(((high + 1) * item) as isize))
+                (
+                    base.wrapping_add_signed((low * item) as isize),
+                    base.wrapping_add_signed(((high + 1) * item) as isize),
+                )
             }
             None => (base, base),
         }
@@ -323,8 +341,13 @@ impl Tensor {
 
     /// The same elements under extents and strides that reach no others.
     fn view_as(&self, shape: impl Into<Dims>, strides: impl Into<Dims>, offset: usize) -> Tensor {
-        let view =
-            Tensor { storage: self.storage.clone(), offset, shape: shape.into(), strides: strides.into(), dtype: self.dtype };
+        let view = Tensor {
+            storage: self.storage.clone(),
+            offset,
+            shape: shape.into(),
+            strides: strides.into(),
+            dtype: self.dtype,
+        };
         debug_assert!(
             Tensor::from_parts(view.storage.clone(), offset, &view.shape, &view.strides, view.dtype).is_ok(),
             "T1: a view reaches outside of its tensor"
@@ -535,7 +558,13 @@ impl Tensor {
         let strides: Dims = self.strides.iter().map(|s| s.saturating_mul(item as i64)).collect();
         let storage = self.storage.gather(self.offset, &self.shape, &strides, item)?;
         let strides = contiguous_strides(&self.shape);
-        Ok(Tensor { storage, offset: 0, shape: self.shape.clone(), strides: strides.into(), dtype: self.dtype })
+        Ok(Tensor {
+            storage,
+            offset: 0,
+            shape: self.shape.clone(),
+            strides: strides.into(),
+            dtype: self.dtype,
+        })
     }
 }
 
@@ -552,6 +581,11 @@ pub fn wrap_dim(dim: i64, rank: usize) -> Result<usize> {
 pub fn broadcast(a: &[i64], b: &[i64]) -> Result<Vec<i64>> {
     rusttorch_ir::graph::broadcast_shapes(a, b).map_err(|from_end| {
         let rank = a.len().max(b.len());
-        Detail::Broadcast { dim: rank - 1 - from_end, a: a[a.len() - 1 - from_end], b: b[b.len() - 1 - from_end] }.into()
+        Detail::Broadcast {
+            dim: rank - 1 - from_end,
+            a: a[a.len() - 1 - from_end],
+            b: b[b.len() - 1 - from_end],
+        }
+        .into()
     })
 }
