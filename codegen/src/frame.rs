@@ -7,8 +7,9 @@
 //! |---|---|
 //! | 1 | pointer to the launch's [`ErrorRecord`] |
 //! | 1 | lanes per tile of a tiled strip, a positive multiple of 16 |
-//! | one per buffer | pointer to its first element |
-//! | one per buffer | its length in elements (masked accesses check against it) |
+//! | one per buffer | pointer to its element 0 |
+//! | one per buffer | the index of its first element, below 0 when it goes backwards |
+//! | one per buffer | its length in elements (masked accesses are held within begin and length) |
 //! | one per symbol | i64 |
 //! | one per run-time number | in the low bytes, of its dtype |
 //! | two per axis | begin and end of the worker's share (outer axes; others are not read) |
@@ -59,29 +60,34 @@ impl FrameLayout {
         2 + b.index()
     }
 
+    /// Slot of the index of a buffer's first element.
+    pub fn begin(&self, b: BufferId) -> usize {
+        2 + self.buffers + b.index()
+    }
+
     /// Slot of a buffer's length.
     pub fn length(&self, b: BufferId) -> usize {
-        2 + self.buffers + b.index()
+        2 + 2 * self.buffers + b.index()
     }
 
     /// Slot of a symbol.
     pub fn sym(&self, s: SymId) -> usize {
-        2 + 2 * self.buffers + s.index()
+        2 + 3 * self.buffers + s.index()
     }
 
     /// Slot of a run-time number.
     pub fn scalar(&self, s: ScalarId) -> usize {
-        2 + 2 * self.buffers + self.syms + s.index()
+        2 + 3 * self.buffers + self.syms + s.index()
     }
 
     /// Slot of the begin of an axis' share; its end is the next slot.
     pub fn axis(&self, a: AxisId) -> usize {
-        2 + 2 * self.buffers + self.syms + self.scalars + 2 * a.index()
+        2 + 3 * self.buffers + self.syms + self.scalars + 2 * a.index()
     }
 
     /// Slot of the pointer to a value's tile.
     pub fn value(&self, v: ValueId) -> usize {
-        2 + 2 * self.buffers + self.syms + self.scalars + 2 * self.axes + v.index()
+        2 + 3 * self.buffers + self.syms + self.scalars + 2 * self.axes + v.index()
     }
 }
 

@@ -38,10 +38,17 @@ impl Isa {
     pub fn host() -> Option<Isa> {
         #[cfg(target_arch = "x86_64")]
         {
-            if !is_x86_feature_detected!("sse4.2") || !is_x86_feature_detected!("ssse3") {
+            if !is_x86_feature_detected!("sse4.2")
+                || !is_x86_feature_detected!("ssse3")
+                || !is_x86_feature_detected!("popcnt")
+            {
                 return None;
             }
-            let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+            let avx2 = is_x86_feature_detected!("avx2")
+                && is_x86_feature_detected!("fma")
+                && is_x86_feature_detected!("bmi1")
+                && is_x86_feature_detected!("bmi2")
+                && is_x86_feature_detected!("lzcnt");
             let avx512 = avx2
                 && is_x86_feature_detected!("avx512f")
                 && is_x86_feature_detected!("avx512vl")

@@ -10,19 +10,20 @@
 //! - L2: a `body` value is used only in its own segment, except for the phase values listed in
 //!   [`Segment::keeps`], which outlive it: in [`Mode::Outer`] one per lane of the tile.
 //! - L3: `Access::Unit` addresses lanes k, k+1, .. at consecutive elements.
-//! - L4: all reductions of a strip have the order of its mode.
+//! - L4: reductions under [`Mode::Outer`] are `Order::Rows`.
+//! - L5: lanes of a segment may run together, unless it is [`Segment::serial`].
 
 use rusttorch_ir::dtype::{DType, Literal};
 use rusttorch_ir::id::{AxisId, BufferId, ScalarId, ValueId};
 use rusttorch_ir::index::IndexExpr;
-use rusttorch_ir::kernel::{Func, Reduction};
+use rusttorch_ir::kernel::{Func, Order, Reduction};
 use rusttorch_ir::prim::Prim;
 
 /// Which axis lanes run along.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Mode {
-    /// The innermost axis of each nest: values of the outer point are scalars, reductions are
-    /// `Order::Lanes`.
+    /// The innermost axis of each nest: values of the outer point are scalars, reductions of either
+    /// order run along the lanes.
     Inner,
     /// The last outer axis, in tiles: values of the outer point are arrays of one tile, reductions are
     /// `Order::Rows`.
@@ -68,6 +69,8 @@ pub struct Segment {
     pub reduces: Vec<LaneReduce>,
     /// Body values that later segments use (in `Mode::Outer`), reduction results not included.
     pub keeps: Vec<ValueId>,
+    /// True when one lane may read what another one wrote: lanes run one by one.
+    pub serial: bool,
     /// Rough cost of the body per lane, in simple instructions.
     pub cost: usize,
 }
@@ -77,6 +80,8 @@ pub struct Segment {
 pub struct LaneReduce {
     /// How values combine. Never `Moments`: that has been expanded.
     pub kind: Reduction,
+    /// In which order.
+    pub order: Order,
     /// Operands, values of the body or the prelude.
     pub args: Vec<ValueId>,
     /// Defined after the segment.
@@ -90,6 +95,8 @@ pub struct LaneInst {
     pub results: Vec<ValueId>,
     /// Operation.
     pub op: LaneOp,
+    /// Number of a check or an integer division among those of the kernel, in text order; 0 for others.
+    pub site: u32,
 }
 
 /// How an access moves along the lanes.
@@ -145,7 +152,7 @@ pub enum LaneOp {
         /// Adds to what is there, lane after lane.
         add: bool,
     },
-    /// A checked index; `site` numbers the checks of a kernel in text order.
+    /// A checked index.
     Check {
         /// i32 or i64.
         value: ValueId,
@@ -155,8 +162,6 @@ pub enum LaneOp {
         wrap: bool,
         /// Lanes that are off give 0 and no record.
         mask: Option<ValueId>,
-        /// For the error record.
-        site: u32,
     },
     /// `mask ? slow : fast`, the body runs when any lane needs it.
     Cold {

@@ -139,13 +139,10 @@ fn target(scratch: &mut Scratch, isa: Isa) -> Result<OwnedTargetIsa, CodegenErro
 
 /// Correctly rounded fma for targets without the instruction, never the system's.
 extern "C" fn fma_f64(a: f64, b: f64, c: f64) -> f64 {
-    libm_fma(a, b, c)
+    libm::fma(a, b, c)
 }
 extern "C" fn fma_f32(a: f32, b: f32, c: f32) -> f32 {
-    a.mul_add(b, c)
-}
-fn libm_fma(a: f64, b: f64, c: f64) -> f64 {
-    a.mul_add(b, c)
+    libm::fmaf(a, b, c)
 }
 
 fn expanded(kernel: &Kernel) -> Cow<'_, Kernel> {

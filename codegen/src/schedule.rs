@@ -8,20 +8,38 @@ use crate::error::CodegenError;
 use crate::lane::{Access, LaneInst, LaneOp, LaneReduce, Mode, Program, Segment, Strip};
 use rusttorch_ir::id::{AxisId, BufferId, ValueId};
 use rusttorch_ir::index::IndexExpr;
+use rusttorch_ir::kernel::interp::is_site;
 use rusttorch_ir::kernel::{BufferKind, Inst, Kernel, Nest, Op, Order, Phase, Reduction};
 use rusttorch_ir::prim::Prim;
 use std::collections::HashSet;
 
-/// Lane code of every phase of a verified kernel without `moments`.
+/// Lane code of every phase of a verified kernel whose `moments` have been expanded.
 pub fn schedule(kernel: &Kernel) -> Result<Vec<Program>, CodegenError> {
     let mut site = 0;
     kernel.phases.iter().map(|phase| schedule_phase(kernel, phase, &mut site)).collect()
 }
 
 fn schedule_phase(kernel: &Kernel, phase: &Phase, site: &mut u32) -> Result<Program, CodegenError> {
-    let mode = choose_mode(phase)?;
+    let first = *site;
+    if prefers_outer(phase) {
+        match schedule_as(kernel, phase, Mode::Outer, site) {
+            // Slower, but it takes everything.
+            Err(CodegenError::Unsupported(_)) => *site = first,
+            done => return done,
+        }
+    }
+    schedule_as(kernel, phase, Mode::Inner, site)
+}
+
+fn schedule_as(kernel: &Kernel, phase: &Phase, mode: Mode, site: &mut u32) -> Result<Program, CodegenError> {
     let mut nest = phase.axes.clone();
     let tile = if mode == Mode::Outer { nest.pop() } else { None };
+    if let Some(tile) = tile {
+        let mut extents = phase.nests.iter().flat_map(|n| &n.axes).map(|a| &kernel.axes[a.index()]);
+        if extents.any(|e| e.uses_axis(tile)) {
+            return Err(CodegenError::unsupported("an extent that differs between the lanes of a tile"));
+        }
+    }
     let mut segments = Vec::new();
     let rows = row_buffers(kernel);
     let mut uniform =
@@ -36,26 +54,17 @@ fn schedule_phase(kernel: &Kernel, phase: &Phase, site: &mut u32) -> Result<Prog
     Ok(Program { nest, strip: Strip { mode, rows, tile, tiled, segments } })
 }
 
-/// Lanes run along the nests' own axes, unless a reduction asks for rows or no nest has an axis.
-fn choose_mode(phase: &Phase) -> Result<Mode, CodegenError> {
-    let mut orders = HashSet::new();
-    for inst in phase.nests.iter().flat_map(|n| &n.body) {
-        if let Op::Reduce { order, .. } = inst.op {
-            orders.insert(order);
-        }
-    }
-    match (orders.contains(&Order::Lanes), orders.contains(&Order::Rows)) {
-        (true, true) => Err(CodegenError::unsupported("mixed reduction orders in one phase")),
-        (true, false) => Ok(Mode::Inner),
-        (false, true) if phase.axes.is_empty() => {
-            Err(CodegenError::unsupported("row order without an outer axis"))
-        }
-        (false, true) => Ok(Mode::Outer),
-        (false, false) if phase.axes.is_empty() || phase.nests.iter().any(|n| !n.axes.is_empty()) => {
-            Ok(Mode::Inner)
-        }
-        (false, false) => Ok(Mode::Outer),
-    }
+/// True when lanes should run along the last outer axis: where no nest has an axis of its own, and where
+/// all reductions are in the order of rows.
+fn prefers_outer(phase: &Phase) -> bool {
+    let orders: HashSet<Order> = phase
+        .nests
+        .iter()
+        .flat_map(|n| &n.body)
+        .filter_map(|inst| if let Op::Reduce { order, .. } = inst.op { Some(order) } else { None })
+        .collect();
+    let bare = phase.nests.iter().all(|n| n.axes.is_empty());
+    !phase.axes.is_empty() && !orders.contains(&Order::Lanes) && (bare || orders.contains(&Order::Rows))
 }
 
 /// Values that are used outside the nest that defines them.
@@ -184,17 +193,32 @@ fn schedule_nest(
             stored.insert(buffer);
         }
     });
-    let mut seg =
-        Segment { loops, lanes, prelude: vec![], body: vec![], reduces: vec![], keeps: vec![], cost: 0 };
+    // Lanes of a tile are outer points, which are independent.
+    let serial = mode == Mode::Inner && lanes.is_some_and(|l| carries(nest, l, uniform));
+    let mut seg = Segment {
+        loops,
+        lanes,
+        prelude: vec![],
+        body: vec![],
+        reduces: vec![],
+        keeps: vec![],
+        serial,
+        cost: 0,
+    };
     for inst in &nest.body {
-        if let Op::Reduce { kind, args, .. } = &inst.op {
+        if let Op::Reduce { kind, order, args } = &inst.op {
             if *kind == Reduction::Moments {
-                return Err(CodegenError::internal("moments must be expanded before scheduling"));
+                return Err(CodegenError::unsupported("moments of what the nest overwrites"));
             }
             if mode == Mode::Outer {
                 uniform.varying.extend(&inst.results);
             }
-            seg.reduces.push(LaneReduce { kind: *kind, args: args.clone(), results: inst.results.clone() });
+            seg.reduces.push(LaneReduce {
+                kind: *kind,
+                order: *order,
+                args: args.clone(),
+                results: inst.results.clone(),
+            });
             continue;
         }
         let varies = instruction_varies(&inst.op, uniform, &stored);
@@ -208,11 +232,61 @@ fn schedule_nest(
             seg.prelude.push(lane);
         }
     }
-    // Without lanes there is no lane loop: everything is uniform (I1 holds trivially) and stays in order.
+    // Without lanes there is no lane loop: everything is uniform (L1 holds trivially) and stays in order.
     if seg.lanes.is_none() {
         debug_assert!(seg.body.is_empty() && seg.reduces.is_empty());
     }
     Ok(seg)
+}
+
+/// True when a lane may touch what another lane of the same run stores, so that the order of lanes can
+/// be seen. Strides that are known at run time only are taken to be other than 0.
+fn carries(nest: &Nest, lanes: AxisId, u: &mut Uniform) -> bool {
+    let mut accesses: Vec<(BufferId, &IndexExpr, bool)> = Vec::new();
+    let (mut stores, mut varying) = (HashSet::new(), Vec::new());
+    for inst in &nest.body {
+        match &inst.op {
+            Op::Store { buffer, index, add, .. } => {
+                stores.insert(*buffer);
+                accesses.push((*buffer, index, *add));
+            }
+            Op::Load { buffer, index, .. } => accesses.push((*buffer, index, true)),
+            // Only these occur in indices, and here they differ between lanes.
+            Op::Check { .. } => varying.extend(inst.results.iter().copied()),
+            _ => {}
+        }
+    }
+    u.varying.extend(varying);
+    accesses.iter().enumerate().any(|(n, &(buffer, index, reads))| {
+        stores.contains(&buffer)
+            && accesses[n + 1..].iter().any(|&(other, other_index, other_reads)| {
+                buffer == other && {
+                    let only_written = !reads && !other_reads && index == other_index;
+                    !only_written && may_meet(index, other_index, lanes, u)
+                }
+            })
+    })
+}
+
+/// True when two lanes of a run may address the same element, one by each expression.
+fn may_meet(a: &IndexExpr, b: &IndexExpr, lanes: AxisId, u: &Uniform) -> bool {
+    let (Some(step), Some(other)) = (lane_step(a, lanes, u), lane_step(b, lanes, u)) else { return true };
+    if step != other || step == IndexExpr::zero() {
+        return true;
+    }
+    if a == b {
+        return false;
+    }
+    // Interleaved: offsets that differ by no multiple of the step.
+    let split = |e: &IndexExpr| match e {
+        IndexExpr::Add(rest, c) => match **c {
+            IndexExpr::Const(c) => ((**rest).clone(), c),
+            _ => (e.clone(), 0),
+        },
+        _ => (e.clone(), 0),
+    };
+    let ((a, x), (b, y)) = (split(a), split(b));
+    !matches!(step, IndexExpr::Const(s) if a == b && x.wrapping_sub(y).wrapping_rem(s) != 0)
 }
 
 /// True when the instruction must run lane by lane: its value differs between lanes, or it has an
@@ -246,12 +320,7 @@ fn lower_inst(inst: &Inst, u: &mut Uniform, site: &mut u32, varies: bool) -> Res
         Op::Const(l) => LaneOp::Const(*l),
         Op::Scalar(s) => LaneOp::Scalar(*s),
         Op::Index(e) => LaneOp::Index(u.access(e)),
-        Op::Prim(p, t, args) => {
-            if matches!(p, Prim::IDiv | Prim::IRem) {
-                *site += 1;
-            }
-            LaneOp::Prim(*p, *t, args.clone())
-        }
+        Op::Prim(p, t, args) => LaneOp::Prim(*p, *t, args.clone()),
         Op::Load { buffer, index, mask } => LaneOp::Load {
             buffer: *buffer,
             access: u.buffer_access(*buffer, index, mask.is_some())?,
@@ -265,8 +334,7 @@ fn lower_inst(inst: &Inst, u: &mut Uniform, site: &mut u32, varies: bool) -> Res
             add: *add,
         },
         Op::Check { value, size, wrap, mask } => {
-            *site += 1;
-            LaneOp::Check { value: *value, size: size.clone(), wrap: *wrap, mask: *mask, site: *site - 1 }
+            LaneOp::Check { value: *value, size: size.clone(), wrap: *wrap, mask: *mask }
         }
         Op::Lookup { table, index } => LaneOp::Lookup(table.clone(), *index),
         Op::Call { func, args } => LaneOp::Call(*func, args.clone()),
@@ -285,7 +353,12 @@ fn lower_inst(inst: &Inst, u: &mut Uniform, site: &mut u32, varies: bool) -> Res
             LaneOp::Cold { mask: *mask, body, slow: slow.clone(), fast: fast.clone() }
         }
     };
-    Ok(LaneInst { results: inst.results.clone(), op })
+    let mut number = 0;
+    if is_site(&inst.op) {
+        number = *site;
+        *site += 1;
+    }
+    Ok(LaneInst { results: inst.results.clone(), op, site: number })
 }
 
 fn cost(op: &LaneOp) -> usize {

@@ -26,7 +26,11 @@ fn main() {
     let mut memory: Vec<Vec<f64>> = plan
         .touched()
         .iter()
-        .map(|t| (0..t.map_or(0, |t| t.1 + 1)).map(|i| f64::from_bits((((i % 1000) as f32 / 500.0 - 1.0).to_bits() as u64) * 0x1_0000_0001)).collect())
+        .map(|t| {
+            (0..t.map_or(0, |t| t.1 + 1))
+                .map(|i| f64::from_bits((((i % 1000) as f32 / 500.0 - 1.0).to_bits() as u64) * 0x1_0000_0001))
+                .collect()
+        })
         .collect();
     let views: Vec<Arg> = memory
         .iter_mut()

@@ -139,7 +139,8 @@ pub fn config() -> &'static Config {
 
 /// True when `NO_COLOR` is set to anything, or the terminal is a dumb one.
 pub fn no_color() -> bool {
-    std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty()) || std::env::var_os("TERM").is_some_and(|t| t == "dumb")
+    std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty())
+        || std::env::var_os("TERM").is_some_and(|t| t == "dumb")
 }
 
 impl Config {

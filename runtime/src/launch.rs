@@ -8,14 +8,15 @@
 //! unsafe), that the kernel is verified, and the emitters.
 #![allow(unsafe_code)]
 
+use crate::Tensor;
 use crate::alloc::Block;
 use crate::fpu::FpuGuard;
-use crate::Tensor;
 use crate::pool::Parallel;
 use rusttorch_codegen::{Compiled, ErrorRecord, FrameLayout};
 use rusttorch_ir::dtype::DType;
 use rusttorch_ir::id::{AxisId, BufferId, SymId, ValueId};
 use rusttorch_ir::index::IndexExpr;
+use rusttorch_ir::kernel::interp::is_site;
 use rusttorch_ir::kernel::{BufferKind, Inst, Kernel, Op, Phase};
 use std::fmt;
 use std::marker::PhantomData;
@@ -27,8 +28,6 @@ const SCRATCH_BYTES: usize = 192 << 10;
 const MAX_TILE: usize = 2048;
 /// Smallest tile and its step: 64 bytes of 32-bit lanes.
 const TILE_STEP: usize = 16;
-/// Element visits below which a phase stays on the calling thread.
-const SERIAL_BELOW: i64 = 1 << 15;
 /// Shares per thread, so that an uneven machine is balanced.
 const SHARES_PER_THREAD: usize = 4;
 /// Frames up to this many slots live on the stack.
@@ -134,7 +133,8 @@ pub enum LaunchError {
         value: i64,
         /// Size of the dimension.
         size: i64,
-        /// Which check, in the kernel's text order.
+        /// Which check or division, in the text order of [`Compiled::kernel`]: where that differs from the
+        /// kernel that was given, the copies of `expand_moments` count.
         site: usize,
     },
     /// Integer division by zero.
@@ -187,13 +187,17 @@ pub struct Plan {
     phases: Vec<PhasePlan>,
     /// Element range that is touched, per argument; None when nothing is.
     touched: Vec<Option<(i64, i64)>>,
-    /// Arguments with masked accesses: their length goes into the frame.
+    /// Element range that masked accesses may touch, as far as the argument holds it.
+    masked: Vec<Option<(i64, i64)>>,
     temps: Vec<(BufferId, usize)>,
 }
 
 impl fmt::Debug for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Plan").field("compiled", &self.compiled).field("phases", &self.phases).finish_non_exhaustive()
+        f.debug_struct("Plan")
+            .field("compiled", &self.compiled)
+            .field("phases", &self.phases)
+            .finish_non_exhaustive()
     }
 }
 
@@ -214,7 +218,8 @@ impl Plan {
             frame[layout.sym(SymId::new(i))] = s as u64;
         }
         let mut touched: Vec<Option<(i64, i64)>> = vec![None; k.buffers.len()];
-        let mut ranges = Ranges { k, syms, touched: &mut touched };
+        let mut masked = touched.clone();
+        let mut ranges = Ranges { k, syms, touched: &mut touched, masked: &mut masked, sites: 0 };
         let mut phases = Vec::new();
         for (n, phase) in k.phases.iter().enumerate() {
             phases.push(ranges.phase(phase, compiled.tiles[n].as_deref(), &layout)?);
@@ -226,7 +231,10 @@ impl Plan {
                 if let Some((low, high)) = touched[i]
                     && (low < 0 || high >= len)
                 {
-                    return Err(invalid(format_args!("buffer {} of {len} elements is accessed at {low}..={high}", b.name)));
+                    return Err(invalid(format_args!(
+                        "buffer {} of {len} elements is accessed at {low}..={high}",
+                        b.name
+                    )));
                 }
                 let id = BufferId::new(i);
                 frame[layout.length(id)] = len as u64;
@@ -237,7 +245,8 @@ impl Plan {
             }
         }
         touched.truncate(k.args());
-        Ok(Plan { frame, phases, touched, temps, compiled })
+        masked.truncate(k.args());
+        Ok(Plan { frame, phases, touched, masked, temps, compiled })
     }
 
     /// The kernel.
@@ -245,7 +254,7 @@ impl Plan {
         &self.compiled
     }
 
-    /// Element range that a run touches, per argument; None where it touches nothing.
+    /// Element range that a run touches whatever its masks are, per argument; None where there is none.
     pub fn touched(&self) -> &[Option<(i64, i64)>] {
         &self.touched
     }
@@ -266,7 +275,8 @@ impl Plan {
         frame.copy_from_slice(&self.frame);
         for (i, arg) in args.iter().enumerate() {
             frame[layout.buffer(BufferId::new(i))] = arg.ptr.addr() as u64;
-            frame[layout.length(BufferId::new(i))] = arg.high as u64;
+            frame[layout.begin(BufferId::new(i))] = arg.low as u64;
+            frame[layout.length(BufferId::new(i))] = arg.high.saturating_sub(arg.low).max(0) as u64;
             // The address goes through an integer into the frame; compiled code turns it back.
             let _ = arg.ptr.expose_provenance();
         }
@@ -307,20 +317,30 @@ impl Plan {
         for (i, (arg, touched)) in args.iter().zip(&self.touched).enumerate() {
             let buffer = &k.buffers[i];
             if arg.dtype != buffer.dtype {
-                return Err(invalid(format_args!("buffer {} is {}, {} given", buffer.name, buffer.dtype, arg.dtype)));
+                return Err(invalid(format_args!(
+                    "buffer {} is {}, {} given",
+                    buffer.name, buffer.dtype, arg.dtype
+                )));
             }
             if buffer.kind != BufferKind::In && !arg.writable {
-                return Err(invalid(format_args!("buffer {} is written, but its memory is read-only", buffer.name)));
+                return Err(invalid(format_args!(
+                    "buffer {} is written, but its memory is read-only",
+                    buffer.name
+                )));
             }
-            let Some((low, high)) = *touched else { continue };
-            if low > high {
-                continue;
-            }
-            if low < arg.low || high >= arg.high || arg.ptr.is_null() {
+            if let Some((low, high)) = *touched
+                && (low < arg.low || high >= arg.high)
+            {
                 return Err(invalid(format_args!(
                     "buffer {} is accessed at {low}..={high}, but holds {}..{}",
                     buffer.name, arg.low, arg.high
                 )));
+            }
+            if self.reach(i, arg).is_none() {
+                continue;
+            }
+            if arg.ptr.is_null() {
+                return Err(invalid(format_args!("buffer {} is null", buffer.name)));
             }
             if !arg.ptr.addr().is_multiple_of(buffer.dtype.size()) {
                 return Err(invalid(format_args!("buffer {} is not aligned", buffer.name)));
@@ -329,21 +349,34 @@ impl Plan {
         self.check_overlap(args)
     }
 
+    /// Elements of an argument that a run may touch, those under masks included.
+    fn reach(&self, i: usize, arg: &Arg<'_>) -> Option<(i64, i64)> {
+        let masked =
+            self.masked[i].map(|(a, b)| (a.max(arg.low), b.min(arg.high - 1))).filter(|(a, b)| a <= b);
+        match (self.touched[i], masked) {
+            (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
+            (one, other) => one.or(other),
+        }
+    }
+
     /// An output may share memory with another argument only if both are the same elements under the
     /// same accesses (in-place, element by element).
     fn check_overlap(&self, args: &[Arg<'_>]) -> Result<(), LaunchError> {
         let k = &self.compiled.kernel;
         for (o, out) in args.iter().enumerate() {
-            let (false, Some(written)) = (k.buffers[o].kind == BufferKind::In, self.touched[o]) else { continue };
+            let (false, Some(written)) = (k.buffers[o].kind == BufferKind::In, self.reach(o, out)) else {
+                continue;
+            };
             let (a0, a1) = out.bytes(written);
             for (i, other) in args.iter().enumerate() {
-                let Some(range) = self.touched[i] else { continue };
+                let Some(range) = self.reach(i, other) else { continue };
                 // Two outputs are compared once.
                 if i == o || (k.buffers[i].kind != BufferKind::In && i < o) {
                     continue;
                 }
                 let (b0, b1) = other.bytes(range);
-                if a0 < b1 && b0 < a1 && !(out.ptr == other.ptr && self.same_accesses(o, i)) {
+                let input = k.buffers[i].kind == BufferKind::In;
+                if a0 < b1 && b0 < a1 && !(input && out.ptr == other.ptr && self.same_accesses(o, i)) {
                     return Err(LaunchError::Overlap);
                 }
             }
@@ -351,9 +384,14 @@ impl Plan {
         Ok(())
     }
 
+    /// True when every point reads its element of `input` before it writes the same element of `out`.
     fn same_accesses(&self, out: usize, input: usize) -> bool {
         let k = &self.compiled.kernel;
         if k.buffers[out].dtype.size() != k.buffers[input].dtype.size() || k.phases.len() != 1 {
+            return false;
+        }
+        // Only straight-line maps: in a loop another iteration may read what this one writes.
+        if k.phases[0].nests.iter().any(|n| !n.axes.is_empty()) {
             return false;
         }
         // Strides are symbols: compare accesses with the symbols replaced by their values.
@@ -363,19 +401,49 @@ impl Plan {
                 _ => None,
             })
         };
-        let mut stores = Vec::new();
-        let mut loads = Vec::new();
-        for nest in k.phases.iter().flat_map(|p| &p.nests) {
-            for inst in &nest.body {
-                match &inst.op {
-                    Op::Store { buffer, index, .. } if buffer.index() == out => stores.push((value(index), nest.axes.len())),
-                    Op::Load { buffer, index, .. } if buffer.index() == input => loads.push((value(index), nest.axes.len())),
-                    _ => {}
+        let mut at: Option<IndexExpr> = None;
+        let mut written = false;
+        for inst in k.phases[0].nests.iter().flat_map(|n| &n.body) {
+            let index = match &inst.op {
+                Op::Store { buffer, index, .. } if buffer.index() == out => {
+                    written = true;
+                    value(index)
                 }
+                Op::Load { buffer, .. } if buffer.index() == input && written => return false,
+                Op::Load { buffer, index, .. } if buffer.index() == input || buffer.index() == out => {
+                    value(index)
+                }
+                _ => continue,
+            };
+            if *at.get_or_insert_with(|| index.clone()) != index {
+                return false;
             }
         }
-        // Only in straight-line maps is every element read before the same iteration writes it.
-        stores.iter().all(|s| s.1 == 0 && loads.iter().all(|l| l == s))
+        // The same expression is the same element for one point only if no two points share it.
+        at.is_some_and(|e| self.is_injective(&e))
+    }
+
+    /// True when the points of the first phase's axes all give different values of an affine index.
+    fn is_injective(&self, e: &IndexExpr) -> bool {
+        let Some(affine) = e.affine() else { return false };
+        let axes = &self.compiled.kernel.phases[0].axes;
+        let mut steps: Vec<(u64, i64)> = Vec::new();
+        for (a, &extent) in axes.iter().zip(&self.phases[0].extents) {
+            match affine.stride(*a) {
+                _ if extent <= 1 => {}
+                IndexExpr::Const(0) => return false,
+                IndexExpr::Const(c) => steps.push((c.unsigned_abs(), extent)),
+                _ => return false,
+            }
+        }
+        steps.sort_unstable();
+        // Every step goes beyond all that the smaller ones reach.
+        let mut reach = 0u64;
+        steps.into_iter().all(|(step, extent)| {
+            let beyond = step > reach;
+            reach = reach.saturating_add(step.saturating_mul(extent as u64 - 1));
+            beyond
+        })
     }
 
     fn run_phase(
@@ -397,14 +465,15 @@ impl Plan {
         }
         frame[FrameLayout::TILE] = phase.tile as u64;
         let threads = pool.threads();
-        let (Some(split), true) = (phase.split, threads > 1 && phase.work >= SERIAL_BELOW) else {
+        let grain = pool.grain().max(2);
+        let (Some(split), true) = (phase.split, threads > 1 && phase.work >= grain) else {
             *failure = run_share(&self.compiled, n, phase, frame)?;
             return Ok(());
         };
         let extent = phase.extents[split];
         let step = if phase.lanes { TILE_STEP as i64 * 4 } else { 1 };
         let units = (extent + step - 1) / step;
-        let by_work = phase.work / (SERIAL_BELOW / 2);
+        let by_work = phase.work / (grain / 2);
         let shares = units.min((threads * SHARES_PER_THREAD) as i64).min(by_work).max(1);
         let slot = layout.axis(axes[split]);
         let frame = &*frame;
@@ -475,10 +544,18 @@ struct Ranges<'a> {
     k: &'a Kernel,
     syms: &'a [i64],
     touched: &'a mut Vec<Option<(i64, i64)>>,
+    masked: &'a mut Vec<Option<(i64, i64)>>,
+    /// Checks and divisions before the current instruction.
+    sites: usize,
 }
 
 impl Ranges<'_> {
-    fn phase(&mut self, phase: &Phase, tiles: Option<&[ValueId]>, layout: &FrameLayout) -> Result<PhasePlan, LaunchError> {
+    fn phase(
+        &mut self,
+        phase: &Phase,
+        tiles: Option<&[ValueId]>,
+        layout: &FrameLayout,
+    ) -> Result<PhasePlan, LaunchError> {
         let mut boxes = vec![(0i64, 0i64); self.k.axes.len()];
         let mut extents = Vec::new();
         for a in &phase.axes {
@@ -486,8 +563,12 @@ impl Ranges<'_> {
             boxes[a.index()] = (0, e - 1);
             extents.push(e);
         }
-        let points = extents.iter().try_fold(1i64, |p, &e| p.checked_mul(e)).ok_or_else(|| invalid("too many points"))?;
+        let points = extents
+            .iter()
+            .try_fold(1i64, |p, &e| p.checked_mul(e))
+            .ok_or_else(|| invalid("too many points"))?;
         let mut work = 0i64;
+        let before = self.sites;
         if points > 0 {
             // Extents that depend on outer axes (the last block is shorter) are exact when the last
             // iteration of those axes is looked at by itself.
@@ -495,11 +576,19 @@ impl Ranges<'_> {
                 .axes
                 .iter()
                 .copied()
-                .filter(|&a| phase.nests.iter().flat_map(|n| &n.axes).any(|n| self.k.axes[n.index()].uses_axis(a)))
+                .filter(|&a| {
+                    phase.nests.iter().flat_map(|n| &n.axes).any(|n| self.k.axes[n.index()].uses_axis(a))
+                })
                 .collect();
             self.corners(phase, &controlling, &mut boxes, &mut work)?;
         }
-        let lane_axis = phase.axes.len().checked_sub(1).filter(|_| tiles.is_some() || phase.nests.iter().all(|n| n.axes.is_empty()));
+        let sites = phase.nests.iter().flat_map(|n| &n.body).filter(|i| is_site(&i.op)).count();
+        self.sites = before + sites;
+        let lane_axis = phase
+            .axes
+            .len()
+            .checked_sub(1)
+            .filter(|_| tiles.is_some() || phase.nests.iter().all(|n| n.axes.is_empty()));
         // The outermost axis that is long enough, else the longest.
         let split = (0..extents.len())
             .find(|&i| extents[i] >= 64)
@@ -525,7 +614,12 @@ impl Ranges<'_> {
         boxes: &mut Vec<(i64, i64)>,
         work: &mut i64,
     ) -> Result<(), LaunchError> {
-        let Some((a, rest)) = controlling.split_first() else { return self.nests(phase, boxes, work) };
+        let Some((a, rest)) = controlling.split_first() else {
+            let before = self.sites;
+            self.nests(phase, boxes, work)?;
+            self.sites = before;
+            return Ok(());
+        };
         let (lo, hi) = boxes[a.index()];
         boxes[a.index()] = (hi, hi);
         self.corners(phase, rest, boxes, work)?;
@@ -537,7 +631,12 @@ impl Ranges<'_> {
         Ok(())
     }
 
-    fn range(&self, e: &IndexExpr, boxes: &[(i64, i64)], checks: &[(ValueId, i64)]) -> Result<(i64, i64), LaunchError> {
+    fn range(
+        &self,
+        e: &IndexExpr,
+        boxes: &[(i64, i64)],
+        checks: &[(ValueId, i64)],
+    ) -> Result<(i64, i64), LaunchError> {
         let value = |v: ValueId| {
             let size = checks.iter().find(|(c, _)| *c == v).map_or(1, |(_, s)| *s);
             (0, (size - 1).max(0))
@@ -560,41 +659,55 @@ impl Ranges<'_> {
                 boxes[a.index()] = (0, extent - 1);
                 inner = inner.saturating_mul(extent.max(0));
             }
-            *work = work.saturating_add(points.saturating_mul(inner).saturating_mul(1 + nest.body.len() as i64 / 8));
+            *work = work
+                .saturating_add(points.saturating_mul(inner).saturating_mul(1 + nest.body.len() as i64 / 8));
             if inner > 0 {
                 self.body(&nest.body, boxes, &mut checks)?;
             }
+            self.sites += nest.body.iter().filter(|i| is_site(&i.op)).count();
         }
         Ok(())
     }
 
-    fn body(&mut self, body: &[Inst], boxes: &[(i64, i64)], checks: &mut Vec<(ValueId, i64)>) -> Result<(), LaunchError> {
+    fn body(
+        &mut self,
+        body: &[Inst],
+        boxes: &[(i64, i64)],
+        checks: &mut Vec<(ValueId, i64)>,
+    ) -> Result<(), LaunchError> {
+        let mut site = self.sites;
         for inst in body {
             match &inst.op {
                 Op::Load { buffer, index, mask } | Op::Store { buffer, index, mask, .. } => {
                     let (lo, hi) = self.range(index, boxes, checks)?;
-                    // Masked accesses are held within the buffer's length by the code itself.
-                    if mask.is_none() {
-                        let t = &mut self.touched[buffer.index()];
-                        *t = Some(t.map_or((lo, hi), |(a, b)| (a.min(lo), b.max(hi))));
-                    } else if let t @ None = &mut self.touched[buffer.index()] {
-                        *t = Some((0, -1));
-                    }
+                    // Masked accesses are held within the buffer by the code itself.
+                    let ranges = if mask.is_none() { &mut self.touched } else { &mut self.masked };
+                    let t = &mut ranges[buffer.index()];
+                    *t = Some(t.map_or((lo, hi), |(a, b)| (a.min(lo), b.max(hi))));
                 }
                 Op::Index(e) => {
                     self.range(e, boxes, checks)?;
                 }
                 Op::Check { size, .. } => {
                     let (lo, hi) = self.range(size, boxes, checks)?;
+                    if lo < 0 {
+                        return Err(invalid(format_args!("size {size} may be negative")));
+                    }
                     // Index 0 is read where the check fails: of an empty dimension there is none.
-                    if lo <= 0 {
-                        return Err(LaunchError::Index { value: 0, size: lo, site: 0 });
+                    if hi == 0 {
+                        return Err(LaunchError::Index { value: 0, size: 0, site });
                     }
                     checks.push((inst.results[0], hi));
                 }
                 Op::Cold { body, .. } => self.body(body, boxes, checks)?,
-                _ => {}
+                Op::Const(_)
+                | Op::Scalar(_)
+                | Op::Prim(..)
+                | Op::Lookup { .. }
+                | Op::Call { .. }
+                | Op::Reduce { .. } => {}
             }
+            site += usize::from(is_site(&inst.op));
         }
         Ok(())
     }
@@ -616,7 +729,8 @@ impl Ranges<'_> {
                 if let BufferKind::Row(len) = &b.kind
                     && !rows.iter().any(|(id, ..)| id == buffer)
                 {
-                    let len = usize::try_from(uniform(len, self.syms)?).map_err(|_| invalid("a row's size overflows"))?;
+                    let len = usize::try_from(uniform(len, self.syms)?)
+                        .map_err(|_| invalid("a row's size overflows"))?;
                     rows.push((*buffer, len, b.dtype.size()));
                 }
             }
@@ -625,7 +739,9 @@ impl Ranges<'_> {
         if tiled {
             let mut per_lane = values.iter().map(|v| self.k.dtype(*v).size()).sum::<usize>();
             for r in &rows {
-                per_lane = row_bytes(r).and_then(|b| b.checked_add(per_lane)).ok_or_else(|| invalid("scratch overflows"))?;
+                per_lane = row_bytes(r)
+                    .and_then(|b| b.checked_add(per_lane))
+                    .ok_or_else(|| invalid("scratch overflows"))?;
             }
             let fit = SCRATCH_BYTES / per_lane.max(1) / TILE_STEP * TILE_STEP;
             plan.tile = fit.clamp(TILE_STEP, MAX_TILE);
@@ -635,7 +751,9 @@ impl Ranges<'_> {
         let mut place = |slot: usize, bytes: Option<usize>| -> Result<(), LaunchError> {
             plan.scratch.push((slot, at));
             // Lines apart, and a little more, so that equal offsets of two rows do not share a cache set.
-            let end = bytes.and_then(|b| b.checked_add(at + 63 + 64)).ok_or_else(|| invalid("scratch overflows"))?;
+            let end = bytes
+                .and_then(|b| b.checked_add(at + 63 + 64))
+                .ok_or_else(|| invalid("scratch overflows"))?;
             at = end & !63;
             Ok(())
         };

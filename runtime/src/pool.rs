@@ -31,6 +31,11 @@ pub trait Parallel: Sync {
     /// How many threads may run tasks at the same time.
     fn threads(&self) -> usize;
 
+    /// Element visits below which a phase is not worth sharing out.
+    fn grain(&self) -> i64 {
+        1 << 15
+    }
+
     /// Calls `f` once with each number below `tasks`, in any order, and returns when all have ended.
     /// A panic of a task is passed on; tasks that have not begun by then are left out.
     fn run(&self, tasks: usize, f: &(dyn Fn(usize) + Sync));

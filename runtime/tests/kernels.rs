@@ -3,16 +3,9 @@
 
 mod common;
 
-use rusttorch_codegen::Isa;
-use rusttorch_ir::dtype::Literal;
+use rusttorch_ir::dtype::{DType, Literal};
 use rusttorch_ir::kernel::interp::Array;
 use rusttorch_ir::kernel::parse::parse;
-use rusttorch_runtime::pool::Serial;
-
-fn isas() -> Vec<Isa> {
-    let host = Isa::host().expect("a supported machine");
-    Isa::NAMES.into_iter().map(|(i, _)| i).filter(|&i| if host == Isa::Neon { i == host } else { i <= host && i != Isa::Neon }).collect()
-}
 
 fn values(n: usize, seed: u64) -> Vec<f32> {
     let special = [0.0, -0.0, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, 1e-42, f32::MAX, -1.0];
@@ -48,13 +41,11 @@ kernel @relu(x: f32 in, w: f32 in, y: f32 out) syms 1 scalars (f32) {
 ",
     )
     .unwrap_or_else(|e| panic!("{e}"));
-    for isa in isas() {
-        for n in LENGTHS {
-            let args = [Array::from_f32(&values(n, 1)), Array::from_f32(&values(n, 2)), Array::from_f32(&vec![0.0; n])];
-            let c = [Literal::float(rusttorch_ir::dtype::DType::F32, 0.5)];
-            common::check(&k, &[n as i64], &c, &args, isa, &Serial);
-            common::check(&k, &[n as i64], &c, &args, isa, &common::Spawning(2));
-        }
+    for n in LENGTHS {
+        let args =
+            [Array::from_f32(&values(n, 1)), Array::from_f32(&values(n, 2)), Array::from_f32(&vec![0.0; n])];
+        let c = [Literal::float(DType::F32, 0.5)];
+        common::check(&k, &[n as i64], &c, &args);
     }
 }
 
@@ -91,15 +82,12 @@ kernel @softmax(x: f32 in, y: f32 out) syms 4 {{
     };
     for (order, at) in [("lanes", "s2*i0 + i1"), ("rows", "i0 + s2*i1")] {
         let k = parse(&text(order, at)).unwrap_or_else(|e| panic!("{e}"));
-        for isa in isas() {
-            for (rows, cols) in [(3, 1), (1, 40), (5, 33), (9, 129), (70, 17), (2, 5000), (600, 5)] {
-                let n = rows * cols;
-                let args = [Array::from_f32(&values(n, 7)), Array::from_f32(&vec![0.0; n])];
-                let (outer, inner, stride) = if order == "lanes" { (rows, cols, cols) } else { (cols, rows, cols) };
-                let syms = [outer as i64, inner as i64, stride as i64, 0];
-                common::check(&k, &syms, &[], &args, isa, &Serial);
-                common::check(&k, &syms, &[], &args, isa, &common::Spawning(2));
-            }
+        for (rows, cols) in [(3, 1), (1, 40), (5, 33), (9, 129), (70, 17), (2, 5000), (600, 5)] {
+            let n = rows * cols;
+            let args = [Array::from_f32(&values(n, 7)), Array::from_f32(&vec![0.0; n])];
+            let (outer, inner, stride) =
+                if order == "lanes" { (rows, cols, cols) } else { (cols, rows, cols) };
+            common::check(&k, &[outer as i64, inner as i64, stride as i64, 0], &[], &args);
         }
     }
 }

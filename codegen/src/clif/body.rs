@@ -77,6 +77,7 @@ impl Emitter<'_> {
     }
 
     fn run_inst(&mut self, inst: &LaneInst, width: Width) {
+        self.site = inst.site;
         let result = match &inst.op {
             LaneOp::Const(l) => self.constant(*l, inst.results[0], width),
             LaneOp::Scalar(s) => {
@@ -96,10 +97,7 @@ impl Emitter<'_> {
                 self.store(*buffer, access, *value, *mask, *add, width);
                 return;
             }
-            LaneOp::Check { value, size, wrap, mask, site } => {
-                self.site = *site;
-                self.check(*value, size, *wrap, *mask, width)
-            }
+            LaneOp::Check { value, size, wrap, mask } => self.check(*value, size, *wrap, *mask, width),
             LaneOp::Cold { mask, body, slow, fast } => {
                 self.cold(inst, *mask, body, slow, fast, width);
                 return;
@@ -114,10 +112,7 @@ impl Emitter<'_> {
             let v = self.vector_const(l, GROUP);
             self.group.insert(id, v);
         }
-        Val::Scalar(match l.dtype {
-            DType::F32 | DType::F64 => self.fconst(l.dtype, l.as_f64()),
-            d => self.b.ins().iconst(scalar_type(d), l.as_i64()),
-        })
+        Val::Scalar(self.literal(l))
     }
 
     fn prim(&mut self, p: Prim, t: DType, args: &[ValueId], width: Width) -> Val {
@@ -177,18 +172,31 @@ impl Emitter<'_> {
         })
     }
 
+    /// Puts the tables of all look-ups of this code on the stack.
+    pub fn make_tables(&mut self, code: &[LaneInst]) {
+        for inst in code {
+            match &inst.op {
+                LaneOp::Cold { body, .. } => self.make_tables(body),
+                LaneOp::Lookup(table, _) if !self.tables.contains_key(table) => {
+                    let dtype = table[0].dtype;
+                    let slot = self.stack_slot(table.len() * dtype.size());
+                    let base = self.b.ins().stack_addr(types::I64, slot, 0);
+                    for (i, l) in table.iter().enumerate() {
+                        let v = self.literal(*l);
+                        self.store_scalar(dtype, v, base, (i * dtype.size()) as i32);
+                    }
+                    self.tables.insert(table.clone(), slot);
+                }
+                _ => {}
+            }
+        }
+    }
+
     fn lookup(&mut self, table: &[Literal], index: ValueId, width: Width) -> Val {
         let dtype = table[0].dtype;
         let size = dtype.size();
-        let bytes: Vec<u8> = table.iter().flat_map(|l| l.bits.to_le_bytes()[..size].to_vec()).collect();
-        let slot = self.stack(bytes.len());
-        for (i, l) in table.iter().enumerate() {
-            let v = match dtype {
-                DType::F32 | DType::F64 => self.fconst(dtype, l.as_f64()),
-                d => self.b.ins().iconst(scalar_type(d), l.as_i64()),
-            };
-            self.store_scalar(dtype, v, slot, (i * size) as i32);
-        }
+        let slot = self.tables[table];
+        let slot = self.b.ins().stack_addr(types::I64, slot, 0);
         let v = self.val(index);
         let width = if matches!(v, Val::Scalar(_)) { Width::One } else { width };
         let from = self.k.dtype(index);
@@ -216,8 +224,8 @@ impl Emitter<'_> {
         let dtype = self.k.dtype(value);
         let v = self.val(value);
         let mask = mask.map(|m| self.val(m));
-        let size = self.index(size);
         self.per_lane(DType::I64, width, |e, l| {
+            let size = e.index(size);
             let raw = e.lane_of(&v, dtype, l);
             let raw = e.scalar_convert(dtype, DType::I64, raw);
             let zero = e.int(0);
@@ -252,16 +260,6 @@ impl Emitter<'_> {
         width: Width,
     ) {
         let m = self.val(mask);
-        let all = std::iter::once(mask).chain(slow.iter().chain(fast).copied());
-        // Uniform code stays uniform even in a lane loop.
-        let uniform = all.clone().all(|v| {
-            matches!(self.copy.vals.get(&v).or_else(|| self.vals.get(&v)), None | Some(Val::Scalar(_)))
-        }) && matches!(m, Val::Scalar(_));
-        let width = if uniform && body.iter().all(|i| !matches!(i.op, LaneOp::Index(_))) {
-            Width::One
-        } else {
-            width
-        };
         let any = match (&m, width) {
             (Val::Scalar(s), _) => *s,
             (Val::Lanes(l), _) => {

@@ -93,7 +93,12 @@ impl Emitter<'_> {
                 }
                 Ok(())
             }
-            (Mode::Outer, Some(tile)) => self.tiles(tile, strip),
+            (Mode::Outer, Some(tile)) => {
+                self.scope.push(tile);
+                self.tiles(tile, strip)?;
+                self.scope.pop();
+                Ok(())
+            }
             (Mode::Outer, None) => Err(CodegenError::internal("a tiled strip without a tile axis")),
         }
     }
@@ -140,7 +145,8 @@ impl Emitter<'_> {
         }
     }
 
-    /// Runs `f` for every group of lanes in `[lo, hi)`, then for every lane left.
+    /// Runs `f` for every group of lanes in `[lo, hi)`, `groups` of them per iteration where there are
+    /// as many, then for every lane left; with `groups` 0, for every lane by itself.
     pub fn lane_loop(
         &mut self,
         axis: AxisId,
@@ -150,7 +156,11 @@ impl Emitter<'_> {
         f: &mut dyn FnMut(&mut Self, Width) -> Result<(), CodegenError>,
     ) -> Result<(), CodegenError> {
         self.lane_axis = Some(axis);
-        self.scope.push(axis);
+        // A tile's axis is in scope already, before the axes of the nests.
+        let enters = !self.scope.contains(&axis);
+        if enters {
+            self.scope.push(axis);
+        }
         let mut at = lo;
         if groups > 1 {
             at = self.count_loop(at, hi, (groups * GROUP) as i64, &mut |e, i| {
@@ -162,15 +172,19 @@ impl Emitter<'_> {
                 Ok(())
             })?;
         }
-        at = self.count_loop(at, hi, GROUP as i64, &mut |e, i| {
-            e.axes.insert(axis, i);
-            f(e, Width::Vector)
-        })?;
+        if groups > 0 {
+            at = self.count_loop(at, hi, GROUP as i64, &mut |e, i| {
+                e.axes.insert(axis, i);
+                f(e, Width::Vector)
+            })?;
+        }
         self.count_loop(at, hi, 1, &mut |e, i| {
             e.axes.insert(axis, i);
             f(e, Width::One)
         })?;
-        self.scope.pop();
+        if enters {
+            self.scope.pop();
+        }
         self.lane_axis = None;
         Ok(())
     }
@@ -228,7 +242,11 @@ impl Emitter<'_> {
         self.enter(seg);
         let zero = self.int(0);
         if seg.reduces.is_empty() {
-            let groups = if seg.cost <= LIGHT { 2 } else { 1 };
+            let groups = match (seg.serial, seg.cost <= LIGHT) {
+                (true, _) => 0,
+                (false, true) => 2,
+                (false, false) => 1,
+            };
             self.lane_loop(lanes, zero, n, groups, &mut |e, width| {
                 e.body(seg, width);
                 Ok(())

@@ -6,7 +6,7 @@ use super::{Emitter, GROUP};
 use crate::frame::FrameLayout;
 use crate::lane::{Access, LaneInst, LaneOp};
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{InstBuilder, StackSlotData, StackSlotKind, Value, types};
+use cranelift_codegen::ir::{InstBuilder, StackSlot, StackSlotData, StackSlotKind, Value, types};
 use rusttorch_ir::dtype::{DType, Literal};
 use rusttorch_ir::id::{BufferId, ValueId};
 use rusttorch_ir::index::IndexExpr;
@@ -90,10 +90,26 @@ impl Emitter<'_> {
         self.axis_value(lanes)
     }
 
-    /// A slot on the stack.
+    /// A slot on the stack, aligned to 16 bytes.
+    pub fn stack_slot(&mut self, bytes: usize) -> StackSlot {
+        self.b.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, bytes as u32, 4))
+    }
+
+    /// Address of a new slot on the stack.
     pub fn stack(&mut self, bytes: usize) -> Value {
-        let slot =
-            self.b.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, bytes as u32, 4));
+        let slot = self.stack_slot(bytes);
+        self.b.ins().stack_addr(types::I64, slot, 0)
+    }
+
+    /// Address of bytes that hold nothing of meaning.
+    fn dummy(&mut self) -> Value {
+        let slot = match self.dummy {
+            Some(slot) => slot,
+            None => {
+                let slot = self.stack_slot(16);
+                *self.dummy.insert(slot)
+            }
+        };
         self.b.ins().stack_addr(types::I64, slot, 0)
     }
 
@@ -160,7 +176,7 @@ impl Emitter<'_> {
     }
 
     /// Address of the current lane, or of a dummy when it must not be touched. Masked accesses are
-    /// also held within the buffer's length, as launch cannot know which lanes are on.
+    /// also held within the buffer's elements, as launch cannot know which lanes are on.
     fn masked_address(
         &mut self,
         buffer: BufferId,
@@ -170,11 +186,13 @@ impl Emitter<'_> {
         let index = self.index(e);
         let address = self.address(buffer, index);
         let Some(mask) = mask else { return (address, None) };
-        let slot = self.layout.length(buffer);
-        let length = self.slot(slot, types::I64);
-        let inside = self.b.ins().icmp(IntCC::UnsignedLessThan, index, length);
+        let (begin, length) = (self.layout.begin(buffer), self.layout.length(buffer));
+        let begin = self.slot(begin, types::I64);
+        let length = self.slot(length, types::I64);
+        let from_begin = self.b.ins().isub(index, begin);
+        let inside = self.b.ins().icmp(IntCC::UnsignedLessThan, from_begin, length);
         let on = self.b.ins().band(mask, inside);
-        let dummy = self.stack(16);
+        let dummy = self.dummy();
         (self.b.ins().select(on, address, dummy), Some(on))
     }
 

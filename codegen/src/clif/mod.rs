@@ -17,7 +17,9 @@ mod vector;
 use crate::error::CodegenError;
 use crate::frame::FrameLayout;
 use crate::lane::Program;
-use cranelift_codegen::ir::{AbiParam, Function, InstBuilder, Signature, Type, UserFuncName, Value, types};
+use cranelift_codegen::ir::{
+    AbiParam, Function, InstBuilder, Signature, StackSlot, Type, UserFuncName, Value, types,
+};
 use cranelift_codegen::isa::{CallConv, TargetIsa};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use rusttorch_ir::dtype::Literal;
@@ -60,10 +62,14 @@ pub(crate) struct Emitter<'a> {
     lane_axis: Option<AxisId>,
     /// Lane that scalar code is being emitted for, counted from the first lane in flight.
     current_lane: usize,
-    /// Check that code is being emitted for.
+    /// Check or division that code is being emitted for.
     site: u32,
     vals: HashMap<ValueId, Val>,
     copy: Copy,
+    /// Constants of look-ups, written on entry.
+    tables: HashMap<Vec<Literal>, StackSlot>,
+    /// Where masked-off lanes read and write; made when first needed.
+    dummy: Option<StackSlot>,
     /// First lane of the tile in work.
     tile_begin: Value,
     /// Values that live in tiles: pointer to lane 0 of the tile axis.
@@ -106,11 +112,17 @@ pub(crate) fn emit_phase(
         site: 0,
         vals: HashMap::new(),
         copy: Copy::default(),
+        tables: HashMap::new(),
+        dummy: None,
         tile_begin: frame,
         tiles: HashMap::new(),
         literals: HashMap::new(),
         group: HashMap::new(),
     };
+    for segment in &program.strip.segments {
+        e.make_tables(&segment.prelude);
+        e.make_tables(&segment.body);
+    }
     e.nest(&program.nest, &program.strip)?;
     e.b.ins().return_(&[]);
     e.b.seal_all_blocks();

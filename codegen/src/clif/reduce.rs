@@ -1,8 +1,9 @@
 //! Reductions, in the order that `rusttorch_ir::kernel::Order` defines.
 //!
 //! `Order::Lanes`: L accumulators in two levels (`part` for a chunk, `acc` for all), in memory, or in
-//! registers where the body is light. `Order::Rows`: the accumulator of every lane is the result's
-//! tile itself.
+//! registers where the body is light. `Order::Rows` under a tile: the accumulator of every lane is the
+//! result's tile itself; along the lanes: one accumulator in memory, and the tree of eight rows is a tree
+//! over the lanes of one group.
 
 use super::memory::Width;
 use super::val::{LaneTy, Lanes, Val, scalar_type};
@@ -13,11 +14,15 @@ use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{BlockArg, InstBuilder, Value, types};
 use rusttorch_ir::dtype::{DType, Literal};
 use rusttorch_ir::id::AxisId;
-use rusttorch_ir::kernel::{LANES_BYTES, LANES_CHUNK, Reduction};
+use rusttorch_ir::kernel::{LANES_BYTES, LANES_CHUNK, Order, ROWS_GROUP, Reduction};
 use rusttorch_ir::prim::Prim;
 
-/// Accumulators of one reduction under `Order::Lanes`: arrays of L lanes, one per result.
+const _: () = assert!(GROUP == ROWS_GROUP, "a group of lanes is a group of rows");
+
+/// Accumulators of one reduction along the lanes. `Order::Lanes`: arrays of L lanes, one per result.
+/// `Order::Rows`: lane 0 of `acc`.
 pub struct State {
+    order: Order,
     acc: Vec<Value>,
     part: Vec<Value>,
     dtypes: Vec<DType>,
@@ -51,7 +56,8 @@ fn identity(kind: Reduction, result: usize, dtype: DType) -> Literal {
 }
 
 impl Emitter<'_> {
-    fn literal(&mut self, l: Literal) -> Value {
+    /// A constant in scalar form.
+    pub fn literal(&mut self, l: Literal) -> Value {
         match l.dtype {
             DType::F32 | DType::F64 => self.fconst(l.dtype, l.as_f64()),
             d => self.b.ins().iconst(scalar_type(d), l.as_i64()),
@@ -110,7 +116,7 @@ impl Emitter<'_> {
         r.results.iter().map(|&v| self.k.dtype(v)).collect()
     }
 
-    // ---- Order::Lanes ----
+    // ---- along the lanes ----
 
     /// Makes the accumulators, holding identities.
     pub fn begin_reduces(&mut self, seg: &Segment) -> Vec<State> {
@@ -122,7 +128,7 @@ impl Emitter<'_> {
                 let array = |e: &mut Self, d: DType| e.stack(lanes * d.size());
                 let acc: Vec<Value> = dtypes.iter().map(|&d| array(self, d)).collect();
                 let part = dtypes.iter().map(|&d| array(self, d)).collect();
-                let state = State { acc, part, dtypes, lanes };
+                let state = State { order: r.order, acc, part, dtypes, lanes };
                 self.fill(r.kind, &state, true);
                 state
             })
@@ -186,22 +192,25 @@ impl Emitter<'_> {
         for (r, s) in seg.reduces.iter().zip(states) {
             self.fill(r.kind, s, false);
         }
-        let plain = seg.reduces.iter().all(|r| r.results.len() == 1);
-        let at = if plain && seg.reduces.len() == 1 && seg.cost <= LIGHT {
+        let plain = seg.reduces.iter().all(|r| r.results.len() == 1 && r.order == Order::Lanes);
+        let at = if plain && seg.reduces.len() == 1 && seg.cost <= LIGHT && !seg.serial {
             self.register_loop(seg, lanes, begin, end, &states[0])?
         } else {
             begin
         };
         self.lane_loop(lanes, at, end, 1, &mut |e, width| {
-            e.body(seg, width);
-            let operands = e.reduce_operands(seg, width);
+            let operands =
+                if seg.serial { e.serial_operands(seg, lanes, width) } else { e.body_operands(seg, width) };
             for ((r, s), new) in seg.reduces.iter().zip(states).zip(operands) {
-                e.fold_part(r.kind, s, lanes, &new, width);
+                match s.order {
+                    Order::Lanes => e.fold_part(r.kind, s, lanes, &new, width),
+                    Order::Rows => e.fold_rows(r.kind, s, &new, width),
+                }
             }
             Ok(())
         })?;
         self.lane_axis = Some(lanes);
-        for (r, s) in seg.reduces.iter().zip(states) {
+        for (r, s) in seg.reduces.iter().zip(states).filter(|(_, s)| s.order == Order::Lanes) {
             for g in 0..s.lanes / GROUP {
                 let a = self.load_arrays(&s.acc, &s.dtypes, g);
                 let p = self.load_arrays(&s.part, &s.dtypes, g);
@@ -288,6 +297,47 @@ impl Emitter<'_> {
         self.fold_memory(kind, &s.dtypes, &addresses, new, width);
     }
 
+    /// acc = op(acc, new), where the lanes of a group combine as a tree of adjacent pairs first.
+    fn fold_rows(&mut self, kind: Reduction, s: &State, new: &[Val], width: Width) {
+        let n = if width == Width::One { 1 } else { GROUP };
+        let mut tree: Vec<Vec<Val>> = (0..n)
+            .map(|l| new.iter().zip(&s.dtypes).map(|(v, &d)| Val::Scalar(self.lane_of(v, d, l))).collect())
+            .collect();
+        while tree.len() > 1 {
+            tree = tree.chunks(2).map(|p| self.combine(kind, &s.dtypes, &p[0], &p[1])).collect();
+        }
+        self.fold_memory(kind, &s.dtypes, &s.acc, &tree[0], Width::One);
+    }
+
+    fn body_operands(&mut self, seg: &Segment, width: Width) -> Vec<Vec<Val>> {
+        self.body(seg, width);
+        self.reduce_operands(seg, width)
+    }
+
+    /// The operands of all reductions for a group of lanes that must run one by one.
+    fn serial_operands(&mut self, seg: &Segment, axis: AxisId, width: Width) -> Vec<Vec<Val>> {
+        if width == Width::One {
+            return self.body_operands(seg, width);
+        }
+        let first = self.axis_value(axis);
+        let lanes: Vec<Vec<Vec<Val>>> = (0..GROUP)
+            .map(|l| {
+                let at = self.b.ins().iadd_imm_s(first, l as i64);
+                self.axes.insert(axis, at);
+                self.body_operands(seg, Width::One)
+            })
+            .collect();
+        self.axes.insert(axis, first);
+        let operand = |e: &mut Self, n: usize, i: usize| {
+            let dtype = e.k.dtype(seg.reduces[n].args[i]);
+            let scalars: Vec<Value> = lanes.iter().map(|lane| e.lane_of(&lane[n][i], dtype, 0)).collect();
+            Val::Lanes(e.assemble(dtype, &scalars))
+        };
+        (0..seg.reduces.len())
+            .map(|n| (0..seg.reduces[n].args.len()).map(|i| operand(self, n, i)).collect())
+            .collect()
+    }
+
     fn fold_memory(&mut self, kind: Reduction, dtypes: &[DType], at: &[Value], new: &[Val], width: Width) {
         let old: Vec<Val> = at
             .iter()
@@ -309,6 +359,13 @@ impl Emitter<'_> {
     /// The halving tree over L lanes; defines the results as scalars of the outer point.
     pub fn finish_reduces(&mut self, seg: &Segment, states: &[State]) {
         for (r, s) in seg.reduces.iter().zip(states) {
+            if s.order == Order::Rows {
+                for (i, (&v, &d)) in r.results.iter().zip(&s.dtypes).enumerate() {
+                    let x = self.load_scalar(d, s.acc[i], 0);
+                    self.vals.insert(v, Val::Scalar(x));
+                }
+                continue;
+            }
             let mut groups: Vec<Vec<Val>> =
                 (0..s.lanes / GROUP).map(|g| self.load_arrays(&s.acc, &s.dtypes, g)).collect();
             while groups.len() > 1 {
@@ -336,7 +393,7 @@ impl Emitter<'_> {
         }
     }
 
-    // ---- Order::Rows ----
+    // ---- under a tile ----
 
     /// Starts a result's tile with the identity.
     pub fn store_identity(&mut self, r: &LaneReduce, width: Width) {

@@ -1,7 +1,7 @@
 //! Values during emission: one CLIF value for all lanes, or 128-bit parts.
 
 use super::Emitter;
-use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Type, Value, types};
+use cranelift_codegen::ir::{Endianness, InstBuilder, MemFlagsData, Type, Value, types};
 use rusttorch_ir::dtype::DType;
 
 /// How the lanes of a vector value are typed. 8-bit integers ride in 32-bit lanes; masks are all-ones
@@ -76,11 +76,16 @@ pub enum Val {
     Lanes(Lanes),
 }
 
-pub const FLAGS: MemFlagsData = MemFlagsData::trusted();
+/// No access traps, as launch has checked it. None is said to be aligned: SSE code would then address
+/// memory where 16-byte vectors must lie at multiples of 16.
+pub const FLAGS: MemFlagsData = MemFlagsData::new().with_notrap();
+
+/// Byte order matters where the number of lanes changes: lane 0 holds the lowest bytes.
+const BITCAST: MemFlagsData = MemFlagsData::new().with_endianness(Endianness::Little);
 
 impl Emitter<'_> {
     pub fn bitcast(&mut self, ty: Type, v: Value) -> Value {
-        if self.b.func.dfg.value_type(v) == ty { v } else { self.b.ins().bitcast(ty, MemFlagsData::new(), v) }
+        if self.b.func.dfg.value_type(v) == ty { v } else { self.b.ins().bitcast(ty, BITCAST, v) }
     }
 
     /// The parts of a scalar in every lane.

@@ -7,8 +7,8 @@ use crate::error::{Error, ErrorKind, Result};
 use rusttorch_ir::dtype::DType;
 use rusttorch_ir::expr::parse;
 use rusttorch_ir::graph::{Operand, TensorMeta};
-use rusttorch_runtime::pool::{OwnPool, limit_threads};
 use rusttorch_runtime::Tensor;
+use rusttorch_runtime::pool::{OwnPool, limit_threads};
 use rusttorch_runtime::random::Philox;
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -45,7 +45,8 @@ pub fn run(problem: &Problem, threads: usize, json: bool, style: Style) -> Resul
         "{}   {gbs:.1} GB/s, {:.0} % of a copy of as many bytes ({roof:.1} GB/s)\n{}",
         style.bold(&format!("{us:.1} us")),
         share * 100.0,
-        style.dim(&format!("compiled in {compile:.2} ms; {threads} thread(s), {bytes} bytes touched, median")),
+        style
+            .dim(&format!("compiled in {compile:.2} ms; {threads} thread(s), {bytes} bytes touched, median")),
     ))
 }
 
@@ -84,11 +85,7 @@ fn results(plan: &Plan) -> Result<Vec<Tensor>> {
 }
 
 fn measure(plan: &Plan, inputs: &[Tensor], outputs: &mut [Tensor], operands: &[Operand]) -> Result<Duration> {
-    let numbers: Vec<u64> = operands
-        .iter()
-        .filter(|o| matches!(o, Operand::Number(_)))
-        .map(|_| 0)
-        .collect();
+    let numbers: Vec<u64> = operands.iter().filter(|o| matches!(o, Operand::Number(_))).map(|_| 0).collect();
     let inputs: Vec<&Tensor> = inputs.iter().collect();
     let mut times = Vec::new();
     let start = Instant::now();

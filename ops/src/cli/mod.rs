@@ -19,7 +19,12 @@ use std::sync::PoisonError;
 use style::Style;
 
 #[derive(Parser)]
-#[command(name = "rusttorch", version, about = "Fused, JIT-compiled CPU kernels", arg_required_else_help = true)]
+#[command(
+    name = "rusttorch",
+    version,
+    about = "Fused, JIT-compiled CPU kernels",
+    arg_required_else_help = true
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -41,7 +46,9 @@ enum Color {
 #[derive(Subcommand)]
 enum Command {
     /// Show what an expression becomes: graph, kernel, Cranelift IR, assembly.
-    #[command(after_help = "Example:\n  rusttorch inspect \"relu(x*w + b)\" --arg x:f32[1024,1024] --arg w:f32[1024] --arg b:f32[1024] --emit kernel")]
+    #[command(
+        after_help = "Example:\n  rusttorch inspect \"relu(x*w + b)\" --arg x:f32[1024,1024] --arg w:f32[1024] --arg b:f32[1024] --emit kernel"
+    )]
     Inspect {
         #[command(flatten)]
         expr: ExprArgs,
@@ -120,7 +127,9 @@ impl ExprArgs {
             operands.push(found.or_else(default).ok_or_else(missing)?);
         }
         match given.first() {
-            Some((name, _)) => Err(Error::new(ErrorKind::Type, format!("the expression has no argument {name}"))),
+            Some((name, _)) => {
+                Err(Error::new(ErrorKind::Type, format!("the expression has no argument {name}")))
+            }
             None => Ok(Problem { program, operands }),
         }
     }
@@ -143,7 +152,9 @@ pub fn main<I: IntoIterator<Item = String>>(args: I) -> i32 {
     let result = match &cli.command {
         Command::Inspect { expr, emit, isa } => inspect(expr, *emit, *isa, cli.json, style),
         Command::Ops { name } => listing::ops(name.as_deref(), cli.json, style),
-        Command::Bench { expr, threads } => expr.problem().and_then(|p| bench::run(&p, *threads, cli.json, style)),
+        Command::Bench { expr, threads } => {
+            expr.problem().and_then(|p| bench::run(&p, *threads, cli.json, style))
+        }
         Command::Doctor => Ok(doctor::report(cli.json, style)),
     };
     match result {
@@ -169,7 +180,12 @@ fn inspect(expr: &ExprArgs, emit: Emit, isa: Option<Isa>, json: bool, style: Sty
         Emit::Asm => vec![("asm", code()?.asm)],
         Emit::All => {
             let code = code()?;
-            vec![("graph", seen.graph.clone()), ("kernel", seen.kernel.clone()), ("clif", code.clif), ("asm", code.asm)]
+            vec![
+                ("graph", seen.graph.clone()),
+                ("kernel", seen.kernel.clone()),
+                ("clif", code.clif),
+                ("asm", code.asm),
+            ]
         }
     };
     if json {

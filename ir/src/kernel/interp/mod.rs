@@ -147,8 +147,8 @@ impl Array {
     }
 }
 
-/// What a `check` out of range or an integer division by zero leaves behind. Of several, the record
-/// with the lowest (position, site) stays.
+/// What a `check` out of range or an integer division by zero leaves behind. A kernel ends with the first
+/// phase that leaves one; of several in a phase, the record with the lowest (position, site) stays.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct IndexError {
     /// Which `check`, `idiv` or `irem`, counted in text order over the kernel.
@@ -321,6 +321,9 @@ impl<'k> Machine<'k> {
                 })
                 .collect();
             self.phase(phase, 0, &before, &rows)?;
+            if self.error.is_some() {
+                break;
+            }
         }
         Ok(())
     }

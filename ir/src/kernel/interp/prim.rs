@@ -22,7 +22,7 @@ pub fn eval(prim: Prim, t: DType, source: DType, args: &[u64]) -> Option<u64> {
         Prim::Div => float2(t, a, b, |x, y| x / y, |x, y| x / y),
         Prim::Fma => {
             let c = arg(2);
-            float2(t, a, b, |x, y| x.mul_add(y, f32_of(c)), |x, y| x.mul_add(y, f64::from_bits(c)))
+            float2(t, a, b, |x, y| libm::fmaf(x, y, f32_of(c)), |x, y| libm::fma(x, y, f64::from_bits(c)))
         }
         Prim::Neg => number1(t, a, |x| -x, |x| -x, i64::wrapping_neg),
         Prim::Abs => number1(t, a, f32::abs, f64::abs, i64::wrapping_abs),

@@ -1,0 +1,31 @@
+//! Differential fuzzing of the code generator: `fuzz [SEEDS] [START]`. Every seed makes a random kernel and
+//! a random fused graph; machine code is compared with the interpreter at every instruction set of
+//! this machine. Stops at the first difference.
+
+#[path = "../tests/common/mod.rs"]
+mod common;
+
+use common::random::{graph_case, kernel_case};
+use std::process::ExitCode;
+use std::time::Instant;
+
+fn main() -> ExitCode {
+    let mut numbers = std::env::args().skip(1).map(|a| a.parse::<u64>().expect("a number"));
+    let seeds = numbers.next().unwrap_or(10_000);
+    let start = numbers.next().unwrap_or(0);
+    let begin = Instant::now();
+    for seed in start..start + seeds {
+        for (kind, case) in [("kernel", kernel_case(seed)), ("graph", graph_case(seed))] {
+            if let Err(report) = case.check() {
+                println!("{kind} of seed {seed}: {report}");
+                return ExitCode::FAILURE;
+            }
+        }
+        let done = seed + 1 - start;
+        if done.is_multiple_of(500) {
+            println!("{done} seeds, {:.0} s", begin.elapsed().as_secs_f64());
+        }
+    }
+    println!("{seeds} seeds from {start}: no difference");
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,188 @@
+//! Runs a kernel through the interpreter and through machine code, over equal memory, and compares what
+//! both leave: every bit of every argument and the error. Random cases are in `random.rs`.
+#![allow(dead_code)]
+
+pub mod random;
+
+use rusttorch_codegen::{Compiled, Isa, compile};
+use rusttorch_ir::dtype::Literal;
+use rusttorch_ir::kernel::Kernel;
+use rusttorch_ir::kernel::interp::{self, Array, IndexError};
+use rusttorch_runtime::launch::{Arg, LaunchError, Plan};
+use rusttorch_runtime::pool::{Parallel, Serial};
+use std::sync::Arc;
+
+/// The instruction sets that this machine can run.
+pub fn isas() -> Vec<Isa> {
+    let host = Isa::host().expect("a supported machine");
+    let runs = |i: &Isa| if host == Isa::Neon { *i == host } else { *i <= host && *i != Isa::Neon };
+    Isa::NAMES.into_iter().map(|(i, _)| i).filter(runs).collect()
+}
+
+/// Bytes around an argument that nobody may touch.
+const FENCE: usize = 64;
+const UNTOUCHED: u8 = 0xa5;
+
+/// Memory of one argument: aligned to its element and to nothing more, with a fence on both sides.
+pub struct Memory {
+    bytes: Vec<u8>,
+    start: usize,
+}
+
+impl Memory {
+    pub fn new(a: &Array) -> Memory {
+        let mut bytes = vec![UNTOUCHED; a.bytes().len() + 2 * FENCE + 64];
+        let start = bytes.as_ptr().align_offset(64) + FENCE + a.dtype().size();
+        bytes[start..start + a.bytes().len()].copy_from_slice(a.bytes());
+        Memory { bytes, start }
+    }
+
+    /// The memory as an argument whose first element is number `low`.
+    pub fn arg(&mut self, a: &Array, low: i64) -> Arg {
+        let first = self.bytes[self.start..].as_mut_ptr();
+        let zero = first.wrapping_offset(-(low as isize) * a.dtype().size() as isize);
+        // SAFETY: the callers keep the memory for the run, and it holds as many elements from `first` on.
+        unsafe { Arg::new(zero, low, low + a.len() as i64, a.dtype()) }
+    }
+
+    /// What the argument holds.
+    pub fn array(&self, a: &Array) -> Result<Array, String> {
+        let end = self.start + a.bytes().len();
+        let fenced = |bytes: &[u8]| bytes.iter().all(|&b| b == UNTOUCHED);
+        if !fenced(&self.bytes[..self.start]) || !fenced(&self.bytes[end..]) {
+            return Err("memory around an argument was written".to_owned());
+        }
+        Ok(Array::from_bytes(a.dtype(), self.bytes[self.start..end].to_vec()))
+    }
+}
+
+/// A kernel with all it takes to run.
+#[derive(Clone)]
+pub struct Case {
+    pub kernel: Kernel,
+    /// The kernel over buffers that begin at element 0, where that is another text: for the interpreter.
+    pub shifted: Option<Kernel>,
+    pub syms: Vec<i64>,
+    pub scalars: Vec<Literal>,
+    pub args: Vec<Array>,
+    /// Number of the first element of every argument.
+    pub lows: Vec<i64>,
+}
+
+impl Case {
+    pub fn new(kernel: &Kernel, syms: &[i64], scalars: &[Literal], args: &[Array]) -> Case {
+        Case {
+            kernel: kernel.clone(),
+            shifted: None,
+            syms: syms.to_vec(),
+            scalars: scalars.to_vec(),
+            args: args.to_vec(),
+            lows: vec![0; args.len()],
+        }
+    }
+
+    /// What the interpreter leaves.
+    pub fn interpret(&self) -> Result<(Vec<Array>, Option<IndexError>), String> {
+        let mut args = self.args.clone();
+        let kernel = self.shifted.as_ref().unwrap_or(&self.kernel);
+        let error = interp::run(kernel, &self.syms, &self.scalars, &mut args)
+            .map_err(|e| format!("interpreter: {e}\n{kernel}"))?;
+        Ok((args, error))
+    }
+
+    /// What machine code leaves.
+    pub fn run(
+        &self,
+        compiled: &Arc<Compiled>,
+        pool: &dyn Parallel,
+    ) -> Result<(Vec<Array>, Option<LaunchError>), String> {
+        let plan = match Plan::new(compiled.clone(), &self.syms) {
+            Ok(plan) => plan,
+            Err(e) => return Ok((self.args.clone(), Some(e))),
+        };
+        let mut memory: Vec<Memory> = self.args.iter().map(Memory::new).collect();
+        let views: Vec<Arg> =
+            memory.iter_mut().zip(&self.args).zip(&self.lows).map(|((m, a), &low)| m.arg(a, low)).collect();
+        let bits: Vec<u64> = self.scalars.iter().map(|l| l.bits).collect();
+        let error = plan.run(&views, &bits, pool).err();
+        let args: Result<Vec<Array>, String> =
+            memory.iter().zip(&self.args).map(|(m, a)| m.array(a)).collect();
+        Ok((args?, error))
+    }
+
+    /// Compares machine code with the interpreter at every instruction set, on one thread and on
+    /// several. The error is a report.
+    pub fn check(&self) -> Result<(), String> {
+        self.check_at(&isas())
+    }
+
+    pub fn check_at(&self, isas: &[Isa]) -> Result<(), String> {
+        let (want, error) = self.interpret()?;
+        for &isa in isas {
+            let compiled = compile(&self.kernel, isa).map_err(|e| format!("{isa}: {e}\n{}", self.kernel))?;
+            let compiled = Arc::new(compiled);
+            for pool in [&Serial as &dyn Parallel, &Spawning(3)] {
+                let report = |what: String| {
+                    let (syms, threads) = (&self.syms, pool.threads());
+                    format!("{isa}, {threads} threads: {what}; symbols {syms:?}\n{}", self.kernel)
+                };
+                let (got, got_error) = self.run(&compiled, pool).map_err(report)?;
+                // Copies of a check are sites of their own.
+                let sites = sites(&compiled.kernel) == sites(&self.kernel);
+                if !same_error(&error, &got_error, sites) {
+                    return Err(report(format!("interpreter {error:?}, machine {got_error:?}")));
+                }
+                for (i, (w, g)) in want.iter().zip(&got).enumerate() {
+                    if let Some(at) = w.first_difference(g) {
+                        let name = &self.kernel.buffers[i].name;
+                        let (w, g) = (w.get(at), g.get(at));
+                        return Err(report(format!("{name}[{at}]: interpreter {w:#x}, machine {g:#x}")));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn sites(k: &Kernel) -> usize {
+    k.phases.iter().flat_map(|p| &p.nests).flat_map(|n| &n.body).filter(|i| interp::is_site(&i.op)).count()
+}
+
+/// A division leaves a record without value and size.
+fn same_error(interpreter: &Option<IndexError>, machine: &Option<LaunchError>, sites: bool) -> bool {
+    match (interpreter, machine) {
+        (None, None) => true,
+        (Some(e), Some(LaunchError::Index { value, size, site })) => {
+            (e.value, e.size) == (*value, *size) && (e.site == *site || !sites)
+        }
+        (Some(e), Some(LaunchError::ZeroDivision)) => e.size == 0,
+        _ => false,
+    }
+}
+
+/// Asserts that machine code leaves the interpreter's bits, at every instruction set.
+pub fn check(kernel: &Kernel, syms: &[i64], scalars: &[Literal], args: &[Array]) {
+    Case::new(kernel, syms, scalars, args).check().unwrap_or_else(|e| panic!("{e}"));
+}
+
+/// A thread per task, however small the work is.
+pub struct Spawning(pub usize);
+
+impl Parallel for Spawning {
+    fn threads(&self) -> usize {
+        self.0
+    }
+
+    fn grain(&self) -> i64 {
+        2
+    }
+
+    fn run(&self, tasks: usize, f: &(dyn Fn(usize) + Sync)) {
+        std::thread::scope(|s| {
+            for t in 0..tasks {
+                s.spawn(move || f(t));
+            }
+        });
+    }
+}

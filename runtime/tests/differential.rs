@@ -1,0 +1,20 @@
+//! Random kernels and random fused graphs: machine code against the interpreter, bit for bit. More of
+//! them: `cargo run --release -p rusttorch-runtime --example fuzz`.
+
+mod common;
+
+use common::random::{graph_case, kernel_case};
+
+#[test]
+fn random_kernels() {
+    for seed in 0..200 {
+        kernel_case(seed).check().unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+    }
+}
+
+#[test]
+fn random_graphs() {
+    for seed in 0..150 {
+        graph_case(seed).check().unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+    }
+}
