@@ -26,9 +26,7 @@ def _where() -> str:
     frame = sys._getframe(1)
     while frame is not None:
         path = frame.f_code.co_filename
-        library = path.startswith(here) or any(
-            f"{sep}{p}{sep}" in path for p in ("numpy", "torch") for sep in "/\\"
-        )
+        library = path.startswith(here) or any(f"{sep}{p}{sep}" in path for p in ("numpy", "torch") for sep in "/\\")
         if not library:
             return f"{path}:{frame.f_lineno}"
         frame = frame.f_back  # type: ignore[assignment]
@@ -78,9 +76,7 @@ class Tracer:
     def check(self, value: Traced) -> None:
         """Refuses a stand-in that has outlived its trace."""
         if value._tracer is not self:
-            raise TraceError(
-                "a stand-in array of another trace was used: a traced function must not keep its arrays"
-            )
+            raise TraceError("a stand-in array of another trace was used: a traced function must not keep its arrays")
 
     def operand(self, value: Any) -> int:
         """The program's value for an operand."""
@@ -205,9 +201,7 @@ class Traced:
         op = _names.torch_functions().get(func)
         name = getattr(func, "__name__", repr(func))
         if op is None:
-            raise TraceError(
-                f"torch's {name}() has no counterpart in rusttorch and cannot be fused ({_where()})"
-            )
+            raise TraceError(f"torch's {name}() has no counterpart in rusttorch and cannot be fused ({_where()})")
         for given, meant in (
             ("input", op.params[0]),
             ("other", op.params[1:2][0] if op.params[1:] else None),
@@ -306,7 +300,7 @@ class Traced:
         return numpy.dtype(name)
 
     @property
-    def T(self) -> Traced:  # noqa: N802
+    def T(self) -> Traced:
         """Dimensions reversed."""
         dims = list(range(self.ndim))[::-1]
         return self._tracer.call("permute", (self, dims), {}, ".T")
