@@ -9,6 +9,7 @@ over were constants when it was traced. Arrays that it closes over are read at e
 from __future__ import annotations
 
 import functools
+import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeVar, overload
@@ -83,7 +84,13 @@ class FusedFunction(FastCall):
         return f"<rusttorch.fuse of {self.__qualname__}>"
 
     def __reduce__(self) -> Any:
-        return _restore, (self.__wrapped__, tuple(self._statics))
+        # A decorated function is found by its name, like any function.
+        found: Any = sys.modules.get(self.__module__)
+        for part in self.__qualname__.split("."):
+            found = getattr(found, part, None)
+        if found is self:
+            return self.__qualname__
+        return FusedFunction, (self.__wrapped__, tuple(self._statics))
 
     def inspect(self, *args: Any, **kwargs: Any) -> Inspection:
         """What becomes of a call with these arguments on its way to machine code."""
@@ -195,11 +202,6 @@ class FusedFunction(FastCall):
 
 
 _STATIC = "static"
-
-
-def _restore(function: Callable[..., Any], statics: tuple[str, ...]) -> FusedFunction:
-    # A decorated function is found by its name as the wrapper itself.
-    return function if isinstance(function, FusedFunction) else FusedFunction(function, statics)
 
 
 def _frozen(value: Any) -> Any:

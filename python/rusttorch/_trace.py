@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sys
 from collections.abc import Callable
@@ -102,6 +103,8 @@ class Tracer:
             positional = [self.operand(a) for a in args]
             keywords = [(k, self.operand(v)) for k, v in kwargs.items()]
             return Traced(self, self.builder.call(op, positional, keywords))
+        except TraceError:
+            raise
         except TypeError as e:
             raise NotImplementedError(f"{said} at {_where()}: {e}") from None
 
@@ -125,11 +128,10 @@ def _source(function: Callable[..., Any], owners: list[Any], array: Any) -> Call
     """How to read the variable again that holds ``array``: a closure's cell, a global, an attribute of self."""
     function = getattr(function, "__func__", function)
     for cell in getattr(function, "__closure__", None) or ():
-        try:
+        # An empty cell is a variable that is not assigned yet.
+        with contextlib.suppress(ValueError):
             if cell.cell_contents is array:
                 return lambda: cell.cell_contents
-        except ValueError:
-            continue
     code = getattr(function, "__code__", None)
     names = code.co_names if code is not None else ()
     scope = getattr(function, "__globals__", {})

@@ -114,7 +114,7 @@ def test_transforms_and_modes_are_refused_by_name() -> None:
 def test_no_result_is_detached() -> None:
     leaf = torch.ones(3, requires_grad=True)
     plain = torch.ones(3)
-    for call in (lambda: rt.exp(leaf), lambda: rt.add(plain, leaf), lambda: rt.evaluate("plain * leaf + 1")):
+    for call in (lambda: rt.exp(leaf), lambda: rt.add(plain, leaf), lambda: rt.expr("a * b + 1")(plain, leaf)):
         with pytest.raises(RuntimeError, match="detached"):
             call()
     with torch.no_grad():

@@ -61,7 +61,7 @@ def test_default_dtype_is_float64_for_numpy() -> None:
 
 def test_dtypes_without_kernels_are_refused_by_name() -> None:
     for dtype in NOT_COMPUTED:
-        with pytest.raises((NotImplementedError, RuntimeError), match=r"(?i)f16|bf16|i8|i16|half|bfloat16|char|short"):
+        with pytest.raises((NotImplementedError, RuntimeError), match=r"float16|bfloat16|int8|int16"):
             rt.exp(torch.ones(3, dtype=dtype))
 
 

@@ -35,7 +35,7 @@ def test_torch_bodies(name: str) -> None:
 
 
 NUMPY_BODIES = {
-    "ufuncs": lambda a, b: np.exp(a) + np.tanh(b) * np.sqrt(np.abs(a)) - np.maximum(a, b),
+    "ufuncs": lambda a, b: np.exp(a) + np.floor(b) * np.sqrt(np.abs(a)) - np.maximum(a, b),
     "functions": lambda a, b: np.where(a > b, a, b) + np.clip(a, 0.2, 0.7) + np.sum(a, axis=1, keepdims=True),
     "methods": lambda a, b: a.sum(axis=0) + b.mean() + a.std() + b.var(axis=0, ddof=1),
     "reduce": lambda a, b: np.add.reduce(a) + np.maximum.reduce(b, axis=0),
