@@ -105,7 +105,7 @@ def stub(name: str, params: list[str], statics: set[str]) -> str:
     numpy = signature(params, statics, "_Array", "_Numpy", "_Array")
     torch = signature(params, statics, "_Torch", "_Torch", "Tensor")
     # A reduction over everything is a scalar in NumPy, so its type cannot be told.
-    result = "Any" if "dim=None" in params or params == ["x"] and name in ("max", "min") else "_Array"
+    result = "Any" if "dim=None" in params or (params == ["x"] and name in ("max", "min")) else "_Array"
     return f"@overload\ndef {name}({numpy}) -> {result}: ...\n@overload\ndef {name}({torch}) -> Tensor: ...\n"
 
 

@@ -24,7 +24,7 @@ def get_num_threads() -> ThreadCount:
     return result
 
 
-class num_threads:  # noqa: N801
+class num_threads:
     """``with num_threads(n):`` caps the threads of the calls inside."""
 
     def __init__(self, n: int) -> None:

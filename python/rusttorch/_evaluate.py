@@ -55,13 +55,11 @@ def evaluate(
     if casting != "same_kind" or order != "K":
         raise NotImplementedError("evaluate() supports casting='same_kind' and order='K' only")
     formula = _parsed(expr)
-    frame = None
+    frame = sys._getframe(1)
     values = []
     for name in formula.args:
         value = names.get(name, _MISSING)
         if value is _MISSING:
-            if frame is None and (local_dict is None or global_dict is None):
-                frame = sys._getframe(1)
             scopes = (
                 frame.f_locals if local_dict is None else local_dict,
                 frame.f_globals if global_dict is None else global_dict,

@@ -9,6 +9,7 @@ over were constants when it was traced. Arrays that it closes over are read at e
 from __future__ import annotations
 
 import functools
+import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeVar, overload
@@ -44,19 +45,22 @@ class _Trace(NamedTuple):
 
 
 class _Slot(NamedTuple):
-    """In a result's structure: result number ``index`` of the expression."""
+    """In a result's structure: a result of the expression, by number."""
 
-    index: int
+    number: int
 
 
 class _Argument(NamedTuple):
-    """In a result's structure: an argument that is given back as it is."""
+    """In a result's structure: a leaf of the arguments that is given back as it is, by number."""
 
-    index: int
+    number: int
 
 
 class FusedFunction(FastCall):
     """What :func:`fuse` makes of a function."""
+
+    __name__: str
+    __qualname__: str
 
     def __init__(self, function: Callable[..., Any], static_argnames: Iterable[str]) -> None:
         functools.update_wrapper(self, function)
@@ -69,9 +73,7 @@ class FusedFunction(FastCall):
         if self._statics:
             unknown = self._statics - set(self._parameters())
             if unknown:
-                raise ValueError(
-                    f"static_argnames: {function.__name__}() has no argument {', '.join(sorted(unknown))}"
-                )
+                raise ValueError(f"static_argnames: {function.__name__}() has no argument {', '.join(sorted(unknown))}")
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         if instance is None:
@@ -82,7 +84,13 @@ class FusedFunction(FastCall):
         return f"<rusttorch.fuse of {self.__qualname__}>"
 
     def __reduce__(self) -> Any:
-        return _restore, (self.__wrapped__, tuple(self._statics))
+        # A decorated function is found by its name, like any function.
+        found: Any = sys.modules.get(self.__module__)
+        for part in self.__qualname__.split("."):
+            found = getattr(found, part, None)
+        if found is self:
+            return self.__qualname__
+        return FusedFunction, (self.__wrapped__, tuple(self._statics))
 
     def inspect(self, *args: Any, **kwargs: Any) -> Inspection:
         """What becomes of a call with these arguments on its way to machine code."""
@@ -139,8 +147,7 @@ class FusedFunction(FastCall):
             for i, a in enumerate(call_args)
         )
         key_kwargs = tuple(
-            (k, _STATIC if k in self._statics else _flatten(v, leaves))
-            for k, v in sorted(call_kwargs.items())
+            (k, _STATIC if k in self._statics else _flatten(v, leaves)) for k, v in sorted(call_kwargs.items())
         )
         key = (key_args, key_kwargs, statics)
         for trace in self._traces.get(key, ()):
@@ -171,14 +178,10 @@ class FusedFunction(FastCall):
         kwargs: dict[str, Any],
         leaves: list[Any],
     ) -> _Trace:
-        owners = [
-            a for a in (*args, *kwargs.values()) if not is_array(a) and type(a) not in (float, int, bool)
-        ]
+        owners = [a for a in (*args, *kwargs.values()) if not is_array(a) and type(a) not in (float, int, bool)]
         tracer = Tracer(self.__wrapped__, leaves, owners)
         proxies = iter(tracer.parameters)
-        traced_args = [
-            a if shape is _STATIC else _replace(a, proxies) for a, shape in zip(args, key_args, strict=True)
-        ]
+        traced_args = [a if shape is _STATIC else _replace(a, proxies) for a, shape in zip(args, key_args, strict=True)]
         order = dict(key_kwargs)
         traced_kwargs = {}
         for name in sorted(kwargs):
@@ -199,11 +202,6 @@ class FusedFunction(FastCall):
 
 
 _STATIC = "static"
-
-
-def _restore(function: Callable[..., Any], statics: tuple[str, ...]) -> FusedFunction:
-    # A decorated function is found by its name as the wrapper itself.
-    return function if isinstance(function, FusedFunction) else FusedFunction(function, statics)
 
 
 def _frozen(value: Any) -> Any:
@@ -292,9 +290,9 @@ def _template(value: Any, outputs: list[Traced], tracer: Tracer) -> Any:
 def _rebuild(structure: Any, results: tuple[Any, ...], leaves: list[Any]) -> Any:
     kind = type(structure)
     if kind is _Slot:
-        return results[structure.index]
+        return results[structure.number]
     if kind is _Argument:
-        return leaves[structure.index]
+        return leaves[structure.number]
     if kind in (tuple, list):
         return kind(_rebuild(v, results, leaves) for v in structure)
     if kind is dict:

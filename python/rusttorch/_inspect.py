@@ -67,8 +67,6 @@ def inspect(function: Any, *args: Any, **kwargs: Any) -> Inspection:
         return Inspection(function._inspect(*args, **kwargs))
     own = getattr(function, "inspect", None)
     if own is None:
-        raise TypeError(
-            f"inspect() takes a text, an expression or a fused function, not {type(function).__name__}"
-        )
+        raise TypeError(f"inspect() takes a text, an expression or a fused function, not {type(function).__name__}")
     result: Inspection = own(*args, **kwargs)
     return result

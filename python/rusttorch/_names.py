@@ -107,8 +107,8 @@ def numpy_functions() -> dict[Callable[..., Any], Op]:
     """NumPy's functions and ufuncs. NumPy is imported."""
     found: dict[Callable[..., Any], Op] = {}
     for op in ops().values():
-        if op.numpy and callable(function := _resolve(op.numpy)):
-            # numpy.true_divide and numpy.divide are one; the op without options is the one meant.
-            if found.get(function, op).name != "true_divide":
-                found[function] = op
+        function = _resolve(op.numpy) if op.numpy else None
+        # numpy.true_divide and numpy.divide are one; the op without options is the one meant.
+        if callable(function) and found.get(function, op).name != "true_divide":
+            found[function] = op
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sys
 from collections.abc import Callable
@@ -26,9 +27,7 @@ def _where() -> str:
     frame = sys._getframe(1)
     while frame is not None:
         path = frame.f_code.co_filename
-        library = path.startswith(here) or any(
-            f"{sep}{p}{sep}" in path for p in ("numpy", "torch") for sep in "/\\"
-        )
+        library = path.startswith(here) or any(f"{sep}{p}{sep}" in path for p in ("numpy", "torch") for sep in "/\\")
         if not library:
             return f"{path}:{frame.f_lineno}"
         frame = frame.f_back  # type: ignore[assignment]
@@ -78,9 +77,7 @@ class Tracer:
     def check(self, value: Traced) -> None:
         """Refuses a stand-in that has outlived its trace."""
         if value._tracer is not self:
-            raise TraceError(
-                "a stand-in array of another trace was used: a traced function must not keep its arrays"
-            )
+            raise TraceError("a stand-in array of another trace was used: a traced function must not keep its arrays")
 
     def operand(self, value: Any) -> int:
         """The program's value for an operand."""
@@ -106,6 +103,8 @@ class Tracer:
             positional = [self.operand(a) for a in args]
             keywords = [(k, self.operand(v)) for k, v in kwargs.items()]
             return Traced(self, self.builder.call(op, positional, keywords))
+        except TraceError:
+            raise
         except TypeError as e:
             raise NotImplementedError(f"{said} at {_where()}: {e}") from None
 
@@ -129,11 +128,10 @@ def _source(function: Callable[..., Any], owners: list[Any], array: Any) -> Call
     """How to read the variable again that holds ``array``: a closure's cell, a global, an attribute of self."""
     function = getattr(function, "__func__", function)
     for cell in getattr(function, "__closure__", None) or ():
-        try:
+        # An empty cell is a variable that is not assigned yet.
+        with contextlib.suppress(ValueError):
             if cell.cell_contents is array:
                 return lambda: cell.cell_contents
-        except ValueError:
-            continue
     code = getattr(function, "__code__", None)
     names = code.co_names if code is not None else ()
     scope = getattr(function, "__globals__", {})
@@ -205,9 +203,7 @@ class Traced:
         op = _names.torch_functions().get(func)
         name = getattr(func, "__name__", repr(func))
         if op is None:
-            raise TraceError(
-                f"torch's {name}() has no counterpart in rusttorch and cannot be fused ({_where()})"
-            )
+            raise TraceError(f"torch's {name}() has no counterpart in rusttorch and cannot be fused ({_where()})")
         for given, meant in (
             ("input", op.params[0]),
             ("other", op.params[1:2][0] if op.params[1:] else None),
@@ -306,7 +302,7 @@ class Traced:
         return numpy.dtype(name)
 
     @property
-    def T(self) -> Traced:  # noqa: N802
+    def T(self) -> Traced:
         """Dimensions reversed."""
         dims = list(range(self.ndim))[::-1]
         return self._tracer.call("permute", (self, dims), {}, ".T")

@@ -1,0 +1,204 @@
+"""Every kind of operand whose memory is not simply there is refused by name, or works."""
+
+import warnings
+
+import numpy as np
+import pytest
+import rusttorch as rt
+import torch
+from rusttorch import _rusttorch
+from torch.autograd import forward_ad
+
+pytestmark = pytest.mark.usefixtures("torch_path")
+
+
+def shortened() -> torch.Tensor:
+    x = torch.ones(8)
+    x.untyped_storage().resize_(16)
+    return x
+
+
+def emptied() -> torch.Tensor:
+    x = torch.ones(8)
+    x.untyped_storage().resize_(0)
+    return x
+
+
+def leaked(transform) -> torch.Tensor:
+    kept = []
+
+    def keep(x):
+        kept.append(x)
+        return x * 1
+
+    transform(keep)(torch.ones(3, 2))
+    return kept[0]
+
+
+def nested() -> torch.Tensor:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.nested.nested_tensor([torch.ones(2), torch.ones(3)])
+
+
+def quantized() -> torch.Tensor:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8)
+
+
+def fake() -> torch.Tensor:
+    from torch._subclasses import FakeTensorMode
+
+    with FakeTensorMode():
+        return torch.ones(3)
+
+
+class Subclass(torch.Tensor):
+    pass
+
+
+SPECIAL = {
+    "negative bit": (lambda: torch._neg_view(torch.ones(3)), RuntimeError, "negative bit"),
+    "imaginary part": (lambda: torch.ones(3, dtype=torch.cfloat).conj().imag, RuntimeError, "negative bit"),
+    "conjugate": (lambda: torch.ones(3, dtype=torch.cfloat).conj(), NotImplementedError, "complex64"),
+    "complex": (lambda: torch.ones(3, dtype=torch.cdouble), NotImplementedError, "complex128"),
+    "zero tensor": (lambda: torch._efficientzerotensor(3), RuntimeError, "no memory"),
+    "emptied storage": (emptied, RuntimeError, "no memory"),
+    "shortened storage": (shortened, RuntimeError, "shorter than its extent"),
+    "requires grad": (lambda: torch.ones(3, requires_grad=True), RuntimeError, r"torch\.no_grad\(\)"),
+    "parameter": (lambda: torch.nn.Parameter(torch.ones(3)), RuntimeError, r"torch\.no_grad\(\)"),
+    "has a grad_fn": (lambda: torch.ones(3, requires_grad=True) * 2, RuntimeError, r"torch\.no_grad\(\)"),
+    "meta": (lambda: torch.ones(3, device="meta"), RuntimeError, "on device meta"),
+    "sparse": (lambda: torch.eye(3).to_sparse(), NotImplementedError, "sparse_coo"),
+    "mkldnn": (lambda: torch.ones(3).to_mkldnn(), NotImplementedError, "_mkldnn"),
+    "nested": (nested, NotImplementedError, "nested"),
+    "quantized": (quantized, NotImplementedError, "qint8"),
+    "fake": (fake, TypeError, "FakeTensor"),
+    "subclass": (lambda: torch.ones(3).as_subclass(Subclass), TypeError, "Subclass"),
+    "escaped vmap": (lambda: leaked(torch.func.vmap), RuntimeError, "no memory"),
+    "escaped functionalize": (lambda: leaked(torch.func.functionalize), RuntimeError, "no memory"),
+    "unaligned": (lambda: torch.frombuffer(bytearray(13), dtype=torch.float32, offset=1), RuntimeError, "aligned"),
+}
+
+
+@pytest.mark.parametrize("kind", SPECIAL)
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
+def test_special_tensors_are_refused_by_name(kind: str) -> None:
+    make, error, text = SPECIAL[kind]
+    x = make()
+    with pytest.raises(error, match=text):
+        rt.exp(x)
+    with pytest.raises(error, match=text):
+        rt.expr("a * b")(torch.ones(3), x)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
+def test_transforms_and_modes_are_refused_by_name() -> None:
+    x = torch.ones(3, 2)
+    with pytest.raises(RuntimeError, match="vmap"):
+        torch.func.vmap(rt.exp)(x)
+    with pytest.raises(RuntimeError, match="functionalize"):
+        torch.func.functionalize(rt.exp)(x)
+    with pytest.raises(RuntimeError, match="grad"):
+        torch.func.grad(lambda v: rt.sum(rt.exp(v)))(x)
+    with forward_ad.dual_level(), pytest.raises(RuntimeError, match="forward-mode"):
+        rt.exp(forward_ad.make_dual(x, x))
+    from torch._subclasses import FakeTensorMode
+
+    with FakeTensorMode(), pytest.raises(RuntimeError, match="FakeTensorMode"):
+        rt.exp(x)
+    torch.testing.assert_close(rt.exp(x), torch.exp(x))
+
+
+def test_no_result_is_detached() -> None:
+    leaf = torch.ones(3, requires_grad=True)
+    plain = torch.ones(3)
+    for call in (lambda: rt.exp(leaf), lambda: rt.add(plain, leaf), lambda: rt.expr("a * b + 1")(plain, leaf)):
+        with pytest.raises(RuntimeError, match="detached"):
+            call()
+    with torch.no_grad():
+        assert not rt.exp(leaf).requires_grad
+    with torch.inference_mode():
+        assert rt.exp(plain).is_inference()
+    assert rt.exp(leaf.detach()).requires_grad is False
+
+
+def test_views_of_all_kinds_work() -> None:
+    x = torch.arange(24.0).reshape(2, 3, 4)
+    views = [x.permute(2, 0, 1), x[:, ::2], x[1:, 1:, 1:], x.expand(5, 2, 3, 4), x[0, 0, 0], x[:0], x.unfold(2, 2, 1)]
+    for v in views:
+        torch.testing.assert_close(rt.add(v, 1.5), v + 1.5)
+
+
+def test_numpy_arrays_are_borrowed_exactly() -> None:
+    a = np.arange(24.0).reshape(4, 6)
+    views = [a, a.T, a[::-1], a[:, ::-2], a[1:3, 2:], a[:0], np.broadcast_to(a[0], (3, 6)), a[1, 1], np.float64(3)]
+    for v in views:
+        np.testing.assert_array_equal(rt.add(v, 1.5), v + 1.5)
+    unaligned = np.frombuffer(bytearray(33), dtype=np.uint8)[1:].view(np.float64)
+    assert not unaligned.flags.aligned
+    np.testing.assert_array_equal(rt.add(unaligned, 1.0), unaligned + 1.0)
+    packed = np.zeros(3, dtype=[("flag", "u1"), ("value", "f8")])["value"]
+    np.testing.assert_array_equal(rt.add(packed, 1.0), packed + 1.0)
+    readonly = a.copy()
+    readonly.flags.writeable = False
+    np.testing.assert_array_equal(rt.add(readonly, 1.0), a + 1.0)
+
+
+REFUSED_ARRAYS = {
+    "byte-swapped": (lambda: np.ones(3, dtype=">f8"), "byte-swapped"),
+    "object": (lambda: np.ones(3, dtype=object), "object"),
+    "datetime": (lambda: np.zeros(3, dtype="M8[s]"), "datetime64"),
+    "string": (lambda: np.zeros(3, dtype="U3"), "<U3"),
+    "structured": (lambda: np.zeros(3, dtype="f4,f4"), "f4"),
+    "complex": (lambda: np.zeros(3, dtype=complex), "complex128"),
+    "uint16": (lambda: np.zeros(3, dtype=np.uint16), "uint16"),
+    "longdouble": (lambda: np.zeros(3, dtype=np.longdouble), "float128"),
+    "masked": (lambda: np.ma.masked_array([1.0, 2.0], [True, False]), "MaskedArray"),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED_ARRAYS)
+def test_other_arrays_are_refused_by_name(kind: str) -> None:
+    make, text = REFUSED_ARRAYS[kind]
+    with pytest.raises(TypeError, match=text):
+        rt.exp(make())
+
+
+def test_what_is_no_array_is_torchs_type_error() -> None:
+    for value, name in (([1.0, 2.0], "list"), ("text", "str"), ({}, "dict"), (object(), "object")):
+        with pytest.raises(TypeError, match=rf"exp\(\): argument 'x' \(position 1\) must be Tensor, not {name}"):
+            rt.exp(value)
+
+
+def test_array_protocol_is_read() -> None:
+    class Series:
+        def __init__(self, values):
+            self.values = values
+
+        def __array__(self, dtype=None, copy=None):
+            return self.values
+
+    a = np.arange(5.0)
+    np.testing.assert_array_equal(rt.add(Series(a), 1.0), a + 1.0)
+    memmap = np.ndarray.view(a, np.memmap)
+    np.testing.assert_array_equal(rt.add(memmap, 1.0), a + 1.0)
+
+
+def test_mixed_operands_give_torch() -> None:
+    a, x = np.arange(3.0), torch.arange(3.0)
+    out = rt.add(a, x)
+    assert isinstance(out, torch.Tensor)
+    assert out.dtype == torch.float64
+    with pytest.raises(RuntimeError, match="vmap"):
+        torch.func.vmap(lambda v: rt.add(a, v))(torch.ones(2, 3))
+
+
+def test_c_abi_is_found() -> None:
+    _rusttorch._borrow(torch.ones(1))
+    before = _rusttorch._attributes_only(False)
+    try:
+        assert _rusttorch._torch_c_abi() is True, "torch 2.14 and later have the C ABI"
+    finally:
+        _rusttorch._attributes_only(before)

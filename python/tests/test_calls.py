@@ -1,0 +1,256 @@
+"""Dtypes, strides, results and errors of calls, against torch and NumPy."""
+
+import itertools
+import pickle
+
+import numpy as np
+import pytest
+import rusttorch as rt
+import torch
+
+DTYPES = [torch.bool, torch.uint8, torch.int32, torch.int64, torch.float32, torch.float64]
+NOT_COMPUTED = [torch.int8, torch.int16, torch.float16, torch.bfloat16]
+BINARY = ["add", "mul", "true_divide", "maximum", "lt", "eq"]
+
+
+def operand(dtype: torch.dtype, dims: int) -> torch.Tensor:
+    x = torch.tensor([1, 0, 3]).to(dtype)
+    return x if dims else x[2].clone()
+
+
+@pytest.mark.parametrize("name", BINARY)
+def test_promotion_is_torchs(name: str) -> None:
+    ours, theirs = getattr(rt, name), getattr(torch, name)
+    for a, b in itertools.product(DTYPES, DTYPES):
+        for da, db in ((1, 1), (1, 0), (0, 1), (0, 0)):
+            x, y = operand(a, da), operand(b, db)
+            want = theirs(x, y)
+            got = ours(x, y)
+            assert got.dtype == want.dtype, (name, a, da, b, db)
+            torch.testing.assert_close(got, want, equal_nan=True)
+
+
+@pytest.mark.parametrize("number", [True, 2, 2.5])
+def test_python_numbers_are_weak(number: float) -> None:
+    for dtype, dims in itertools.product(DTYPES, (1, 0)):
+        x = operand(dtype, dims)
+        for got, want in ((rt.add(x, number), x + number), (rt.mul(x, number), x * number)):
+            assert got.dtype == want.dtype, (dtype, dims, number)
+            torch.testing.assert_close(got, want)
+
+
+@pytest.mark.parametrize("default", [torch.float32, torch.float64])
+def test_default_dtype_is_torchs(default: torch.dtype) -> None:
+    before = torch.get_default_dtype()
+    i = torch.tensor([1, 2, 3])
+    try:
+        torch.set_default_dtype(default)
+        assert rt.true_divide(i, 2).dtype == default
+        assert rt.exp(i).dtype == default
+        assert rt.add(i, 1.5).dtype == default
+    finally:
+        torch.set_default_dtype(before)
+
+
+def test_default_dtype_is_float64_for_numpy() -> None:
+    i = np.array([1, 2, 3])
+    assert rt.true_divide(i, 2).dtype == np.float64
+    assert rt.exp(i).dtype == np.float64
+    assert rt.exp(i.astype(np.float32)).dtype == np.float32
+
+
+def test_dtypes_without_kernels_are_refused_by_name() -> None:
+    for dtype in NOT_COMPUTED:
+        with pytest.raises((NotImplementedError, RuntimeError), match=r"float16|bfloat16|int8|int16"):
+            rt.exp(torch.ones(3, dtype=dtype))
+
+
+LAYOUTS = {
+    "contiguous": lambda: torch.randn(2, 3, 4, 5),
+    "channels last": lambda: torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last),
+    "permuted": lambda: torch.randn(5, 4, 3, 2).permute(3, 2, 1, 0),
+    "slice": lambda: torch.randn(2, 3, 4, 10)[..., ::2],
+    "expanded": lambda: torch.randn(2, 1, 4, 5).expand(2, 3, 4, 5),
+    "ones": lambda: torch.randn(1, 3, 1, 5).transpose(0, 2),
+}
+
+
+@pytest.mark.parametrize(("first", "second"), list(itertools.product(LAYOUTS, LAYOUTS)))
+def test_strides_are_torchs(first: str, second: str) -> None:
+    x, y = LAYOUTS[first](), LAYOUTS[second]()
+    want = x + y
+    got = rt.add(x, y)
+    assert got.stride() == want.stride()
+    torch.testing.assert_close(got, want, rtol=0, atol=0)
+    assert rt.exp(x).stride() == torch.exp(x).stride()
+
+
+def test_strides_are_numpys() -> None:
+    a = np.random.default_rng(0).random((3, 4, 5))
+    for x in (a, a.T, np.asfortranarray(a), a[:, ::2], a[::-1], a.transpose(1, 0, 2)):
+        assert rt.exp(x).strides == np.exp(x).strides
+        np.testing.assert_allclose(rt.exp(x), np.exp(x), rtol=1e-14)
+        want = x + x[:1]
+        got = rt.add(x, x[:1])
+        assert got.strides == want.strides
+        np.testing.assert_array_equal(got, want)
+
+
+def test_results_without_dimensions() -> None:
+    a = np.arange(4.0)
+    assert isinstance(rt.sum(a), np.float64)
+    assert isinstance(rt.add(np.float32(1), np.float32(2)), np.float32)
+    x = rt.sum(torch.arange(4.0))
+    assert isinstance(x, torch.Tensor)
+    assert x.shape == ()
+
+
+def test_several_results_are_a_tuple() -> None:
+    a = np.arange(4.0)
+    low, high = rt.expr("a - 1, a + 1")(a)
+    np.testing.assert_array_equal(low, a - 1)
+    np.testing.assert_array_equal(high, a + 1)
+
+
+def test_empty_arrays() -> None:
+    assert rt.exp(np.zeros((0, 3))).shape == (0, 3)
+    assert rt.add(torch.zeros(0, 3), torch.zeros(3)).shape == (0, 3)
+    assert rt.sum(torch.zeros(0, 3)) == 0
+
+
+def test_out() -> None:
+    for make in (lambda: np.arange(12.0).reshape(3, 4), lambda: torch.arange(12.0).reshape(3, 4)):
+        x, out = make(), make()
+        assert rt.mul(x, 2.0, out=out) is out
+        assert (out == x * 2).all()
+        # Every operand counts as read before the first write.
+        want = x + x[:1]
+        assert rt.add(x, x[:1], out=x) is x
+        assert (x == want).all()
+        # Other strides.
+        out, square = make().T[:, :3], x[:3, :3]
+        rt.add(square, 1.0, out=out[:3])
+        assert (out[:3] == square + 1.0).all()
+
+
+def test_out_errors() -> None:
+    x = torch.ones(3)
+    with pytest.raises(RuntimeError, match="result type Float can't be cast to the desired output type Long"):
+        rt.exp(x, out=torch.zeros(3, dtype=torch.int64))
+    with pytest.raises(RuntimeError, match="shape"):
+        rt.exp(x, out=torch.zeros(4))
+    with pytest.raises(RuntimeError, match="single memory location"):
+        rt.exp(x, out=torch.zeros(1).expand(3))
+    with pytest.raises(RuntimeError, match=r"out=\.\.\. arguments don't support automatic differentiation"):
+        rt.exp(x, out=torch.zeros(3, requires_grad=True))
+    with pytest.raises(TypeError, match=r"torch\.Tensor"):
+        rt.exp(x, out=np.zeros(3, dtype=np.float32))
+    readonly = np.zeros(3)
+    readonly.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        rt.exp(np.ones(3), out=readonly)
+    wide = torch.zeros(3, dtype=torch.float64)
+    rt.exp(x, out=wide)
+    torch.testing.assert_close(wide, torch.exp(x).double())
+
+
+def test_out_counts_as_a_write_for_autograd() -> None:
+    x = torch.ones(3)
+    before = x._version
+    rt.exp(torch.zeros(3), out=x)
+    assert x._version > before
+
+
+ERRORS = [
+    (lambda: rt.add(torch.ones(3), torch.ones(4)), lambda: torch.add(torch.ones(3), torch.ones(4))),
+    (lambda: rt.sum(torch.ones(3), 1), lambda: torch.sum(torch.ones(3), 1)),
+    (lambda: rt.sum(torch.ones(3, 3), [0, 0]), lambda: torch.sum(torch.ones(3, 3), [0, 0])),
+    (lambda: rt.bitwise_and(torch.ones(3), 1), lambda: torch.bitwise_and(torch.ones(3), torch.tensor(1))),
+    (lambda: rt.mean(torch.ones(3).long()), lambda: torch.mean(torch.ones(3).long())),
+    (lambda: rt.clamp(torch.ones(3)), lambda: torch.clamp(torch.ones(3))),
+    (lambda: rt.sub(torch.ones(3).bool(), torch.ones(3).bool()), lambda: torch.ones(3).bool() - torch.ones(3).bool()),
+]
+
+
+@pytest.mark.parametrize("i", range(len(ERRORS)))
+def test_errors_are_torchs(i: int) -> None:
+    ours, theirs = ERRORS[i]
+    with pytest.raises(Exception) as want:
+        theirs()
+    with pytest.raises(Exception) as got:
+        ours()
+    assert isinstance(got.value, type(want.value)), (got.value, want.value)
+    assert str(got.value) == str(want.value)
+
+
+def test_wrong_calls() -> None:
+    f = rt.expr("b - a")
+    assert f.args == ("b", "a")
+    assert str(f.__signature__) == "(b, a)"
+    with pytest.raises(TypeError, match=r"takes 2 arguments \(b, a\) but 1 was given"):
+        f(np.ones(3))
+    with pytest.raises(TypeError, match="unexpected keyword argument 'c'"):
+        f(np.ones(3), c=1)
+    with pytest.raises(TypeError, match="multiple values for argument 'b'"):
+        f(np.ones(3), b=1)
+    np.testing.assert_array_equal(f(a=np.ones(3), b=np.zeros(3)), -np.ones(3))
+    with pytest.raises(SyntaxError):
+        rt.expr("a +* b")
+    with pytest.raises(NameError, match="did you mean"):
+        rt.expr("simgoid(a)")
+
+
+def test_header_gives_order_and_defaults() -> None:
+    f = rt.expr("scaled(x, k=2.0) = x * k")
+    assert f.__name__ == "scaled"
+    np.testing.assert_array_equal(f(np.ones(3)), [2, 2, 2])
+    np.testing.assert_array_equal(f(np.ones(3), k=3.0), [3, 3, 3])
+
+
+def test_numpy_names_of_arguments() -> None:
+    a = np.arange(6.0).reshape(2, 3)
+    np.testing.assert_array_equal(rt.sum(a, axis=0, keepdims=True), a.sum(axis=0, keepdims=True))
+
+
+def test_a_repeated_call_plans_once() -> None:
+    f = rt.expr("a * 2 + b")
+    x = np.ones(4)
+    for _ in range(5):
+        f(x, 1.0)
+    assert f.cache_info() == (4, 1, 1)
+    f(x, 2.0)
+    assert f.cache_info()[1] == 1, "numbers are run-time values"
+    f(np.ones((2, 4)), 1.0)
+    assert f.cache_info() == (5, 2, 2)
+    f.cache_clear()
+    assert f.cache_info()[2] == 0
+
+
+def test_pickles() -> None:
+    f = pickle.loads(pickle.dumps(rt.expr("a * 2 + b")))
+    np.testing.assert_array_equal(f(np.ones(2), 1.0), [3, 3])
+    g = pickle.loads(pickle.dumps(rt.sum))
+    np.testing.assert_array_equal(g(np.ones((2, 3)), 1), [3, 3])
+
+
+def test_evaluate_finds_names() -> None:
+    a, b = np.arange(3.0), 2.0
+    np.testing.assert_array_equal(rt.evaluate("a * b + GLOBAL"), a * b + GLOBAL)
+    np.testing.assert_array_equal(rt.evaluate("a * b", b=5.0), a * 5)
+    np.testing.assert_array_equal(rt.evaluate("p + q", {"p": a, "q": 1.0}), a + 1)
+    np.testing.assert_array_equal(rt.evaluate("p + GLOBAL", {"p": a}, {"GLOBAL": 10}), a + 10)
+    sin_is_no_name = 1.0
+    np.testing.assert_allclose(rt.evaluate("exp(a) * sin_is_no_name"), np.exp(a) * sin_is_no_name)
+    for text in ("a + nowhere", "a + len"):
+        with pytest.raises(NameError, match="not defined") as error:
+            rt.evaluate(text)
+        assert isinstance(error.value, KeyError)
+    with pytest.raises(TypeError, match="no name c"):
+        rt.evaluate("a + b", c=1)
+    with pytest.raises(NotImplementedError):
+        rt.evaluate("a + b", casting="unsafe")
+    out = np.empty(3)
+    assert rt.evaluate("a + b", out=out) is out
+
+
+GLOBAL = 7.0

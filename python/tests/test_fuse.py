@@ -1,0 +1,229 @@
+"""fuse: unchanged function bodies, their structures, and what cannot be traced."""
+
+import dataclasses
+import pickle
+import typing
+
+import numpy as np
+import pytest
+import rusttorch as rt
+import torch
+import torch.nn.functional as F
+
+BODIES = {
+    "functions": lambda x, y: torch.sigmoid(x) * torch.exp(y) + torch.where(x > 0, x, y),
+    "functional": lambda x, y: F.gelu(x, approximate="tanh") + F.silu(y) + F.relu(x, inplace=False),
+    "methods": lambda x, y: x.sigmoid().mul(y).clamp(min=-1, max=1).sum(dim=-1, keepdim=True),
+    "operators": lambda x, y: (2 - x) / (y * y + 1) - abs(x) ** 2 + (-y) // 3 + x % 2,
+    "comparisons": lambda x, y: ((x < y) | (x >= 0.5)) & ~(y != x),
+    "reductions": lambda x, y: x - x.mean(-1, keepdim=True) + y.amax(0) + torch.var(x, dim=1, keepdim=True),
+    "softmax": lambda x, y: F.softmax(x + y, dim=-1),
+    "layer norm": lambda x, y: F.layer_norm(x, (4,)) * y,
+    "synonyms": lambda x, y: torch.multiply(torch.absolute(x), torch.negative(y)).subtract(1).divide(2),
+    "keywords": lambda x, y: torch.add(input=x, other=y) + torch.clamp(input=x, min=0),
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_torch_bodies(name: str) -> None:
+    body = BODIES[name]
+    x, y = torch.randn(3, 4), torch.randn(3, 4)
+    got = rt.fuse(body)(x, y)
+    want = body(x, y)
+    assert got.dtype == want.dtype
+    torch.testing.assert_close(got, want)
+
+
+NUMPY_BODIES = {
+    "ufuncs": lambda a, b: np.exp(a) + np.floor(b) * np.sqrt(np.abs(a)) - np.maximum(a, b),
+    "functions": lambda a, b: np.where(a > b, a, b) + np.clip(a, 0.2, 0.7) + np.sum(a, axis=1, keepdims=True),
+    "methods": lambda a, b: a.sum(axis=0) + b.mean() + a.std() + b.var(axis=0, ddof=1),
+    "reduce": lambda a, b: np.add.reduce(a) + np.maximum.reduce(b, axis=0),
+    "moments": lambda a, b: np.std(a) + np.var(b, axis=1, keepdims=True),
+    "divide": lambda a, b: np.divide(a, b) + np.true_divide(b, a) + np.power(a, 2),
+    "array first": lambda a, b: np.float64(2.0) * a + np.array([1.0, 2.0, 3.0, 4.0]) * b,
+}
+
+
+@pytest.mark.parametrize("name", NUMPY_BODIES)
+def test_numpy_bodies(name: str) -> None:
+    body = NUMPY_BODIES[name]
+    rng = np.random.default_rng(0)
+    a, b = rng.random((3, 4)), rng.random((3, 4)) + 0.1
+    np.testing.assert_allclose(rt.fuse(body)(a, b), body(a, b), rtol=1e-12)
+
+
+def test_numbers_are_run_time_values() -> None:
+    f = rt.fuse(lambda x, k: x * k + 1)
+    x = np.arange(3.0)
+    for k in (2.0, 3.0, 0.5):
+        np.testing.assert_array_equal(f(x, k), x * k + 1)
+    assert f.cache_info()[:2] in ((0, 1), (2, 1))
+    np.testing.assert_array_equal(f(x, 2), x * 2 + 1)
+    np.testing.assert_array_equal(f(x, x), x * x + 1)
+    np.testing.assert_array_equal(f(torch.arange(3.0), 2.0), [1, 3, 5])
+
+
+def test_closed_over_arrays_are_read_at_each_call() -> None:
+    w = np.ones(3)
+    f = rt.fuse(lambda x: x * w)
+    x = np.arange(3.0)
+    np.testing.assert_array_equal(f(x), x)
+    w *= 2
+    np.testing.assert_array_equal(f(x), 2 * x)
+    w = np.full(3, 5.0)
+    np.testing.assert_array_equal(f(x), 5 * x)
+
+
+class Model:
+    def __init__(self) -> None:
+        self.w = np.full(3, 2.0)
+
+    @rt.fuse
+    def forward(self, x, bias=1.0, *, scale=1.0):
+        """Doc."""
+        return x * self.w * scale + bias
+
+
+def test_methods_keywords_and_defaults() -> None:
+    m, x = Model(), np.arange(3.0)
+    np.testing.assert_array_equal(m.forward(x), x * 2 + 1)
+    np.testing.assert_array_equal(m.forward(x, bias=3.0, scale=2.0), x * 4 + 3)
+    np.testing.assert_array_equal(m.forward(bias=x, x=x), x * 2 + x)
+    m.w = np.full(3, 4.0)
+    np.testing.assert_array_equal(m.forward(x), x * 4 + 1)
+    assert Model.forward.__doc__ == "Doc."
+    assert Model.forward.__wrapped__.__name__ == "forward"
+
+
+class Pair(typing.NamedTuple):
+    first: typing.Any
+    second: typing.Any
+
+
+@dataclasses.dataclass
+class State:
+    x: typing.Any
+    rest: typing.Any
+
+
+def test_structures() -> None:
+    @rt.fuse
+    def f(tree, state, pair):
+        total = tree["a"][0] + tree["b"] * state.x + pair.second
+        return {"total": total, "state": State(total - 1, [state.rest, None]), "pair": Pair(pair.first, "text")}
+
+    a = np.arange(3.0)
+    state = State(a + 2, (a,))
+    out = f({"a": (a, 5), "b": a + 1}, state, Pair(a, 2.0))
+    total = a + (a + 1) * (a + 2) + 2.0
+    np.testing.assert_array_equal(out["total"], total)
+    np.testing.assert_array_equal(out["state"].x, total - 1)
+    assert out["state"].rest[0][0] is a
+    assert out["state"].rest[1] is None
+    assert out["pair"].first is a
+    assert out["pair"].second == "text"
+
+
+def test_static_arguments_choose_the_course() -> None:
+    @rt.fuse(static_argnames=("n", "flag"))
+    def power(x, n, flag=False):
+        out = x
+        for _ in range(n - 1):
+            out = out * x
+        return -out if flag else out
+
+    x = np.arange(4.0)
+    np.testing.assert_array_equal(power(x, 3), x**3)
+    np.testing.assert_array_equal(power(x, n=2, flag=True), -(x**2))
+    assert power.cache_info().misses == 2
+    with pytest.raises(ValueError, match="no argument m"):
+        rt.fuse(static_argnames="m")(lambda x: x)
+
+
+def test_none_and_arrays_take_different_courses() -> None:
+    f = rt.fuse(lambda x, w: x * 2 if w is None else x * w)
+    x = np.arange(3.0)
+    np.testing.assert_array_equal(f(x, x), x * x)
+    np.testing.assert_array_equal(f(x, None), x * 2)
+    np.testing.assert_array_equal(f(x, x), x * x)
+
+
+def test_shapes_and_dtypes_may_be_read() -> None:
+    @rt.fuse
+    def center(x):
+        assert x.ndim == 2
+        assert (x * 2).shape == x.shape
+        return x / x.shape[0] if x.dtype == np.float64 else x
+
+    a = np.ones((4, 2))
+    np.testing.assert_array_equal(center(a), a / 4)
+    np.testing.assert_array_equal(center(np.ones((2, 2))), np.full((2, 2), 0.5))
+    b = np.ones((4, 2), dtype=np.float32)
+    assert center(b) is b
+
+
+UNTRACEABLE = {
+    "if": lambda x: x if x.sum() > 0 else -x,
+    "int": lambda x: x * int(x.sum()),
+    "float": lambda x: x * float(x.sum()),
+    "range": lambda x: [x for _ in range(x.sum())],
+    "item": lambda x: x * x.sum().item(),
+    "iteration": lambda x: sum(v for v in x),
+    "asarray": lambda x: np.asarray(x) + 1,
+    "while": lambda x: next(iter(x)),
+}
+
+
+@pytest.mark.parametrize("name", UNTRACEABLE)
+def test_values_cannot_be_asked_for(name: str) -> None:
+    with pytest.raises(rt.TraceError, match="static_argnames") as error:
+        rt.fuse(UNTRACEABLE[name])(np.ones(3))
+    assert "test_fuse.py:" in str(error.value)
+
+
+def test_what_has_no_op_raises_by_name() -> None:
+    x = torch.ones(3, 3)
+    with pytest.raises(rt.TraceError, match="cholesky"):
+        rt.fuse(torch.linalg.cholesky)(x)
+    with pytest.raises(rt.TraceError, match=r"numpy\.interp"):
+        rt.fuse(lambda a: np.interp(a, [0, 1], [0, 1]))(np.ones(3))
+    with pytest.raises(rt.TraceError, match="index"):
+        rt.fuse(lambda a: a[0])(np.ones(3))
+    with pytest.raises(rt.TraceError, match="@"):
+        rt.fuse(lambda a: a @ a)(np.ones((3, 3)))
+    with pytest.raises(NotImplementedError, match="dtype="):
+        rt.fuse(lambda a: torch.sum(a, dtype=torch.float64))(x)
+
+
+def test_a_stand_in_must_not_escape() -> None:
+    kept = []
+    rt.fuse(lambda x: kept.append(x) or x * 2)(np.ones(2))
+    with pytest.raises(rt.TraceError, match="another trace"):
+        rt.fuse(lambda x: x + kept[0])(np.ones(2))
+
+
+def test_grad_is_never_lost() -> None:
+    f = rt.fuse(lambda x: x * 2)
+    f(torch.ones(3))
+    with pytest.raises(RuntimeError, match="no_grad"):
+        f(torch.ones(3, requires_grad=True))
+
+
+@rt.fuse
+def at_module_level(x):
+    return x * 2 + 1
+
+
+def test_pickles_and_inspects() -> None:
+    f = pickle.loads(pickle.dumps(at_module_level))
+    np.testing.assert_array_equal(f(np.ones(2)), [3, 3])
+    seen = at_module_level.inspect(np.ones(2))
+    assert seen.expr
+    assert "store" in seen.kernel
+    assert seen.asm or seen.fallback
+    assert "<pre>" in seen._repr_html_()
+    at_module_level(np.ones(2))
+    at_module_level.cache_clear()
+    assert at_module_level.cache_info() == (0, 0, 0)
+    assert "at_module_level" in repr(at_module_level)
