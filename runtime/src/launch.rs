@@ -597,7 +597,13 @@ impl Ranges<'_> {
         for nest in &phase.nests {
             let mut inner = 1i64;
             for a in &nest.axes {
-                let (_, extent) = self.range(&self.k.axes[a.index()], boxes, &checks)?;
+                let e = &self.k.axes[a.index()];
+                let (least, extent) = self.range(e, boxes, &checks)?;
+                // The range of an extent that depends on axes may be too wide, so that it goes below 0
+                // where the extent does not; loops count in i64 and need some room.
+                if least < if e.is_uniform() { 0 } else { i64::MIN / 2 } {
+                    return Err(invalid(format_args!("extent {e} is not a size")));
+                }
                 boxes[a.index()] = (0, extent.saturating_sub(1));
                 inner = inner.saturating_mul(extent.max(0));
             }
