@@ -11,8 +11,10 @@ PIP_FLAGS := --quiet --disable-pip-version-check
 # $(call stamp,venv,set) is the file that says that requirements/<set>.txt, as it reads now, is installed.
 stamp = $(1)/.stamps/$(2)-$(firstword $(shell cat requirements/build.txt requirements/$(2).txt | cksum))
 
+SEEDS ?= 10000
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python lint format bench wheel clean
+.PHONY: help demo test test-rust test-python fuzz lint format bench wheel clean
 
 help: ## Show this text
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +64,9 @@ test-rust:
 test-python: $(call stamp,$(VENV),test) wheel
 	$(BIN)/python -m pip install $(PIP_FLAGS) --force-reinstall --no-deps dist/rusttorch-*.whl
 	$(BIN)/pytest --config-file python/pyproject.toml --rootdir . $(PYTEST_ARGS) python/tests
+
+fuzz: ## Compare machine code with the interpreter over SEEDS random kernels and graphs
+	cargo run --locked --release -p rusttorch-runtime --example fuzz -- $(SEEDS)
 
 lint: $(call stamp,$(VENV),lint) ## Check format, clippy, ruff and types
 	cargo fmt --all --check

@@ -16,9 +16,14 @@ fn main() -> ExitCode {
     let begin = Instant::now();
     for seed in start..start + seeds {
         for (kind, case) in [("kernel", kernel_case(seed)), ("graph", graph_case(seed))] {
+            let start = Instant::now();
             if let Err(report) = case.check() {
                 println!("{kind} of seed {seed}: {report}");
                 return ExitCode::FAILURE;
+            }
+            let seconds = start.elapsed().as_secs_f64();
+            if seconds > 5.0 {
+                println!("{kind} of seed {seed} took {seconds:.0} s");
             }
         }
         let done = seed + 1 - start;

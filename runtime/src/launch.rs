@@ -351,8 +351,9 @@ impl Plan {
 
     /// Elements of an argument that a run may touch, those under masks included.
     fn reach(&self, i: usize, arg: &Arg<'_>) -> Option<(i64, i64)> {
-        let masked =
-            self.masked[i].map(|(a, b)| (a.max(arg.low), b.min(arg.high - 1))).filter(|(a, b)| a <= b);
+        let masked = self.masked[i]
+            .map(|(a, b)| (a.max(arg.low), b.min(arg.high.saturating_sub(1))))
+            .filter(|(a, b)| a <= b);
         match (self.touched[i], masked) {
             (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
             (one, other) => one.or(other),
@@ -472,18 +473,21 @@ impl Plan {
         };
         let extent = phase.extents[split];
         let step = if phase.lanes { TILE_STEP as i64 * 4 } else { 1 };
-        let units = (extent + step - 1) / step;
+        let units = extent / step + i64::from(extent % step != 0);
         let by_work = phase.work / (grain / 2);
         let shares = units.min((threads * SHARES_PER_THREAD) as i64).min(by_work).max(1);
+        // An extent that costs no memory may be near the end of i64.
+        let bound = |share: i64| {
+            let unit = i128::from(units) * i128::from(share) / i128::from(shares);
+            (unit * i128::from(step)).min(i128::from(extent)) as u64
+        };
         let slot = layout.axis(axes[split]);
         let frame = &*frame;
         let found: Mutex<Result<Option<ErrorRecord>, LaunchError>> = Mutex::new(Ok(None));
         pool.run(shares as usize, &|share| {
             let mut mine = frame.to_vec();
-            let begin = (units * share as i64 / shares) * step;
-            let end = ((units * (share as i64 + 1) / shares) * step).min(extent);
-            mine[slot] = begin as u64;
-            mine[slot + 1] = end as u64;
+            mine[slot] = bound(share as i64);
+            mine[slot + 1] = bound(share as i64 + 1);
             let result = run_share(&self.compiled, n, phase, &mut mine);
             let mut found = found.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             match (result, &mut *found) {
@@ -655,8 +659,14 @@ impl Ranges<'_> {
         for nest in &phase.nests {
             let mut inner = 1i64;
             for a in &nest.axes {
-                let (_, extent) = self.range(&self.k.axes[a.index()], boxes, &checks)?;
-                boxes[a.index()] = (0, extent - 1);
+                let e = &self.k.axes[a.index()];
+                let (least, extent) = self.range(e, boxes, &checks)?;
+                // The range of an extent that depends on axes may be too wide, so that it goes below 0
+                // where the extent does not; loops count in i64 and need some room.
+                if least < if e.is_uniform() { 0 } else { i64::MIN / 2 } {
+                    return Err(invalid(format_args!("extent {e} is not a size")));
+                }
+                boxes[a.index()] = (0, extent.saturating_sub(1));
                 inner = inner.saturating_mul(extent.max(0));
             }
             *work = work

@@ -30,7 +30,7 @@ kernel @relu(x: f32 in, w: f32 in, y: f32 out) syms 1 scalars (f32) {
     nest {
       %0 = load.f32 x[i0]
       %1 = load.f32 w[i0]
-      %2 = scalar c0
+      %2 = scalar.f32 c0
       %3 = fma.f32 %0, %1, %2
       %4 = const.f32 0.0
       %5 = max.f32 %3, %4
