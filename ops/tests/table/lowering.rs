@@ -90,6 +90,29 @@ fn errors_are_worded_as_torch_words_them() {
 }
 
 #[test]
+fn division_rounds_as_asked() {
+    let of = |dtype, v: &[f64]| Tensor::from_f64(dtype, &[4], v);
+    let (a, b) = ([7.0, -7.0, 7.0, -7.0], [2.0, 2.0, -2.0, -2.0]);
+    let cases: [(&str, [f64; 4]); 3] = [
+        ("'floor'", [3.0, -4.0, -4.0, 3.0]),
+        ("'trunc'", [3.0, -3.0, -3.0, 3.0]),
+        ("None", [3.5, -3.5, -3.5, 3.5]),
+    ];
+    for (mode, want) in cases {
+        for dtype in [DType::I64, DType::F32] {
+            let text = format!("div(a, b, rounding_mode={mode})");
+            let out = run(&text, &[of(dtype, &a), of(dtype, &b)]).unwrap_or_else(|e| panic!("{text}: {e}"));
+            let to = if mode == "None" { DType::F32 } else { dtype };
+            assert_eq!((out.dtype, out.to_f64()), (to, want.to_vec()), "{text}");
+        }
+    }
+    let error =
+        run("div(a, b, rounding_mode='up')", &[of(DType::F32, &a), of(DType::F32, &b)]).expect_err("up");
+    let wording = "div expected rounding_mode to be one of None, 'trunc', or 'floor' but found 'up'";
+    assert_eq!(error.to_string(), wording);
+}
+
+#[test]
 fn numbers_are_slots_and_literals_are_structure() {
     use rusttorch_ir::dtype::{Category, Literal};
     use rusttorch_ir::prim::Prim;

@@ -1,5 +1,6 @@
 //! The op table, through the evaluator of graphs.
 
+mod fused;
 mod losses;
 mod lowering;
 mod rows;

@@ -73,7 +73,9 @@ fn samples(dtype: DType) -> Vec<f64> {
         _ => f64::from_bits(i.wrapping_mul(4_611_686_018_427_387_907)),
     });
     let near = (0..2000).map(|i| (f64::from(i) - 1000.0) * 0.0173);
-    specials(dtype).into_iter().chain(spread).chain(near).collect()
+    // Near an odd multiple of a quarter turn.
+    let hard = [f64::from(f32::from_bits(0x6f79_be45))];
+    specials(dtype).into_iter().chain(spread).chain(near).chain(hard).collect()
 }
 
 fn tensor(dtype: DType, values: &[f64]) -> Tensor {
