@@ -81,14 +81,14 @@ STATIC_TYPES = {
 }
 
 
-def signature(params: list[str], statics: set[str], first: str, rest: str, out: str) -> str:
-    """The arguments of one overload."""
+def signature(params: list[str], statics: set[str], operands: list[str], out: str) -> str:
+    """The arguments of one overload; the last of ``operands`` is the type of all further ones."""
     parts = []
     for i, param in enumerate(params):
         name, _, default = param.partition("=")
         kind = STATIC_TYPES.get(name, "_Dims | None" if default == "None" else "_Dims")
         if name not in statics:
-            kind = first if i == 0 else rest
+            kind = operands[min(i, len(operands) - 1)]
             if default == "None":
                 kind += " | None"
         parts.append(f"{name}: {kind}" + (" = ..." if default else ""))
@@ -102,11 +102,16 @@ def signature(params: list[str], statics: set[str], first: str, rest: str, out: 
 
 def stub(name: str, params: list[str], statics: set[str]) -> str:
     """The overloads of an op: NumPy in, NumPy out; torch in, torch out."""
-    numpy = signature(params, statics, "_Array", "_Numpy", "_Array")
-    torch = signature(params, statics, "_Torch", "_Torch", "Tensor")
     # A reduction over everything is a scalar in NumPy, so its type cannot be told.
     result = "Any" if "dim=None" in params or (params == ["x"] and name in ("max", "min")) else "_Array"
-    return f"@overload\ndef {name}({numpy}) -> {result}: ...\n@overload\ndef {name}({torch}) -> Tensor: ...\n"
+    forms = [(["_Array", "_Numpy"], "_Array", result)]
+    if len(params) > 1 and params[1].partition("=")[0] not in statics and "=" not in params[1]:
+        forms.append((["np.generic | _Number", "_Array", "_Numpy"], "_Array", result))
+    forms.append((["_Torch"], "Tensor", "Tensor"))
+    return "".join(
+        f"@overload\ndef {name}({signature(params, statics, operands, out)}) -> {result}: ...\n"
+        for operands, out, result in forms
+    )
 
 
 def text() -> str:

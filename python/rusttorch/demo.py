@@ -64,7 +64,11 @@ def main() -> None:
         print("\ntorch is not installed here; with it, the same functions take and give torch tensors.")
     else:
         x, y = torch.from_numpy(a), torch.from_numpy(b)
-        body = rt.fuse(lambda x, y: torch.nn.functional.silu(x) * y)
+
+        @rt.fuse
+        def body(x: Any, y: Any) -> Any:
+            return torch.nn.functional.silu(x) * y
+
         with torch.no_grad():
             compare(
                 f"F.silu(x) * y, {n:,} float32", lambda: body(x, y), lambda: torch.nn.functional.silu(x) * y, "torch"

@@ -39,12 +39,7 @@ impl Target {
 
     /// The result as users get it: arrays without dimensions of NumPy are scalars.
     #[inline]
-    pub fn finish<'py>(
-        self,
-        py: Python<'py>,
-        new: NewArray<'py>,
-        scalar: bool,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    pub fn finish<'py>(self, py: Python<'py>, new: NewArray<'py>, scalar: bool) -> PyResult<Bound<'py, PyAny>> {
         match (self, new) {
             (Target::Torch(torch), NewArray::Torch(tensor)) => torch.finish(py, tensor),
             (_, NewArray::Numpy(array)) if scalar => numpy::api(py)?.to_scalar(array),
@@ -64,12 +59,7 @@ pub enum Writing {
 }
 
 /// Checks `out` for a result like `meta`, before anything is computed.
-pub fn check_out(
-    out: &Borrowed,
-    target: Target,
-    meta: &TensorMeta,
-    operands: &[Operand],
-) -> PyResult<Writing> {
+pub fn check_out(out: &Borrowed, target: Target, meta: &TensorMeta, operands: &[Operand]) -> PyResult<Writing> {
     let kind = if matches!(target, Target::Torch(_)) { Kind::Torch } else { Kind::Numpy };
     if out.kind != kind {
         return Err(PyTypeError::new_err(match kind {

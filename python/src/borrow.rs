@@ -183,9 +183,9 @@ impl Session {
             return Ok(Operand::Number(Number::Bool(b.is_true())));
         }
         if object.is_exact_instance_of::<PyInt>() {
-            let value = object.extract::<i64>().map_err(|_| {
-                PyOverflowError::new_err(format!("{}: the integer does not fit into 64 bits", name()))
-            })?;
+            let value = object
+                .extract::<i64>()
+                .map_err(|_| PyOverflowError::new_err(format!("{}: the integer does not fit into 64 bits", name())))?;
             return Ok(Operand::Number(Number::Int(value)));
         }
         if self.torch.is_none() {
@@ -260,9 +260,7 @@ impl Session {
         match self.operand(out, &|| "out".to_owned())? {
             // An unaligned array was copied: what is written there would be lost.
             Operand::Array(b) if b.owner.is_none() => Ok(b),
-            Operand::Array(_) => {
-                Err(PyTypeError::new_err("out must be an aligned array in native byte order"))
-            }
+            Operand::Array(_) => Err(PyTypeError::new_err("out must be an aligned array in native byte order")),
             Operand::Number(_) | Operand::Literal(_) => Err(PyTypeError::new_err("out must be an array")),
         }
     }
@@ -279,8 +277,7 @@ pub fn is_exact_array(object: &Bound<'_, PyAny>) -> bool {
     let py = object.py();
     // SAFETY: any object has a type.
     let class = unsafe { ffi::Py_TYPE(object.as_ptr()) };
-    torch::seen(py).is_some_and(|t| t.is_plain(object))
-        || numpy::api_if_seen(py).is_some_and(|n| n.array == class)
+    torch::seen(py).is_some_and(|t| t.is_plain(object)) || numpy::api_if_seen(py).is_some_and(|n| n.array == class)
 }
 
 /// The operand's error of torch for what is no tensor.
@@ -365,9 +362,7 @@ fn unsupported_dtype(object: &Bound<'_, PyAny>) -> PyErr {
 #[pyfunction]
 #[pyo3(signature = (*args))]
 #[allow(clippy::type_complexity)]
-fn _borrow(
-    args: &Bound<'_, PyTuple>,
-) -> PyResult<Vec<(String, &'static str, Vec<i64>, Vec<i64>, bool, usize)>> {
+fn _borrow(args: &Bound<'_, PyTuple>) -> PyResult<Vec<(String, &'static str, Vec<i64>, Vec<i64>, bool, usize)>> {
     let mut session = Session::new(args.py());
     let mut seen = Vec::new();
     for (i, a) in args.iter_borrowed().enumerate() {

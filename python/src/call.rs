@@ -102,9 +102,7 @@ impl Callable {
     fn memo(&self, py: Python<'_>, target: Target, operands: &[Operand]) -> PyResult<Arc<Memo>> {
         let default = if default_matters(operands) { Some(default_dtype(py, target)?) } else { None };
         let mut memos = self.memos.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = |m: &Arc<Memo>| {
-            m.default == default && m.operands.iter().zip(operands).all(|(s, o)| s.matches(o))
-        };
+        let fits = |m: &Arc<Memo>| m.default == default && m.operands.iter().zip(operands).all(|(s, o)| s.matches(o));
         if let Some(at) = memos.iter().position(fits) {
             self.hits.fetch_add(1, Ordering::Relaxed);
             memos[..=at].rotate_right(1);
@@ -116,10 +114,8 @@ impl Callable {
         let default_dtype = default.unwrap_or(DType::F32);
         let layout = if matches!(target, Target::Numpy) { Layout::Numpy } else { Layout::Torch };
         let options = PlanOptions { default_dtype, layout };
-        let plan = guarded(
-            || self.program.to_string(),
-            || engine::plan(&self.program, &metas, options).map_err(to_py),
-        )?;
+        let plan =
+            guarded(|| self.program.to_string(), || engine::plan(&self.program, &metas, options).map_err(to_py))?;
         if !plan.is_compiled() && plan.work() >= WARN_FROM {
             warn_of_fallback(py, &self.program)?;
         }
@@ -128,8 +124,7 @@ impl Callable {
             graph::Operand::Number(_) | graph::Operand::Literal(_) => None,
         });
         let reach = arrays.chain(plan.outputs()).map(reach).collect();
-        let memo =
-            Arc::new(Memo { operands: operands.iter().map(Seen::new).collect(), default, plan, reach });
+        let memo = Arc::new(Memo { operands: operands.iter().map(Seen::new).collect(), default, plan, reach });
         memos = self.memos.lock().unwrap_or_else(PoisonError::into_inner);
         memos.truncate(KEPT - 1);
         memos.insert(0, memo.clone());
@@ -137,30 +132,17 @@ impl Callable {
     }
 
     /// Dtypes and shapes of the results for these operands.
-    pub fn results(
-        &self,
-        py: Python<'_>,
-        session: &Session,
-        operands: &[Operand],
-    ) -> PyResult<Vec<TensorMeta>> {
+    pub fn results(&self, py: Python<'_>, session: &Session, operands: &[Operand]) -> PyResult<Vec<TensorMeta>> {
         Ok(self.memo(py, target(session, operands), operands)?.plan.outputs().to_vec())
     }
 
     /// What becomes of the program for these operands.
-    pub fn inspect(
-        &self,
-        py: Python<'_>,
-        session: &Session,
-        operands: &[Operand],
-    ) -> PyResult<engine::Inspection> {
+    pub fn inspect(&self, py: Python<'_>, session: &Session, operands: &[Operand]) -> PyResult<engine::Inspection> {
         let target = target(session, operands);
         let metas: Vec<graph::Operand> = operands.iter().map(meta).collect();
         let layout = if matches!(target, Target::Numpy) { Layout::Numpy } else { Layout::Torch };
         let options = PlanOptions { default_dtype: default_dtype(py, target)?, layout };
-        guarded(
-            || self.program.to_string(),
-            || engine::inspect(&self.program, &metas, options, None).map_err(to_py),
-        )
+        guarded(|| self.program.to_string(), || engine::inspect(&self.program, &metas, options, None).map_err(to_py))
     }
 
     /// A call. There is one operand per parameter.
@@ -189,10 +171,8 @@ impl Callable {
             data.push(at);
         }
         self.run(py, &memo, operands, &data)?;
-        let results: Vec<_> = arrays
-            .into_iter()
-            .map(|(a, m)| target.finish(py, a, m.shape.is_empty()))
-            .collect::<PyResult<_>>()?;
+        let results: Vec<_> =
+            arrays.into_iter().map(|(a, m)| target.finish(py, a, m.shape.is_empty())).collect::<PyResult<_>>()?;
         Ok(PyTuple::new(py, results)?.into_any())
     }
 
@@ -248,7 +228,7 @@ impl Callable {
             match operand {
                 // SAFETY: the memory was checked to reach that far when the operand was borrowed, and the
                 // caller's arguments keep it; the plan was found by these very extents.
-                Operand::Array(a) => args.push(unsafe { arg(a.data, memo.reach[args.len()], a.dtype) }),
+                Operand::Array(a) => args.push(unsafe { arg(a.data, memo.reach[args.len()], a.dtype) }.read_only()),
                 Operand::Number(n) => numbers.push(bits(*n)),
                 Operand::Literal(_) => {}
             }
@@ -313,11 +293,9 @@ fn meta(operand: &Operand) -> graph::Operand {
     match operand {
         Operand::Number(n) => graph::Operand::Number(n.dtype().category()),
         Operand::Literal(attr) => graph::Operand::Literal(attr.clone()),
-        Operand::Array(a) => graph::Operand::Tensor(TensorMeta {
-            dtype: a.dtype,
-            shape: a.shape().to_vec(),
-            strides: a.strides(),
-        }),
+        Operand::Array(a) => {
+            graph::Operand::Tensor(TensorMeta { dtype: a.dtype, shape: a.shape().to_vec(), strides: a.strides() })
+        }
     }
 }
 

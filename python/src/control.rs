@@ -48,8 +48,7 @@ fn stats(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let s = engine::stats();
     let cache = PyDict::new(py);
     let counters = [("hits", s.cache.hits), ("misses", s.cache.misses), ("compiles", s.cache.compiles)];
-    for (name, value) in
-        counters.into_iter().chain([("failures", s.cache.failures), ("evictions", s.cache.evictions)])
+    for (name, value) in counters.into_iter().chain([("failures", s.cache.failures), ("evictions", s.cache.evictions)])
     {
         cache.set_item(name, value)?;
     }

@@ -3,20 +3,15 @@
 
 use pyo3::create_exception;
 use pyo3::exceptions::{
-    PyIndexError, PyMemoryError, PyNameError, PyNotImplementedError, PyRuntimeError, PySyntaxError,
-    PyTypeError, PyUserWarning, PyValueError,
+    PyIndexError, PyMemoryError, PyNameError, PyNotImplementedError, PyRuntimeError, PySyntaxError, PyTypeError,
+    PyUserWarning, PyValueError,
 };
 use pyo3::prelude::*;
 use rusttorch_ops::{Error, ErrorKind};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-create_exception!(
-    rusttorch,
-    InternalError,
-    PyRuntimeError,
-    "A bug in RustTorch; please report it with its text."
-);
+create_exception!(rusttorch, InternalError, PyRuntimeError, "A bug in RustTorch; please report it with its text.");
 create_exception!(
     rusttorch,
     TraceError,

@@ -49,23 +49,13 @@ impl Expr {
 
     /// The operand of parameter `i`.
     #[inline]
-    pub(crate) fn operand(
-        &self,
-        session: &mut Session,
-        i: usize,
-        value: &Bound<'_, PyAny>,
-    ) -> PyResult<Operand> {
+    pub(crate) fn operand(&self, session: &mut Session, i: usize, value: &Bound<'_, PyAny>) -> PyResult<Operand> {
         let param = &self.params[i];
         if param.is_static || value.is_none() || param.is_exponent && is_structural_exponent(value) {
             return Ok(Operand::Literal(attr(value)?));
         }
         session.operand(value, &|| {
-            format!(
-                "{}(): argument '{}' (position {})",
-                self.label,
-                param.name.to_string_lossy(value.py()),
-                i + 1
-            )
+            format!("{}(): argument '{}' (position {})", self.label, param.name.to_string_lossy(value.py()), i + 1)
         })
     }
 
@@ -126,19 +116,15 @@ impl Expr {
     }
 
     fn wrong_count(&self, py: Python<'_>, given: usize) -> PyErr {
-        let names: Vec<String> =
-            self.params.iter().map(|p| p.name.to_string_lossy(py).into_owned()).collect();
+        let names: Vec<String> = self.params.iter().map(|p| p.name.to_string_lossy(py).into_owned()).collect();
         let required = self.params.iter().filter(|p| p.default.is_none()).count();
         let takes = match (required, self.params.len()) {
             (r, n) if r == n => format!("{n}"),
             (r, n) => format!("{r} to {n}"),
         };
         let (s, were) = (if names.len() == 1 { "" } else { "s" }, if given == 1 { "was" } else { "were" });
-        let text = format!(
-            "{}() takes {takes} argument{s} ({}) but {given} {were} given",
-            self.label,
-            names.join(", ")
-        );
+        let text =
+            format!("{}() takes {takes} argument{s} ({}) but {given} {were} given", self.label, names.join(", "));
         PyTypeError::new_err(text)
     }
 }
@@ -222,9 +208,7 @@ impl Expr {
             if let Some(default) = &p.default {
                 kwargs.set_item("default", from_attr(py, default)?)?;
             }
-            params.append(
-                class.call((p.name.bind(py), class.getattr("POSITIONAL_OR_KEYWORD")?), Some(&kwargs))?,
-            )?;
+            params.append(class.call((p.name.bind(py), class.getattr("POSITIONAL_OR_KEYWORD")?), Some(&kwargs))?)?;
         }
         inspect.call_method1("Signature", (params,))
     }
@@ -261,8 +245,7 @@ impl Expr {
 /// The exponents that have kernels of their own.
 fn is_structural_exponent(value: &Bound<'_, PyAny>) -> bool {
     let is_number = value.is_exact_instance_of::<PyFloat>() || value.is_exact_instance_of::<PyInt>();
-    is_number
-        && value.extract::<f64>().is_ok_and(|v| matches!(v.abs(), 0.5 | 1.0) || matches!(v, 2.0 | 3.0 | 4.0))
+    is_number && value.extract::<f64>().is_ok_and(|v| matches!(v.abs(), 0.5 | 1.0) || matches!(v, 2.0 | 3.0 | 4.0))
 }
 
 /// A Python value as a literal.
@@ -287,9 +270,7 @@ fn attr(value: &Bound<'_, PyAny>) -> PyResult<Attr> {
         return Ok(Attr::Int(value.call_method0("__index__")?.extract()?));
     }
     let class = value.get_type().name()?;
-    Err(PyTypeError::new_err(format!(
-        "an argument that shapes the result must be a Python value, not {class}"
-    )))
+    Err(PyTypeError::new_err(format!("an argument that shapes the result must be a Python value, not {class}")))
 }
 
 /// The Python value of a literal.

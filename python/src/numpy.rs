@@ -150,8 +150,7 @@ pub fn api_if_loaded(py: Python<'_>) -> PyResult<Option<&'static NumpyApi>> {
 fn load(py: Python<'_>) -> PyResult<NumpyApi> {
     py.import("numpy")?;
     // NumPy 2 renamed its private package.
-    let module =
-        py.import("numpy._core._multiarray_umath").or_else(|_| py.import("numpy.core._multiarray_umath"))?;
+    let module = py.import("numpy._core._multiarray_umath").or_else(|_| py.import("numpy.core._multiarray_umath"))?;
     let capsule = module.getattr("_ARRAY_API")?;
     // SAFETY: the table has several hundred entries; these numbers are fixed by NumPy's ABI.
     unsafe {

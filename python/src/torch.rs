@@ -287,8 +287,7 @@ impl Torch {
     pub fn check_modes(&self, py: Python<'_>) -> PyResult<()> {
         if let Some(s) = self.shim() {
             // SAFETY: functions without preconditions.
-            let active =
-                unsafe { (s.any_modes)(false) || (s.key_included)(s.functorch_key) || (s.any_dual_level)() };
+            let active = unsafe { (s.any_modes)(false) || (s.key_included)(s.functorch_key) || (s.any_dual_level)() };
             if !active {
                 return Ok(());
             }
@@ -316,8 +315,7 @@ impl Torch {
     pub fn borrow(&self, x: &Bound<'_, PyAny>, grad: bool) -> PyResult<Borrowed> {
         let Some(s) = self.shim() else { return self.borrow_by_attributes(x, grad) };
         let mut handle = ptr::null_mut();
-        let (mut rank, mut dtype, mut layout, mut device, mut bytes, mut offset) =
-            (0i64, 0, 0, 0, 0i64, 0i64);
+        let (mut rank, mut dtype, mut layout, mut device, mut bytes, mut offset) = (0i64, 0, 0, 0, 0i64, 0i64);
         let (mut shape, mut strides, mut data) = (ptr::null(), ptr::null(), ptr::null_mut());
         let negative;
         // SAFETY: `x` is a tensor; each function writes one result. What is read from the handle belongs to
@@ -332,10 +330,7 @@ impl Torch {
                 return Err(grad_error());
             }
             // Device, layout and rank before anything that a tensor without storage refuses.
-            if (s.device)(h, &raw mut device) != 0
-                || (s.layout)(h, &raw mut layout) != 0
-                || device != 0
-                || layout != 0
+            if (s.device)(h, &raw mut device) != 0 || (s.layout)(h, &raw mut layout) != 0 || device != 0 || layout != 0
             {
                 return self.borrow_by_attributes(x, grad);
             }
@@ -418,9 +413,7 @@ impl Torch {
         }
         let device = text("device")?;
         if device != "cpu" {
-            return Err(PyRuntimeError::new_err(format!(
-                "rusttorch runs on the CPU, got a tensor on device {device}"
-            )));
+            return Err(PyRuntimeError::new_err(format!("rusttorch runs on the CPU, got a tensor on device {device}")));
         }
         let dtype = text("dtype")?;
         let Some(known) = DType::parse(dtype.trim_start_matches("torch.")) else {
@@ -431,8 +424,7 @@ impl Torch {
         if lens.len() > MAX_RANK {
             return Err(torch_too_many_dims(lens.len()));
         }
-        let data: usize =
-            x.call_method0("data_ptr").map_err(|_| self.unusable(x, "it has no memory"))?.extract()?;
+        let data: usize = x.call_method0("data_ptr").map_err(|_| self.unusable(x, "it has no memory"))?.extract()?;
         let storage: i64 = x.call_method0("untyped_storage")?.call_method0("nbytes")?.extract()?;
         let offset: i64 = x.call_method0("storage_offset")?.extract()?;
         let mut borrowed = Borrowed::with_copied_extents(x, known, &lens, &steps)?;
@@ -457,16 +449,7 @@ impl Torch {
             // SAFETY: both arrays have `shape.len()` entries; device 0 is the CPU.
             unsafe {
                 let rank = shape.len() as i64;
-                if (s.empty_strided)(
-                    rank,
-                    shape.as_ptr(),
-                    strides.as_ptr(),
-                    code(dtype),
-                    0,
-                    0,
-                    &raw mut handle,
-                ) != 0
-                {
+                if (s.empty_strided)(rank, shape.as_ptr(), strides.as_ptr(), code(dtype), 0, 0, &raw mut handle) != 0 {
                     return Err(out_of_memory(dtype, shape));
                 }
                 let tensor = NewTensor::Handle(handle, s.delete);
@@ -480,8 +463,7 @@ impl Torch {
         let kwargs = pyo3::types::PyDict::new(py);
         kwargs.set_item("dtype", module.getattr(dtype.torch_name())?)?;
         kwargs.set_item("device", "cpu")?;
-        let tensor =
-            module.call_method("empty_strided", (shape.to_vec(), strides.to_vec()), Some(&kwargs))?;
+        let tensor = module.call_method("empty_strided", (shape.to_vec(), strides.to_vec()), Some(&kwargs))?;
         let data: usize = tensor.call_method0("data_ptr")?.extract()?;
         Ok((NewTensor::Object(tensor.unbind()), ptr::with_exposed_provenance_mut(data)))
     }
@@ -549,10 +531,8 @@ impl Drop for NewTensor {
 
 /// The error for a tensor subclass.
 pub fn subclass_error(x: &Bound<'_, PyAny>) -> PyErr {
-    let name = x
-        .get_type()
-        .fully_qualified_name()
-        .map_or_else(|_| "?".to_owned(), |n: Bound<'_, PyString>| n.to_string());
+    let name =
+        x.get_type().fully_qualified_name().map_or_else(|_| "?".to_owned(), |n: Bound<'_, PyString>| n.to_string());
     PyTypeError::new_err(format!(
         "rusttorch does not support the torch.Tensor subclass {name}: only torch.Tensor and torch.nn.Parameter"
     ))

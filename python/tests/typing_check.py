@@ -12,6 +12,7 @@ def arrays(x: NDArray[np.float32]) -> None:
     assert_type(rt.gelu(x), NDArray[Any])
     assert_type(rt.gelu(x, approximate="tanh"), NDArray[Any])
     assert_type(rt.add(x, 1.0), NDArray[Any])
+    assert_type(rt.sub(1.0, x), NDArray[Any])
     assert_type(rt.where(x > 0, x, 0.0), NDArray[Any])
     assert_type(rt.softmax(x, -1), NDArray[Any])
 
