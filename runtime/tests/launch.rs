@@ -36,7 +36,7 @@ kernel @add(x: f32 in, m: f32 in, y: f32 out) syms 3 scalars (f32) {
 ";
 
 /// An argument over a slice.
-fn arg(memory: &mut [f32], low: i64, high: i64) -> Arg {
+fn arg(memory: &mut [f32], low: i64, high: i64) -> Arg<'static> {
     // SAFETY: the tests below give ranges within the slice, or ranges that launch must refuse to touch.
     unsafe { Arg::new(memory.as_mut_ptr().cast(), low, high, DType::F32) }
 }

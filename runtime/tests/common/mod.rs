@@ -38,7 +38,7 @@ impl Memory {
     }
 
     /// The memory as an argument whose first element is number `low`.
-    pub fn arg(&mut self, a: &Array, low: i64) -> Arg {
+    pub fn arg(&mut self, a: &Array, low: i64) -> Arg<'_> {
         let first = self.bytes[self.start..].as_mut_ptr();
         let zero = first.wrapping_offset(-(low as isize) * a.dtype().size() as isize);
         // SAFETY: the callers keep the memory for the run, and it holds as many elements from `first` on.
