@@ -400,7 +400,7 @@ mod tests {
         let mut last = 0;
         for class in 0..CLASSES {
             let size = class_size(class);
-            assert!(size > last && size % ALIGN == 0);
+            assert!(size > last && size.is_multiple_of(ALIGN));
             assert_eq!(class_of(size), Some(class));
             assert_eq!(class_of(last + 1), Some(class));
             last = size;
