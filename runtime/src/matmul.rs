@@ -390,7 +390,8 @@ mod tests {
             (text(f(&[2, 3]), f(&[4])), "size mismatch, got input (2), mat (2x3), vec (4)"),
             (
                 text(f(&[3]), f(&[4])),
-                "inconsistent tensor size, expected tensor [3] and src [4] to have the same number of elements, but                  got 3 and 4 elements respectively",
+                "inconsistent tensor size, expected tensor [3] and src [4] to have the same number of elements, but \
+                 got 3 and 4 elements respectively",
             ),
             (
                 text(f(&[2, 3, 4]), f(&[3, 4, 5])),
