@@ -91,7 +91,9 @@ impl Isa {
         set("opt_level", "none")?;
         set("enable_verifier", if cfg!(debug_assertions) { "true" } else { "false" })?;
         set("unwind_info", "false")?;
-        set("enable_probestack", "false")?;
+        // A frame of more than a page is touched page by page, so that none steps over the stack's guard.
+        set("enable_probestack", "true")?;
+        set("probestack_strategy", "inline")?;
         let triple = match self {
             Isa::Neon => Triple {
                 architecture: Architecture::Aarch64(target_lexicon::Aarch64Architecture::Aarch64),

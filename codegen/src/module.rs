@@ -101,8 +101,9 @@ impl Compiled {
     /// `frame` follows `self.layout`: every buffer pointer is valid, for reads or writes as its kind
     /// says, over all elements that the kernel's accesses reach for the axis ranges and symbols in the
     /// frame, is aligned to its dtype, and nobody else writes what is read or touches what is written
-    /// meanwhile; row and tile scratch is as large as the kernel and the tile width ask; divisors of index
-    /// expressions are positive; the error slot points to an `ErrorRecord` of this worker.
+    /// meanwhile; begin and length slots tell where masked accesses may go; row and tile scratch is as
+    /// large as the kernel and the tile width ask; divisors of index expressions are positive, no index
+    /// overflows and no extent is below `i64::MIN / 2`; the error slot points to an `ErrorRecord` of this worker.
     pub unsafe fn call(&self, phase: usize, frame: &[u64]) {
         debug_assert!(frame.len() >= self.layout.len());
         // SAFETY: the caller's promise is what the entry needs.

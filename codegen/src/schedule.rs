@@ -146,9 +146,8 @@ impl Uniform<'_> {
         if !self.index_varies(e) {
             return Access::Uniform(e.clone());
         }
-        let lanes = self.lanes.expect("something varies");
         // The rest of the expression may be anything, as long as it is the same for all lanes.
-        match lane_step(e, lanes, self) {
+        match lane_step(e, self) {
             Some(IndexExpr::Const(1)) => Access::Unit(e.clone()),
             Some(step) => Access::Strided(e.clone(), step),
             None => Access::Indexed(e.clone()),
@@ -156,19 +155,19 @@ impl Uniform<'_> {
     }
 }
 
-/// The coefficient of `lanes` in an expression that is linear in it; None where it is not.
-fn lane_step(e: &IndexExpr, lanes: AxisId, u: &Uniform) -> Option<IndexExpr> {
+/// The coefficient of the lane axis in an expression that is linear in it; None where it is not.
+fn lane_step(e: &IndexExpr, u: &Uniform) -> Option<IndexExpr> {
     if !u.index_varies(e) {
         return Some(IndexExpr::zero());
     }
     match e {
         IndexExpr::Axis(_) => Some(IndexExpr::Const(1)),
-        IndexExpr::Add(a, b) => Some(lane_step(a, lanes, u)? + lane_step(b, lanes, u)?),
+        IndexExpr::Add(a, b) => Some(lane_step(a, u)? + lane_step(b, u)?),
         IndexExpr::Mul(a, b) => {
             let (k, x) = if u.index_varies(a) { (b, a) } else { (a, b) };
             let uniform_factor = !u.index_varies(k);
             // The step is evaluated outside the loops of the segment: symbols and constants only.
-            (uniform_factor && k.is_uniform()).then(|| lane_step(x, lanes, u).map(|s| (**k).clone() * s))?
+            (uniform_factor && k.is_uniform()).then(|| lane_step(x, u).map(|s| (**k).clone() * s))?
         }
         _ => None,
     }
@@ -194,7 +193,7 @@ fn schedule_nest(
         }
     });
     // Lanes of a tile are outer points, which are independent.
-    let serial = mode == Mode::Inner && lanes.is_some_and(|l| carries(nest, l, uniform));
+    let serial = mode == Mode::Inner && lanes.is_some() && carries(nest, uniform);
     let mut seg = Segment {
         loops,
         lanes,
@@ -241,7 +240,7 @@ fn schedule_nest(
 
 /// True when a lane may touch what another lane of the same run stores, so that the order of lanes can
 /// be seen. Strides that are known at run time only are taken to be other than 0.
-fn carries(nest: &Nest, lanes: AxisId, u: &mut Uniform) -> bool {
+fn carries(nest: &Nest, u: &mut Uniform) -> bool {
     let mut accesses: Vec<(BufferId, &IndexExpr, bool)> = Vec::new();
     let (mut stores, mut varying) = (HashSet::new(), Vec::new());
     for inst in &nest.body {
@@ -262,15 +261,15 @@ fn carries(nest: &Nest, lanes: AxisId, u: &mut Uniform) -> bool {
             && accesses[n + 1..].iter().any(|&(other, other_index, other_reads)| {
                 buffer == other && {
                     let only_written = !reads && !other_reads && index == other_index;
-                    !only_written && may_meet(index, other_index, lanes, u)
+                    !only_written && may_meet(index, other_index, u)
                 }
             })
     })
 }
 
 /// True when two lanes of a run may address the same element, one by each expression.
-fn may_meet(a: &IndexExpr, b: &IndexExpr, lanes: AxisId, u: &Uniform) -> bool {
-    let (Some(step), Some(other)) = (lane_step(a, lanes, u), lane_step(b, lanes, u)) else { return true };
+fn may_meet(a: &IndexExpr, b: &IndexExpr, u: &Uniform) -> bool {
+    let (Some(step), Some(other)) = (lane_step(a, u), lane_step(b, u)) else { return true };
     if step != other || step == IndexExpr::zero() {
         return true;
     }

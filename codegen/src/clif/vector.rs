@@ -71,12 +71,13 @@ impl Emitter<'_> {
     /// One primitive. `from` is the dtype of the first operand where it is not `t`.
     pub fn vector_prim(&mut self, p: Prim, t: DType, from: DType, a: &[Val], lanes: usize) -> Lanes {
         // A shift by the same count in every lane is one instruction.
-        if let (Prim::Shl | Prim::Shr | Prim::Lshr, Val::Lanes(x), Val::Scalar(n)) =
-            (p, &a[0], a.get(1).unwrap_or(&a[0]))
+        let shift = matches!(p, Prim::Shl | Prim::Shr | Prim::Lshr);
+        if shift
+            && t != DType::U8
+            && !(p == Prim::Shr && t == DType::I64)
+            && let [Val::Lanes(x), Val::Scalar(n)] = a
         {
-            if t != DType::U8 && !(p == Prim::Shr && t == DType::I64) {
-                return self.vector_shift(p, t, x, *n);
-            }
+            return self.vector_shift(p, t, x, *n);
         }
         let v: Vec<Lanes> = a
             .iter()
