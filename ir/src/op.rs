@@ -221,8 +221,7 @@ impl OpDef {
     /// An op of a user: `program` under `name`, promoting as its text does.
     pub fn registered(name: &str, text: &str, program: Program) -> OpDef {
         let params = program.params().iter();
-        let params =
-            params.map(|p| OpParam { name: p.name.clone(), default: p.default.clone(), is_static: false });
+        let params = params.map(|p| OpParam { name: p.name.clone(), default: p.default.clone(), is_static: false });
         OpDef {
             name: Cow::Owned(name.to_string()),
             params: params.collect(),

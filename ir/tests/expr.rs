@@ -102,8 +102,7 @@ fn errors_point_at_their_place() {
 fn hostile_texts_end_soon() {
     let start = Instant::now();
     let n = MAX_LENGTH / 4;
-    let deep =
-        ["(", "-", "not ", "f(", "[", "f([", "a if b else ", "2**", "~"].map(|s| s.repeat(n / s.len()));
+    let deep = ["(", "-", "not ", "f(", "[", "f([", "a if b else ", "2**", "~"].map(|s| s.repeat(n / s.len()));
     for text in &deep {
         assert!(parse(text, None).is_err());
         assert!(parse(&format!("{text}a"), None).is_err());
@@ -114,9 +113,8 @@ fn hostile_texts_end_soon() {
     let big = program(&format!("{names} v29999"));
     assert!(parse(&big.to_string(), None).is_ok());
     assert!(parse(&"a".repeat(MAX_LENGTH + 1), None).is_err());
-    for text in [
-        "", "\0", "é", "'", "0x", "1e", "0x1.p", "((((", "= 1", "a = ", ";;;", "f(", "f(x) =", "a b", "1.2.3",
-    ] {
+    for text in ["", "\0", "é", "'", "0x", "1e", "0x1.p", "((((", "= 1", "a = ", ";;;", "f(", "f(x) =", "a b", "1.2.3"]
+    {
         let _ = parse(text, None);
     }
     let digits = "9".repeat(MAX_LENGTH);

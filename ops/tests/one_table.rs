@@ -9,13 +9,11 @@ use std::path::Path;
 
 /// Row names that are words of Rust and its library, or mean other things there: a reduction of kernels, a
 /// sign bit, a mean of random numbers, an instruction.
-const WORDS: [&str; 9] =
-    ["where", "clamp", "round", "prod", "sign", "positive", "remainder", "mean", "gather"];
+const WORDS: [&str; 9] = ["where", "clamp", "round", "prod", "sign", "positive", "remainder", "mean", "gather"];
 
 /// `layer_norm` as `LayerNorm`.
 fn camel(name: &str) -> String {
-    let part =
-        |p: &str| p.chars().take(1).flat_map(char::to_uppercase).chain(p.chars().skip(1)).collect::<String>();
+    let part = |p: &str| p.chars().take(1).flat_map(char::to_uppercase).chain(p.chars().skip(1)).collect::<String>();
     name.split('_').map(part).collect()
 }
 
@@ -38,8 +36,7 @@ fn check(dir: &Path, names: &BTreeSet<String>, found: &mut Vec<String>) {
 
 #[test]
 fn only_the_table_names_ops() {
-    let known =
-        |name: &str| Prim::parse(name).is_some() || Func::parse(name).is_some() || WORDS.contains(&name);
+    let known = |name: &str| Prim::parse(name).is_some() || Func::parse(name).is_some() || WORDS.contains(&name);
     // Tensors of the runtime have views.
     let rows = rows().filter(|row| row.unreferenced != "moves elements");
     let names = rows.map(|row| row.name).filter(|n| n.len() >= 4 && !known(n));

@@ -20,8 +20,8 @@ pub(super) enum Token<'a> {
 
 /// Longest first where one is the beginning of another.
 const PUNCTUATION: [&str; 38] = [
-    "**=", "//=", "<<=", ">>=", "**", "//", "<<", ">>", "<=", ">=", "==", "!=", "->", ":=", "+=", "-=", "*=",
-    "/=", "+", "-", "*", "/", "%", "&", "|", "^", "~", "<", ">", "=", "(", ")", "[", "]", ",", ":", "@", ".",
+    "**=", "//=", "<<=", ">>=", "**", "//", "<<", ">>", "<=", ">=", "==", "!=", "->", ":=", "+=", "-=", "*=", "/=",
+    "+", "-", "*", "/", "%", "&", "|", "^", "~", "<", ">", "=", "(", ")", "[", "]", ",", ":", "@", ".",
 ];
 
 /// All tokens with their places, `End` last.
@@ -100,9 +100,7 @@ fn number(text: &str, at: usize) -> Result<(Token<'static>, usize), ExprError> {
     while let Some(&b) = bytes.get(len) {
         let lower = b.to_ascii_lowercase();
         let next_digit = |skip: usize| bytes.get(len + skip).is_some_and(u8::is_ascii_digit);
-        if lower == exponent
-            && (next_digit(1) || (matches!(bytes.get(len + 1), Some(b'+' | b'-')) && next_digit(2)))
-        {
+        if lower == exponent && (next_digit(1) || (matches!(bytes.get(len + 1), Some(b'+' | b'-')) && next_digit(2))) {
             is_float = true;
             len += 2;
             len += bytes[len..].iter().take_while(|b| b.is_ascii_digit()).count();

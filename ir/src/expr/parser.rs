@@ -28,16 +28,8 @@ pub fn parse(text: &str, functions: Option<&dyn Functions>) -> Result<Program, E
         return Err(ExprError::new("", ExprErrorKind::TooLarge, span, message));
     }
     let tokens = lex(text)?;
-    let mut parser = Parser {
-        text,
-        tokens,
-        at: 0,
-        depth: 0,
-        functions,
-        program: Program::new(),
-        names: HashMap::new(),
-        open: true,
-    };
+    let mut parser =
+        Parser { text, tokens, at: 0, depth: 0, functions, program: Program::new(), names: HashMap::new(), open: true };
     parser.program()?;
     Ok(parser.program)
 }
@@ -59,8 +51,8 @@ type Parsed<T> = Result<T, ExprError>;
 
 /// Python's keywords that have no meaning here.
 const RESERVED: [&str; 22] = [
-    "lambda", "for", "in", "while", "def", "return", "class", "import", "from", "with", "try", "except",
-    "yield", "await", "async", "del", "global", "nonlocal", "assert", "raise", "pass", "break",
+    "lambda", "for", "in", "while", "def", "return", "class", "import", "from", "with", "try", "except", "yield",
+    "await", "async", "del", "global", "nonlocal", "assert", "raise", "pass", "break",
 ];
 const WORDS: [&str; 9] = ["and", "or", "not", "if", "else", "is", "True", "False", "None"];
 const CONSTANTS: [(&str, f64); 3] = [("inf", f64::INFINITY), ("nan", f64::NAN), ("pi", std::f64::consts::PI)];
@@ -114,21 +106,17 @@ impl<'a> Parser<'a> {
     fn unexpected(&self, expected: &str) -> ExprError {
         let unsupported = |message: &str| self.error(ExprErrorKind::Unsupported, self.span(), message);
         match self.peek() {
-            Token::Punct("@") => {
-                unsupported("`@` is not supported in expressions: matrix products do not fuse")
-                    .hint("compute it outside and pass the result")
+            Token::Punct("@") => unsupported("`@` is not supported in expressions: matrix products do not fuse")
+                .hint("compute it outside and pass the result"),
+            Token::Punct("[") => {
+                unsupported("indexing is not supported in expressions").hint("index outside and pass the result")
             }
-            Token::Punct("[") => unsupported("indexing is not supported in expressions")
-                .hint("index outside and pass the result"),
             Token::Punct(".") => unsupported("attributes are not supported in expressions")
                 .hint("functions are written without a module: `sigmoid(x)`"),
             Token::Punct(p @ ("+=" | "-=" | "*=" | "/=" | "**=" | "//=" | "<<=" | ">>=" | ":=")) => {
-                unsupported(&format!("`{p}` is not supported in expressions"))
-                    .hint("write `name = expression`")
+                unsupported(&format!("`{p}` is not supported in expressions")).hint("write `name = expression`")
             }
-            Token::Name(n) if RESERVED.contains(&n) => {
-                unsupported(&format!("`{n}` is not supported in expressions"))
-            }
+            Token::Name(n) if RESERVED.contains(&n) => unsupported(&format!("`{n}` is not supported in expressions")),
             found => {
                 let found = match found {
                     Token::End => "the end of the text".to_string(),
@@ -164,11 +152,8 @@ impl<'a> Parser<'a> {
                 }
                 self.skip_separators();
                 if self.peek() == Token::End {
-                    let error = self.error(
-                        ExprErrorKind::Syntax,
-                        self.span(),
-                        "the last statement must be an expression",
-                    );
+                    let error =
+                        self.error(ExprErrorKind::Syntax, self.span(), "the last statement must be an expression");
                     return Err(error.hint(format!("add a line `{name}`")));
                 }
                 continue;
@@ -183,11 +168,8 @@ impl<'a> Parser<'a> {
             return match self.peek() {
                 Token::End => Ok(()),
                 _ if ended => {
-                    let error = self.error(
-                        ExprErrorKind::Syntax,
-                        span,
-                        "only the last statement may be without a name",
-                    );
+                    let error =
+                        self.error(ExprErrorKind::Syntax, span, "only the last statement may be without a name");
                     Err(error.hint("give its value a name: `y = ...`"))
                 }
                 _ => Err(self.unexpected("expected an operator")),
@@ -235,8 +217,7 @@ impl<'a> Parser<'a> {
             self.next();
             let default = if self.eat("=") { Some(self.literal()?) } else { None };
             if defaults && default.is_none() {
-                let message =
-                    format!("parameter `{name}` without a default follows parameter with a default");
+                let message = format!("parameter `{name}` without a default follows parameter with a default");
                 return Err(self.error(ExprErrorKind::Syntax, span, message));
             }
             defaults |= default.is_some();
@@ -414,11 +395,7 @@ impl<'a> Parser<'a> {
                 self.next();
                 let value = self.expr()?;
                 if matches!(self.peek(), Token::Punct(",")) {
-                    return Err(self.error(
-                        ExprErrorKind::Syntax,
-                        span,
-                        "a tuple of numbers is an argument only",
-                    ));
+                    return Err(self.error(ExprErrorKind::Syntax, span, "a tuple of numbers is an argument only"));
                 }
                 self.expect(")")?;
                 value
@@ -487,8 +464,7 @@ impl<'a> Parser<'a> {
         let known = self.functions.map(|f| (f, f.check_call(function, 0, &[])));
         if let Some((functions, None)) = known {
             let names = functions.names();
-            let error =
-                self.error(ExprErrorKind::UnknownFunction, span, format!("unknown function `{function}`"));
+            let error = self.error(ExprErrorKind::UnknownFunction, span, format!("unknown function `{function}`"));
             return Err(match did_you_mean(function, names.iter().map(String::as_str)) {
                 Some(hint) => error.hint(hint),
                 None => error,
@@ -559,8 +535,7 @@ impl<'a> Parser<'a> {
         while matches!(self.tokens[at].0, Token::Punct("-")) {
             at += 1;
         }
-        let literal =
-            matches!(self.tokens[at].0, Token::Int(_) | Token::Float(_) | Token::Str(_) | Token::Name(_));
+        let literal = matches!(self.tokens[at].0, Token::Int(_) | Token::Float(_) | Token::Str(_) | Token::Name(_));
         let after = self.tokens.get(at + 1).map(|t| t.0);
         self.tokens[at].0 == Token::Punct(")") || (literal && after == Some(Token::Punct(",")))
     }

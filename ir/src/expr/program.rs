@@ -170,10 +170,7 @@ impl Program {
     /// When an argument is no node of this program.
     pub fn call(&mut self, op: &str, args: &[ExprId], kwargs: &[(&str, ExprId)]) -> ExprId {
         let known = |id: &ExprId| id.index() < self.nodes.len();
-        assert!(
-            args.iter().chain(kwargs.iter().map(|(_, id)| id)).all(known),
-            "arguments are nodes of this program"
-        );
+        assert!(args.iter().chain(kwargs.iter().map(|(_, id)| id)).all(known), "arguments are nodes of this program");
         let kwargs = kwargs.iter().map(|&(name, id)| (name.to_string(), id)).collect();
         self.push(Expr::Call { op: op.to_string(), args: args.to_vec(), kwargs })
     }
@@ -285,8 +282,7 @@ impl fmt::Display for Program {
                 Expr::Call { op, args, kwargs } => self.print_call(op, args, kwargs, &mut printed, &uses),
             };
             let last = single && self.outputs[0].index() == i;
-            let named =
-                matches!(node, Expr::Call { .. }) && !last && (uses[i] > 1 || p.depth >= PRINTED_DEPTH);
+            let named = matches!(node, Expr::Call { .. }) && !last && (uses[i] > 1 || p.depth >= PRINTED_DEPTH);
             printed.push(if named {
                 let name = self.fresh_name(statements.len() + 1);
                 statements.push(format!("{name} = {}", p.text));
@@ -360,9 +356,8 @@ impl Program {
     ) -> Printed {
         let operands = || args.iter().chain(kwargs.iter().map(|(_, id)| id));
         let depth = 1 + operands().map(|id| printed[id.index()].depth).max().unwrap_or(0);
-        let operator = OPERATORS
-            .iter()
-            .find(|o| o.0 == op && kwargs.is_empty() && args.len() == if o.3 { 1 } else { 2 });
+        let operator =
+            OPERATORS.iter().find(|o| o.0 == op && kwargs.is_empty() && args.len() == if o.3 { 1 } else { 2 });
         let mut text = String::new();
         let at = |i: usize| &printed[args[i].index()];
         // A sign before a literal would be read as a part of it.

@@ -87,12 +87,7 @@ pub fn eval(g: &Graph, inputs: &[Tensor], scalars: &[Literal]) -> Result<Vec<Ten
     for node in &g.nodes {
         let data = node_data(g, node, &values, inputs, scalars)?;
         if data.len() != numel(&node.shape) {
-            return Err(EvalError::Invalid(format!(
-                "{:?} has {} elements, not {:?}",
-                node.op,
-                data.len(),
-                node.shape
-            )));
+            return Err(EvalError::Invalid(format!("{:?} has {} elements, not {:?}", node.op, data.len(), node.shape)));
         }
         values.push(Tensor { dtype: node.dtype, shape: node.shape.clone(), data });
     }
@@ -124,11 +119,7 @@ fn node_data(
     match &node.op {
         GraphOp::Input(i) => {
             let (meta, t) = (&g.inputs[*i], &inputs[*i]);
-            if meta.dtype != t.dtype
-                || meta.shape != t.shape
-                || node.dtype != t.dtype
-                || t.data.len() != t.numel()
-            {
+            if meta.dtype != t.dtype || meta.shape != t.shape || node.dtype != t.dtype || t.data.len() != t.numel() {
                 return Err(EvalError::Invalid(format!("input {i} does not fit the graph")));
             }
             Ok(t.data.clone())
@@ -154,9 +145,7 @@ fn node_data(
             map(&[*mask, *slow, *fast], &|row| Ok(if row[0] != 0 { row[1] } else { row[2] }))
         }
         GraphOp::Iota { dim } => Ok(points(&node.shape).map(|p| p[*dim] as u64).collect()),
-        GraphOp::Extent { of, dims } => {
-            Ok(vec![dims.iter().map(|&d| at(*of).shape[d]).product::<i64>() as u64])
-        }
+        GraphOp::Extent { of, dims } => Ok(vec![dims.iter().map(|&d| at(*of).shape[d]).product::<i64>() as u64]),
         GraphOp::Reduce { kind, arg, dims, result } => reduce(*kind, at(*arg), dims, *result),
         GraphOp::View(view, source) => {
             let source = at(*source);
@@ -172,8 +161,7 @@ fn node_data(
                     .collect()),
                 View::Slice(steps) => Ok(points(&node.shape)
                     .map(|p| {
-                        let q: Vec<i64> =
-                            p.iter().zip(steps).map(|(i, (start, step))| start + i * step).collect();
+                        let q: Vec<i64> = p.iter().zip(steps).map(|(i, (start, step))| start + i * step).collect();
                         source.data[flat(&source.shape, &q)]
                     })
                     .collect()),
@@ -225,8 +213,7 @@ fn broadcast(t: &Tensor, shape: &[i64]) -> Result<Vec<u64>, EvalError> {
     let skip = shape.len() - t.shape.len();
     Ok(points(shape)
         .map(|p| {
-            let q: Vec<i64> =
-                t.shape.iter().zip(&p[skip..]).map(|(&n, &i)| if n == 1 { 0 } else { i }).collect();
+            let q: Vec<i64> = t.shape.iter().zip(&p[skip..]).map(|(&n, &i)| if n == 1 { 0 } else { i }).collect();
             t.data[flat(&t.shape, &q)]
         })
         .collect())
@@ -261,13 +248,9 @@ fn reduce_group(kind: Reduction, dtype: DType, group: &[u64], result: usize) -> 
     };
     Ok(match kind {
         Reduction::Sum if dtype.is_float() => float(group.iter().fold(-0.0, |acc, &b| acc + value(b))),
-        Reduction::Sum => {
-            wrap_int(dtype, group.iter().fold(0, |acc: i64, &b| acc.wrapping_add(b as i64))) as u64
-        }
+        Reduction::Sum => wrap_int(dtype, group.iter().fold(0, |acc: i64, &b| acc.wrapping_add(b as i64))) as u64,
         Reduction::Prod if dtype.is_float() => float(group.iter().fold(1.0, |acc, &b| acc * value(b))),
-        Reduction::Prod => {
-            wrap_int(dtype, group.iter().fold(1, |acc: i64, &b| acc.wrapping_mul(b as i64))) as u64
-        }
+        Reduction::Prod => wrap_int(dtype, group.iter().fold(1, |acc: i64, &b| acc.wrapping_mul(b as i64))) as u64,
         Reduction::Max => fold(Prim::Max)?,
         Reduction::Min => fold(Prim::Min)?,
         Reduction::ArgMax | Reduction::ArgMin => {
@@ -382,8 +365,7 @@ pub fn eval_prim(p: Prim, t: DType, from: DType, a: &[u64]) -> Result<u64, EvalE
             float_f64(p, f(0), f(1), f(2)).map(f64::to_bits)
         }
         _ => {
-            return integer(p, t, a[0] as i64, a.get(1).map_or(0, |&b| b as i64))
-                .map(|v| wrap_int(t, v) as u64);
+            return integer(p, t, a[0] as i64, a.get(1).map_or(0, |&b| b as i64)).map(|v| wrap_int(t, v) as u64);
         }
     };
     float.ok_or_else(|| EvalError::Invalid(format!("{} is not defined on {t}", p.name())))

@@ -213,9 +213,7 @@ pub(super) fn fold(name: &str, args: &[Value]) -> Option<Lowered<Attr>> {
             "floor_divide" if y != 0 => {
                 x.checked_div_euclid(y).map(|q| if y < 0 && x.rem_euclid(y) != 0 { q - 1 } else { q })
             }
-            "remainder" if y != 0 => {
-                x.checked_rem(y).map(|r| if r != 0 && (r < 0) != (y < 0) { r + y } else { r })
-            }
+            "remainder" if y != 0 => x.checked_rem(y).map(|r| if r != 0 && (r < 0) != (y < 0) { r + y } else { r }),
             "pow" if y >= 0 => u32::try_from(y).ok().and_then(|e| x.checked_pow(e)),
             _ => None,
         };
@@ -269,22 +267,15 @@ fn companion(dtype: DType) -> Option<DType> {
 
 impl Lowerer<'_> {
     /// The value of an intrinsic; `None` when the name is none.
-    pub(super) fn intrinsic(
-        &mut self,
-        name: &str,
-        args: &[Value],
-        scope: Scope<'_>,
-    ) -> Lowered<Option<Value>> {
+    pub(super) fn intrinsic(&mut self, name: &str, args: &[Value], scope: Scope<'_>) -> Lowered<Option<Value>> {
         if let Some(func) = name.strip_prefix("call_").and_then(Func::parse) {
             return self.library_call(func, args, scope).map(Some);
         }
-        let Some(&(_, _, intrinsic)) =
-            INTRINSICS.iter().find(|(n, arity, _)| *n == name && *arity == args.len())
+        let Some(&(_, _, intrinsic)) = INTRINSICS.iter().find(|(n, arity, _)| *n == name && *arity == args.len())
         else {
             return Ok(None);
         };
-        let weak =
-            args.iter().filter(|v| v.is_number()).all(|v| !matches!(v, Value::Node { weak: false, .. }));
+        let weak = args.iter().filter(|v| v.is_number()).all(|v| !matches!(v, Value::Node { weak: false, .. }));
         let first = |l: &mut Self| {
             let dtype = l.promote(&args[..1]);
             l.node(&args[0], dtype)
@@ -431,9 +422,8 @@ impl Lowerer<'_> {
             };
             if self.dtype(mask) != DType::Bool {
                 let c = self.dtype(mask).c_name();
-                let message = format!(
-                    "where expected condition to be a boolean tensor, but got a tensor with dtype {c}"
-                );
+                let message =
+                    format!("where expected condition to be a boolean tensor, but got a tensor with dtype {c}");
                 return Err(LowerError::new(LowerErrorKind::Runtime, message));
             }
             let dtype = self.promote_in(&args[1..], scope);
@@ -466,22 +456,13 @@ impl Lowerer<'_> {
     pub(super) fn lanes(&mut self, prim: Prim, ids: &[NodeId]) -> Lowered<NodeId> {
         let t = self.dtype(ids[0]);
         let shape = self.common_shape(ids)?;
-        Ok(self.push(
-            GraphOp::Prim(prim, t, ids.to_vec()),
-            if prim.is_compare() { DType::Bool } else { t },
-            shape,
-        ))
+        Ok(self.push(GraphOp::Prim(prim, t, ids.to_vec()), if prim.is_compare() { DType::Bool } else { t }, shape))
     }
 
     fn library_call(&mut self, func: Func, args: &[Value], scope: Scope<'_>) -> Lowered<Value> {
         let dtype = self.promote(args);
         if args.len() != func.arity() || !dtype.is_float() {
-            return internal(format!(
-                "call_{} of {} values of {dtype} in {}",
-                func.name(),
-                args.len(),
-                scope.name()
-            ));
+            return internal(format!("call_{} of {} values of {dtype} in {}", func.name(), args.len(), scope.name()));
         }
         let ids = args.iter().map(|a| self.node(a, dtype)).collect::<Lowered<Vec<NodeId>>>()?;
         let shape = self.common_shape(&ids)?;
@@ -491,9 +472,7 @@ impl Lowerer<'_> {
 
     /// Floats are of the body's dtype, integers of its size.
     fn lookup(&mut self, table: &Value, index: &Value, scope: Scope<'_>) -> Lowered<NodeId> {
-        let bad = || {
-            internal(format!("lookup takes a list of 1 to 32 numbers, and an integer, in {}", scope.name()))
-        };
+        let bad = || internal(format!("lookup takes a list of 1 to 32 numbers, and an integer, in {}", scope.name()));
         let (Value::Attr(Attr::List(items)), Value::Node { id: index, .. }) = (table, index) else {
             return bad();
         };

@@ -139,23 +139,15 @@ pub fn lower(
     operands: &[Operand],
     options: LowerOptions,
 ) -> Result<Graph, LowerError> {
-    let mut l = Lowerer {
-        graph: Graph::default(),
-        known: HashMap::new(),
-        table,
-        default: options.default_dtype,
-        steps: 0,
-    };
+    let mut l =
+        Lowerer { graph: Graph::default(), known: HashMap::new(), table, default: options.default_dtype, steps: 0 };
     let params = l.operands(program, operands)?;
     let scope = Scope { op: None, dtype: options.default_dtype, depth: 0 };
     let outputs = l.program(program, &params, scope)?;
     for value in outputs {
         let id = match value {
             Value::Attr(Attr::Str(_) | Attr::List(_) | Attr::None) => {
-                return Err(LowerError::new(
-                    LowerErrorKind::Type,
-                    "an expression must give a tensor or a number",
-                ));
+                return Err(LowerError::new(LowerErrorKind::Type, "an expression must give a tensor or a number"));
             }
             value => {
                 let dtype = l.promote(std::slice::from_ref(&value));
@@ -183,20 +175,15 @@ impl Lowerer<'_> {
         let required = params.iter().take_while(|p| p.default.is_none()).count();
         if operands.len() > params.len() || operands.len() < required {
             let name = program.name.as_deref().unwrap_or("expression");
-            let message = format!(
-                "{name}({}) takes {} arguments but {} were given",
-                names(),
-                params.len(),
-                operands.len()
-            );
+            let message =
+                format!("{name}({}) takes {} arguments but {} were given", names(), params.len(), operands.len());
             return Err(LowerError::new(LowerErrorKind::Type, message));
         }
         let given = operands.iter().map(|operand| {
             Ok(match operand {
                 Operand::Tensor(meta) => {
                     if !meta.dtype.is_computed() {
-                        let message =
-                            format!("tensors of dtype {} are not supported", meta.dtype.torch_name());
+                        let message = format!("tensors of dtype {} are not supported", meta.dtype.torch_name());
                         return Err(LowerError::new(LowerErrorKind::NotImplemented, message));
                     }
                     self.graph.inputs.push(meta.clone());
@@ -305,8 +292,7 @@ impl Lowerer<'_> {
         }
         let node = self.graph.node(id);
         if let GraphOp::Const(c) = node.op {
-            let bits = super::eval::eval_prim(Prim::Convert, dtype, c.dtype, &[c.bits])
-                .expect("conversions are total");
+            let bits = super::eval::eval_prim(Prim::Convert, dtype, c.dtype, &[c.bits]).expect("conversions are total");
             return self.push(GraphOp::Const(Literal { dtype, bits }), dtype, vec![]);
         }
         let shape = node.shape.clone();
@@ -339,9 +325,7 @@ impl Lowerer<'_> {
                             let named: Result<Vec<(&str, Value)>, _> =
                                 kwargs.iter().map(|(k, id)| at(id).map(|v| (k.as_str(), v))).collect();
                             match (args, named) {
-                                (Ok(args), Ok(named)) => {
-                                    self.call(op, &args, &named, scope).map_err(Arc::new)
-                                }
+                                (Ok(args), Ok(named)) => self.call(op, &args, &named, scope).map_err(Arc::new),
                                 (Err(e), _) | (_, Err(e)) => Err(e),
                             }
                         }
@@ -354,13 +338,7 @@ impl Lowerer<'_> {
         outputs.map(|id| values[id.index()].clone().map_err(Arc::unwrap_or_clone)).collect()
     }
 
-    fn call(
-        &mut self,
-        name: &str,
-        args: &[Value],
-        kwargs: &[(&str, Value)],
-        scope: Scope<'_>,
-    ) -> Lowered<Value> {
+    fn call(&mut self, name: &str, args: &[Value], kwargs: &[(&str, Value)], scope: Scope<'_>) -> Lowered<Value> {
         let is_body = scope.op.is_some_and(|op| op.builtin);
         if kwargs.is_empty() {
             if let Some(folded) = super::intrinsic::fold(name, args) {
@@ -374,13 +352,11 @@ impl Lowerer<'_> {
         }
         let Some(op) = self.table.lookup(name).filter(|op| is_body || !op.internal) else {
             let names = self.table.names();
-            let hint = did_you_mean(name, names.iter().map(String::as_str))
-                .map_or(String::new(), |h| format!(": {h}"));
+            let hint = did_you_mean(name, names.iter().map(String::as_str)).map_or(String::new(), |h| format!(": {h}"));
             return Err(LowerError::new(LowerErrorKind::Name, format!("unknown function `{name}`{hint}")));
         };
         if scope.depth >= MAX_INLINE {
-            let message =
-                format!("`{name}` is defined by itself, or ops are nested more than {MAX_INLINE} deep");
+            let message = format!("`{name}` is defined by itself, or ops are nested more than {MAX_INLINE} deep");
             return Err(LowerError::new(LowerErrorKind::Runtime, message));
         }
         let keywords: Vec<&str> = kwargs.iter().map(|k| k.0).collect();
@@ -394,10 +370,8 @@ impl Lowerer<'_> {
             .collect();
         for (value, param) in params.iter().zip(&op.params) {
             if param.is_static && matches!(value, Value::Node { .. }) {
-                let message = format!(
-                    "{name}(): argument '{}' must be a literal, not a tensor or a run-time number",
-                    param.name
-                );
+                let message =
+                    format!("{name}(): argument '{}' must be a literal, not a tensor or a run-time number", param.name);
                 return Err(LowerError::new(LowerErrorKind::Type, message));
             }
         }
@@ -406,8 +380,8 @@ impl Lowerer<'_> {
             let message = format!("\"{name}\" not implemented for '{}'", dtype.c_name());
             return Err(LowerError::new(LowerErrorKind::NotImplemented, message));
         };
-        let body = body
-            .map_err(|e| LowerError::new(LowerErrorKind::Internal, format!("in the body of {name}: {e}")))?;
+        let body =
+            body.map_err(|e| LowerError::new(LowerErrorKind::Internal, format!("in the body of {name}: {e}")))?;
         let scope = Scope { op: Some(&op), dtype, depth: scope.depth + 1 };
         let mut results = self.program(&body, &params, scope)?;
         match results.pop() {
@@ -419,12 +393,8 @@ impl Lowerer<'_> {
     /// Makes the value arguments of one dtype, by the op's rule; that dtype.
     fn apply_rule(&mut self, op: &OpDef, params: &mut [Value]) -> Lowered<DType> {
         let is_value = |(value, param): (&Value, &crate::op::OpParam)| !param.is_static && value.is_number();
-        let taking_part: Vec<Value> = params
-            .iter()
-            .zip(&op.params)
-            .filter(|&(v, p)| is_value((v, p)))
-            .map(|(v, _)| v.clone())
-            .collect();
+        let taking_part: Vec<Value> =
+            params.iter().zip(&op.params).filter(|&(v, p)| is_value((v, p))).map(|(v, _)| v.clone()).collect();
         let promoted = self.promote(&taking_part);
         let refused = |kernel: &str| {
             let message = format!("\"{kernel}\" not implemented for '{}'", promoted.c_name());
@@ -441,10 +411,7 @@ impl Lowerer<'_> {
             DTypeRule::Logical => DType::Bool,
             DTypeRule::Accumulate if !promoted.is_float() => DType::I64,
             DTypeRule::FloatElse(message) if !promoted.is_float() => {
-                return Err(LowerError::new(
-                    LowerErrorKind::NotImplemented,
-                    message.replace("{}", promoted.c_name()),
-                ));
+                return Err(LowerError::new(LowerErrorKind::NotImplemented, message.replace("{}", promoted.c_name())));
             }
             _ => promoted,
         };

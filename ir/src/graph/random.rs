@@ -143,9 +143,9 @@ impl Builder {
 
     fn prim(&mut self, prim: Prim, args: &[NodeId]) -> NodeId {
         let t = self.g.node(*args.last().expect("primitives have operands")).dtype;
-        let shape = args.iter().fold(Vec::new(), |s, &a| {
-            broadcast_shapes(&s, &self.shape(a)).expect("operands were chosen to broadcast")
-        });
+        let shape = args
+            .iter()
+            .fold(Vec::new(), |s, &a| broadcast_shapes(&s, &self.shape(a)).expect("operands were chosen to broadcast"));
         let dtype = if prim.is_compare() { DType::Bool } else { t };
         self.g.push(GraphOp::Prim(prim, t, args.to_vec()), dtype, shape)
     }
@@ -157,8 +157,7 @@ impl Builder {
     }
 
     fn any_float(&mut self) -> NodeId {
-        let floats: Vec<usize> =
-            (0..self.g.nodes.len()).filter(|&i| self.g.nodes[i].dtype == DType::F32).collect();
+        let floats: Vec<usize> = (0..self.g.nodes.len()).filter(|&i| self.g.nodes[i].dtype == DType::F32).collect();
         // Prefer what is new, so that graphs become deep.
         let at = self.rng.below(floats.len()).max(self.rng.below(floats.len()));
         NodeId::new(floats[at])
@@ -168,9 +167,7 @@ impl Builder {
     fn partner(&mut self, n: NodeId) -> NodeId {
         for _ in 0..8 {
             let m = self.any_float();
-            if broadcast_shapes(&self.shape(n), &self.shape(m))
-                .is_ok_and(|s| s.iter().product::<i64>() <= 4096)
-            {
+            if broadcast_shapes(&self.shape(n), &self.shape(m)).is_ok_and(|s| s.iter().product::<i64>() <= 4096) {
                 return m;
             }
         }
@@ -242,15 +239,12 @@ impl Builder {
                 let dtype = self.rng.pick(&[DType::I32, DType::I64]);
                 let iota = self.g.push(GraphOp::Iota { dim }, dtype, shape.clone());
                 if self.rng.below(2) == 0 {
-                    let r =
-                        self.g.push(GraphOp::Prim(Prim::Convert, DType::F32, vec![iota]), DType::F32, shape);
+                    let r = self.g.push(GraphOp::Prim(Prim::Convert, DType::F32, vec![iota]), DType::F32, shape);
                     return self.bounded(r);
                 }
                 // The last element along the dimension first.
-                let last =
-                    self.g.push(GraphOp::Const(Literal::int(dtype, shape[dim] - 1)), dtype, Vec::new());
-                let index =
-                    self.g.push(GraphOp::Prim(Prim::Sub, dtype, vec![last, iota]), dtype, shape.clone());
+                let last = self.g.push(GraphOp::Const(Literal::int(dtype, shape[dim] - 1)), dtype, Vec::new());
+                let index = self.g.push(GraphOp::Prim(Prim::Sub, dtype, vec![last, iota]), dtype, shape.clone());
                 self.g.push(GraphOp::Gather { source: n, index, dim }, DType::F32, shape)
             }
             _ => n,

@@ -26,12 +26,7 @@ pub(super) fn integers(value: &Value, op: &str, what: &str) -> Lowered<Vec<i64>>
         Value::Node { .. } => None,
     };
     list.map_or_else(
-        || {
-            error(
-                LowerErrorKind::Type,
-                format!("{op}(): argument '{what}' must be an int or a tuple of ints"),
-            )
-        },
+        || error(LowerErrorKind::Type, format!("{op}(): argument '{what}' must be an int or a tuple of ints")),
         Ok,
     )
 }
@@ -41,8 +36,7 @@ pub(super) fn dimension(dim: i64, rank: usize) -> Lowered<usize> {
     // A 0-d tensor answers to -1 and 0.
     let n = rank.max(1) as i64;
     if !(-n..n).contains(&dim) {
-        let message =
-            format!("Dimension out of range (expected to be in range of [{}, {}], but got {dim})", -n, n - 1);
+        let message = format!("Dimension out of range (expected to be in range of [{}, {}], but got {dim})", -n, n - 1);
         return error(LowerErrorKind::Index, message);
     }
     Ok((if dim < 0 { dim + n } else { dim }) as usize)
@@ -78,11 +72,7 @@ impl Lowerer<'_> {
                 format!("dim {} appears multiple times in the list of dims", pair[0]),
             );
         }
-        Ok(if list.is_empty() {
-            (0..rank).collect()
-        } else {
-            dims.into_iter().filter(|&d| d < rank).collect()
-        })
+        Ok(if list.is_empty() { (0..rank).collect() } else { dims.into_iter().filter(|&d| d < rank).collect() })
     }
 
     /// A reduction; with `keepdim` the reduced extents are 1.
@@ -210,10 +200,7 @@ impl Lowerer<'_> {
         let mut shape = integers(shape, "reshape", "shape")?;
         let numel: i64 = self.shape(x).iter().product();
         let invalid = |s: &[i64]| {
-            error(
-                LowerErrorKind::Runtime,
-                format!("shape '{}' is invalid for input of size {numel}", sizes(s)),
-            )
+            error(LowerErrorKind::Runtime, format!("shape '{}' is invalid for input of size {numel}", sizes(s)))
         };
         if let Some(&bad) = shape.iter().find(|&&n| n < -1) {
             return error(LowerErrorKind::Runtime, format!("invalid shape dimension {bad}"));
@@ -281,9 +268,8 @@ impl Lowerer<'_> {
             }
         }
         if let Some(&bad) = out.iter().find(|&&n| n < 0) {
-            let message = format!(
-                "The expanded size of the tensor ({bad}) isn't allowed in a leading, non-existing dimension 0"
-            );
+            let message =
+                format!("The expanded size of the tensor ({bad}) isn't allowed in a leading, non-existing dimension 0");
             return error(LowerErrorKind::Runtime, message);
         }
         let dtype = self.dtype(x);
@@ -293,11 +279,7 @@ impl Lowerer<'_> {
     /// `x` as this shape, by PyTorch's broadcasting rule.
     fn broadcast_as(&mut self, x: NodeId, shape: &[i64]) -> NodeId {
         let dtype = self.dtype(x);
-        if self.shape(x) == shape {
-            x
-        } else {
-            self.push(GraphOp::View(View::Broadcast, x), dtype, shape.to_vec())
-        }
+        if self.shape(x) == shape { x } else { self.push(GraphOp::View(View::Broadcast, x), dtype, shape.to_vec()) }
     }
 
     /// `torch.gather`: the index may be smaller than `x` in the dimensions that are not replaced.
@@ -361,8 +343,7 @@ impl Lowerer<'_> {
             );
             return error(LowerErrorKind::Runtime, message);
         }
-        let along =
-            dimension(integers(dim, "take_along_dim", "dim")?.first().copied().unwrap_or(0), from.len())?;
+        let along = dimension(integers(dim, "take_along_dim", "dim")?.first().copied().unwrap_or(0), from.len())?;
         if !from.is_empty() {
             let (own, taken) = (from[along], to[along]);
             from[along] = 1;
@@ -391,11 +372,8 @@ impl Lowerer<'_> {
     pub(super) fn class_targets(&self, x: NodeId, target: NodeId, scope: Scope<'_>) -> Lowered<NodeId> {
         let (scores, classes) = (self.shape(x), self.shape(target));
         if scores.len() != 2 {
-            let message = format!(
-                "{}(): only inputs of 2 dimensions are supported, got {}",
-                scope.name(),
-                scores.len()
-            );
+            let message =
+                format!("{}(): only inputs of 2 dimensions are supported, got {}", scope.name(), scores.len());
             return error(LowerErrorKind::NotImplemented, message);
         }
         if scores == classes && self.dtype(target).is_float() {
@@ -403,16 +381,11 @@ impl Lowerer<'_> {
             return error(LowerErrorKind::NotImplemented, message);
         }
         if classes.len() != 1 {
-            return error(
-                LowerErrorKind::Runtime,
-                "0D or 1D target tensor expected, multi-target not supported",
-            );
+            return error(LowerErrorKind::Runtime, "0D or 1D target tensor expected, multi-target not supported");
         }
         if scores[0] != classes[0] {
-            let message = format!(
-                "Expected input batch_size ({}) to match target batch_size ({}).",
-                scores[0], classes[0]
-            );
+            let message =
+                format!("Expected input batch_size ({}) to match target batch_size ({}).", scores[0], classes[0]);
             return error(LowerErrorKind::Value, message);
         }
         if self.dtype(target) != DType::I64 {
@@ -434,16 +407,10 @@ fn check_not_empty(shape: &[i64], dims: &[usize], all: bool, is_arg: bool, name:
             true => (LowerErrorKind::Index, ""),
             false => (LowerErrorKind::Runtime, " Specify the reduction dim with the 'dim' argument."),
         };
-        return error(
-            kind,
-            format!("{name}(): Expected reduction dim to be specified for input.numel() == 0.{more}"),
-        );
+        return error(kind, format!("{name}(): Expected reduction dim to be specified for input.numel() == 0.{more}"));
     }
     match dims.iter().find(|&&d| shape[d] == 0) {
-        Some(d) => error(
-            LowerErrorKind::Index,
-            format!("{name}(): Expected reduction dim {d} to have non-zero size."),
-        ),
+        Some(d) => error(LowerErrorKind::Index, format!("{name}(): Expected reduction dim {d} to have non-zero size.")),
         None => Ok(()),
     }
 }

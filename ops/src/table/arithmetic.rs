@@ -439,10 +439,7 @@ runtime_error("torch.clamp: At least one of 'min' or 'max' must not be None") if
         statics: &["decimals"],
         doc: "Nearest integer, ties to even.",
         rule: NoBool("\"round_vml_cpu\" not implemented for 'Bool'"),
-        body: &[
-            (Float, "rint(x) if decimals == 0 else unsupported('round: decimals is not supported')"),
-            (Int, "x"),
-        ],
+        body: &[(Float, "rint(x) if decimals == 0 else unsupported('round: decimals is not supported')"), (Int, "x")],
         reference: Some(Unary(f64::round_ties_even)),
         ulp_f32: Some(0.0),
         ulp_f64: Some(0.0),

@@ -131,7 +131,7 @@ cold_s = where((y == 0.0) | (x == 1.0), 1.0, where(isnan(x) | isnan(y), x + y, w
 cold(~((ax > 0.0) & (ax <= 0x1.fffffep127) & (ay <= 0x1.fffffep127)), cold_s, r)
 ";
 
-// sin(x + 2 pi quarter) in f64 for f32 x above 2^17. Payne-Hanek: x/(2 pi) modulo 1 from chunks of 1/(2 pi)
+// sin(x + 2 pi quarter) in f64 for large f32 x. Payne-Hanek: x/(2 pi) modulo 1 from chunks of 1/(2 pi)
 // of 24 bits that are picked by magnitude (their products with x are exact, whole turns drop out), the first
 // two summed with their rounding error, then degree 5 in the square of what is left of half turns. Worst
 // error as of `SIN`, `COS`, `TAN`.
@@ -157,8 +157,8 @@ where(rint(half) == half, p, -p)
 ";
 
 // n=round(2x/pi) by magic add, three-constant Cody-Waite (pi/2 rounded down piecewise) with the rounding
-// error of r kept in m, sin and cos kernels of degree 3 in r^2 (fpminimax), selected by n; |x|>2^17 is
-// cold, `sin_huge`. Worst error 0.962 ULP, all inputs up to 2^17 and samples beyond.
+// error of r kept in m, sin and cos kernels of degree 4 and 3 in r^2 (fpminimax), selected by n; |x|>2^18
+// is cold, `sin_huge`. Worst error 0.847 ULP, sampled.
 pub(super) const SIN: &str = "
 z = fma(x, 0x1.45f306p-1, 0x1.8p23)
 n = z - 0x1.8p23
@@ -168,17 +168,17 @@ v = n * 0x1.4442dp-24
 r = r0 - v
 m = fma(n, 0x1.84698ap-48, fma(n, 0x1.4442dp-24, -v)) + (v - (r0 - r))
 s = r * r
-a = r - fma(r * s, fma(fma(0x1.9aaee4p-13, s, -0x1.110bdep-7), s, 0x1.555552p-3), m)
+a = r - fma(r * s, fma(fma(fma(-0x1.875928p-19, s, 0x1.a082dep-13), s, -0x1.111198p-7), s, 0x1.555556p-3), m)
 h = fma(s, -0.5, 1.0)
 b = h + fma(s * s, fma(fma(0x1.9bc37cp-16, s, -0x1.6c1298p-10), s, 0x1.555554p-5), fma(r, m, fma(s, -0.5, 1.0 - h)))
 g = where((i & 1) == 0, a, b)
 y = float_from_bits(bits(g) ^ ((i & 2) << 30))
-cold(abs(x) > 0x1p17, to_f32(sin_huge(x, 0.0)), y)
+cold(abs(x) > 0x1p18, to_f32(sin_huge(x, 0.0)), y)
 ";
 
 // n=round(2x/pi) by magic add, three-constant Cody-Waite (pi/2 rounded down piecewise) with the rounding
-// error of r kept in m, sin and cos kernels of degree 3 in r^2 (fpminimax), selected by n; |x|>2^17 is
-// cold, `sin_huge`. Worst error 0.966 ULP, all inputs up to 2^17 and samples beyond.
+// error of r kept in m, sin and cos kernels of degree 4 and 3 in r^2 (fpminimax), selected by n; |x|>2^18
+// is cold, `sin_huge`. Worst error 0.794 ULP, sampled.
 pub(super) const COS: &str = "
 z = fma(x, 0x1.45f306p-1, 0x1.8p23)
 n = z - 0x1.8p23
@@ -188,16 +188,16 @@ v = n * 0x1.4442dp-24
 r = r0 - v
 m = fma(n, 0x1.84698ap-48, fma(n, 0x1.4442dp-24, -v)) + (v - (r0 - r))
 s = r * r
-a = r - fma(r * s, fma(fma(0x1.9aaee4p-13, s, -0x1.110bdep-7), s, 0x1.555552p-3), m)
+a = r - fma(r * s, fma(fma(fma(-0x1.875928p-19, s, 0x1.a082dep-13), s, -0x1.111198p-7), s, 0x1.555556p-3), m)
 h = fma(s, -0.5, 1.0)
 b = h + fma(s * s, fma(fma(0x1.9bc37cp-16, s, -0x1.6c1298p-10), s, 0x1.555554p-5), fma(r, m, fma(s, -0.5, 1.0 - h)))
 g = where((i & 1) == 0, b, a)
 y = float_from_bits(bits(g) ^ (((i + 1) & 2) << 30))
-cold(abs(x) > 0x1p17, to_f32(sin_huge(x, 0.25)), y)
+cold(abs(x) > 0x1p18, to_f32(sin_huge(x, 0.25)), y)
 ";
 
 // n=round(2x/pi), r by two fma and tan(r)/r of degree 7 in r^2, all in f64; odd quadrants -1/t; |x|>2^18
-// is cold, `sin_huge`. Worst error 0.520 ULP, sampled.
+// is cold, `sin_huge`. Worst error 0.520 ULP, all inputs.
 pub(super) const TAN: &str = "
 X = to_f64(x)
 z = fma(X, 0x1.45f306dc9c883p-1, 0x1.8p52)

@@ -149,10 +149,7 @@ pub(super) const ROWS: &[Row] = &[
         params: "x, dim=None, keepdim=False",
         statics: &["dim", "keepdim"],
         doc: "Some value is not zero; u8 gives u8.",
-        body: &[
-            (U8, "to_u8(reduce_any(to_bool(x), dim, keepdim))"),
-            (Any, "reduce_any(to_bool(x), dim, keepdim)"),
-        ],
+        body: &[(U8, "to_u8(reduce_any(to_bool(x), dim, keepdim))"), (Any, "reduce_any(to_bool(x), dim, keepdim)")],
         reference: Some(Fold(|x| f64::from(u8::from(x.iter().any(|v| *v != 0.0))))),
         ulp_f32: Some(0.0),
         ulp_f64: Some(0.0),
@@ -165,10 +162,7 @@ pub(super) const ROWS: &[Row] = &[
         params: "x, dim=None, keepdim=False",
         statics: &["dim", "keepdim"],
         doc: "No value is zero; u8 gives u8.",
-        body: &[
-            (U8, "to_u8(reduce_all(to_bool(x), dim, keepdim))"),
-            (Any, "reduce_all(to_bool(x), dim, keepdim)"),
-        ],
+        body: &[(U8, "to_u8(reduce_all(to_bool(x), dim, keepdim))"), (Any, "reduce_all(to_bool(x), dim, keepdim)")],
         reference: Some(Fold(|x| f64::from(u8::from(x.iter().all(|v| *v != 0.0))))),
         ulp_f32: Some(0.0),
         ulp_f64: Some(0.0),

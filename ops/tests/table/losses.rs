@@ -51,10 +51,7 @@ fn cross_entropy_is_minus_the_log_probability_of_the_class() {
 fn the_gradient_of_cross_entropy_is_an_expression() {
     let text = "(softmax(x, 1) - (iota(x, 1) == unsqueeze(t, 1))) / 3";
     let want: Vec<f64> = (0..12)
-        .map(|i| {
-            (log_probability(i / 4, i % 4).exp() - f64::from(u8::from(TARGETS[i / 4] == (i % 4) as f64)))
-                / 3.0
-        })
+        .map(|i| (log_probability(i / 4, i % 4).exp() - f64::from(u8::from(TARGETS[i / 4] == (i % 4) as f64))) / 3.0)
         .collect();
     close(text, &[scores(DType::F64), targets(&TARGETS)], &want);
 }
@@ -69,7 +66,7 @@ fn losses_of_two_tensors() {
     close("mse_loss(x, y)", &inputs, &mean(each(|a, b| (a - b) * (a - b))));
     close("l1_loss(x, y, 'sum')", &inputs, &[each(|a, b| (a - b).abs()).iter().sum()]);
     let huber = |a: f64, b: f64| {
-        ((a - b).abs() < 1.0).then_some(0.5 * (a - b) * (a - b)).unwrap_or((a - b).abs() - 0.5)
+        if (a - b).abs() < 1.0 { 0.5 * (a - b) * (a - b) } else { (a - b).abs() - 0.5 }
     };
     close("huber_loss(x, y)", &inputs, &mean(each(huber)));
     let bce = |x: f64, t: f64| (1.0 - t) * x + (-x).exp().ln_1p();
@@ -81,10 +78,7 @@ fn gather_reads_at_the_index() {
     let x = Tensor::from_f64(DType::F32, &[2, 3], &[0.0, 1.0, 2.0, 10.0, 11.0, 12.0]);
     let index = |shape: &[i64], v: &[f64]| Tensor::from_f64(DType::I64, shape, v);
     let of = |text: &str, i: Tensor| run(text, &[x.clone(), i]).map(|t| (t.shape.clone(), t.to_f64()));
-    assert_eq!(
-        of("gather(x, 1, i)", index(&[2, 2], &[2.0, 0.0, 1.0, 1.0])).expect("fits").1,
-        [2.0, 0.0, 11.0, 11.0]
-    );
+    assert_eq!(of("gather(x, 1, i)", index(&[2, 2], &[2.0, 0.0, 1.0, 1.0])).expect("fits").1, [2.0, 0.0, 11.0, 11.0]);
     // An index that is smaller in the other dimensions, and longer in its own.
     assert_eq!(
         of("gather(x, 0, i)", index(&[3, 1], &[1.0, 0.0, 1.0])).expect("fits"),
@@ -96,8 +90,7 @@ fn gather_reads_at_the_index() {
     let wide = index(&[3, 1], &[0.0; 3]);
     let message = of("gather(x, 1, i)", wide).expect_err("too large").to_string();
     assert!(message.starts_with("Size does not match at dimension 0 expected index [3, 1]"), "{message}");
-    let outside =
-        evaluate_in(&builtin(), "gather(x, 1, i)", &[x.clone(), index(&[1, 1], &[3.0])]).expect("lowers");
+    let outside = evaluate_in(&builtin(), "gather(x, 1, i)", &[x.clone(), index(&[1, 1], &[3.0])]).expect("lowers");
     assert_eq!(outside, Err(EvalError::Index { value: 3, size: 3 }));
     let float = run("gather(x, 1, x)", &[x]).expect_err("a float index").to_string();
     assert_eq!(float, "gather(): Expected dtype int32/int64 for index");
@@ -109,19 +102,9 @@ fn losses_refuse_what_they_cannot_take() {
         assert_eq!(run(text, &[x, t]).expect_err(text).to_string(), wording, "{text}");
     };
     let (x, t) = (scores(DType::F32), targets(&TARGETS));
-    fails(
-        "cross_entropy(x, t, reduction='avg')",
-        x.clone(),
-        t.clone(),
-        "avg is not a valid value for reduction",
-    );
+    fails("cross_entropy(x, t, reduction='avg')", x.clone(), t.clone(), "avg is not a valid value for reduction");
     let four = Tensor::from_f64(DType::I64, &[4], &[0.0; 4]);
-    fails(
-        "cross_entropy(x, t)",
-        x.clone(),
-        four,
-        "Expected input batch_size (3) to match target batch_size (4).",
-    );
+    fails("cross_entropy(x, t)", x.clone(), four, "Expected input batch_size (3) to match target batch_size (4).");
     let narrow = Tensor::from_f64(DType::I32, &[3], &TARGETS);
     fails("nll_loss(x, t)", x, narrow, "expected scalar type Long but found Int");
     let whole = Tensor::from_f64(DType::I64, &[3, 4], &X);

@@ -68,11 +68,7 @@ fn errors_are_worded_as_torch_words_them() {
     fails("gelu(x)", one(&i), "\"GeluKernelImpl\" not implemented for 'Long'");
     fails("x & 1", one(&f), "\"bitwise_and_cpu\" not implemented for 'Float'");
     fails("x ** -1", one(&i), "Integers to negative integer powers are not allowed.");
-    fails(
-        "amax(x, 0)",
-        &[meta(DType::F32, &[0, 3])],
-        "amax(): Expected reduction dim 0 to have non-zero size.",
-    );
+    fails("amax(x, 0)", &[meta(DType::F32, &[0, 3])], "amax(): Expected reduction dim 0 to have non-zero size.");
     fails("clamp(x)", one(&f), "torch.clamp: At least one of 'min' or 'max' must not be None");
     fails(
         "a if c else b",
@@ -84,20 +80,15 @@ fn errors_are_worded_as_torch_words_them() {
         one(&f),
         "Given normalized_shape=[4], expected input with shape [*, 4], but got input of size[2, 3]",
     );
-    assert!(
-        graph("b - b", one(&b)).expect_err("bools").to_string().starts_with("Subtraction, the `-` operator")
-    );
+    assert!(graph("b - b", one(&b)).expect_err("bools").to_string().starts_with("Subtraction, the `-` operator"));
 }
 
 #[test]
 fn division_rounds_as_asked() {
     let of = |dtype, v: &[f64]| Tensor::from_f64(dtype, &[4], v);
     let (a, b) = ([7.0, -7.0, 7.0, -7.0], [2.0, 2.0, -2.0, -2.0]);
-    let cases: [(&str, [f64; 4]); 3] = [
-        ("'floor'", [3.0, -4.0, -4.0, 3.0]),
-        ("'trunc'", [3.0, -3.0, -3.0, 3.0]),
-        ("None", [3.5, -3.5, -3.5, 3.5]),
-    ];
+    let cases: [(&str, [f64; 4]); 3] =
+        [("'floor'", [3.0, -4.0, -4.0, 3.0]), ("'trunc'", [3.0, -3.0, -3.0, 3.0]), ("None", [3.5, -3.5, -3.5, 3.5])];
     for (mode, want) in cases {
         for dtype in [DType::I64, DType::F32] {
             let text = format!("div(a, b, rounding_mode={mode})");
@@ -106,8 +97,7 @@ fn division_rounds_as_asked() {
             assert_eq!((out.dtype, out.to_f64()), (to, want.to_vec()), "{text}");
         }
     }
-    let error =
-        run("div(a, b, rounding_mode='up')", &[of(DType::F32, &a), of(DType::F32, &b)]).expect_err("up");
+    let error = run("div(a, b, rounding_mode='up')", &[of(DType::F32, &a), of(DType::F32, &b)]).expect_err("up");
     let wording = "div expected rounding_mode to be one of None, 'trunc', or 'floor' but found 'up'";
     assert_eq!(error.to_string(), wording);
 }
@@ -117,8 +107,7 @@ fn numbers_are_slots_and_literals_are_structure() {
     use rusttorch_ir::dtype::{Category, Literal};
     use rusttorch_ir::prim::Prim;
     let x = Operand::Tensor(TensorMeta::contiguous(DType::F32, &[2]));
-    let g =
-        graph("x * s + n", &[x.clone(), Operand::Number(Category::Float), Operand::Number(Category::Int)]);
+    let g = graph("x * s + n", &[x.clone(), Operand::Number(Category::Float), Operand::Number(Category::Int)]);
     let g = g.expect("lowers");
     assert_eq!(g.scalars, [DType::F32, DType::F32]);
     let input = Tensor::from_f64(DType::F32, &[2], &[1.0, -2.0]);

@@ -19,11 +19,7 @@ fn graph(text: &str, operands: &[Operand]) -> Result<Graph, LowerError> {
 }
 
 /// What a text gives for contiguous inputs.
-fn evaluate_in(
-    table: &OpTable,
-    text: &str,
-    inputs: &[Tensor],
-) -> Result<Result<Tensor, EvalError>, LowerError> {
+fn evaluate_in(table: &OpTable, text: &str, inputs: &[Tensor]) -> Result<Result<Tensor, EvalError>, LowerError> {
     let metas = inputs.iter().map(|t| Operand::Tensor(TensorMeta::contiguous(t.dtype, &t.shape)));
     let program = parse(text, Some(table)).unwrap_or_else(|e| panic!("{e}"));
     let g = lower(&program, table, &metas.collect::<Vec<_>>(), LowerOptions::default())?;
