@@ -158,10 +158,10 @@ impl Session {
     #[inline]
     pub fn operand(&mut self, object: &Bound<'_, PyAny>, name: &dyn Fn() -> String) -> PyResult<Operand> {
         let py = object.py();
-        if let Some(torch) = self.torch {
-            if torch.is_plain(object) {
-                return self.tensor(torch, object).map(Operand::Array);
-            }
+        if let Some(torch) = self.torch
+            && torch.is_plain(object)
+        {
+            return self.tensor(torch, object).map(Operand::Array);
         }
         if let Some(numpy) = numpy::api_if_seen(py) {
             // SAFETY: any object has a type.
@@ -189,9 +189,7 @@ impl Session {
             return Ok(Operand::Number(Number::Int(value)));
         }
         if self.torch.is_none() {
-            if let Some(torch) = torch::loaded(py)? {
-                self.torch = Some(torch);
-            }
+            self.torch = torch::loaded(py)?;
         }
         if let Some(torch) = self.torch {
             if torch.is_plain(object) {

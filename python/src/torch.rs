@@ -124,6 +124,8 @@ fn load_pool(torch: &Bound<'_, PyAny>) -> Option<ForeignPool> {
 }
 
 impl Shim {
+    // Each type is written once, at the field.
+    #[allow(clippy::missing_transmute_annotations)]
     fn load(torch: &Bound<'_, PyAny>) -> Option<Shim> {
         let cpu = library(torch, "libtorch_cpu")?;
         let c10 = library(torch, "libc10")?;
@@ -133,7 +135,7 @@ impl Shim {
         macro_rules! function {
             ($library:expr, $name:literal) => {
                 // SAFETY: the signature in `Shim` is that of the symbol.
-                unsafe { std::mem::transmute::<*mut c_void, _>(symbol_in($library, $name)?) }
+                unsafe { std::mem::transmute(symbol_in($library, $name)?) }
             };
         }
         let shim = Shim {
@@ -382,7 +384,7 @@ impl Torch {
         for d in 0..b.rank {
             last += (b.shape()[d] - 1) * b.raw_strides()[d];
         }
-        if b.data.addr() % b.dtype.size() != 0 {
+        if !b.data.addr().is_multiple_of(b.dtype.size()) {
             return Err(self.unusable(x, "its memory is not aligned; use x.clone()"));
         }
         if (last + 1) * b.dtype.size() as i64 > bytes {
