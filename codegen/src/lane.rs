@@ -230,11 +230,7 @@ impl Access {
     /// The index, with the lane axis in it.
     pub fn expr(&self) -> &IndexExpr {
         match self {
-            Access::Uniform(e)
-            | Access::Unit(e)
-            | Access::Strided(e, _)
-            | Access::Row(e)
-            | Access::Indexed(e) => e,
+            Access::Uniform(e) | Access::Unit(e) | Access::Strided(e, _) | Access::Row(e) | Access::Indexed(e) => e,
         }
     }
 }

@@ -42,8 +42,7 @@ fn schedule_as(kernel: &Kernel, phase: &Phase, mode: Mode, site: &mut u32) -> Re
     }
     let mut segments = Vec::new();
     let rows = row_buffers(kernel);
-    let mut uniform =
-        Uniform { lanes: None, varying: HashSet::new(), kept: kept_values(phase), rows: &rows, mode };
+    let mut uniform = Uniform { lanes: None, varying: HashSet::new(), kept: kept_values(phase), rows: &rows, mode };
     for n in &phase.nests {
         segments.push(schedule_nest(n, mode, tile, &mut uniform, site)?);
     }
@@ -194,16 +193,8 @@ fn schedule_nest(
     });
     // Lanes of a tile are outer points, which are independent.
     let serial = mode == Mode::Inner && lanes.is_some() && carries(nest, uniform);
-    let mut seg = Segment {
-        loops,
-        lanes,
-        prelude: vec![],
-        body: vec![],
-        reduces: vec![],
-        keeps: vec![],
-        serial,
-        cost: 0,
-    };
+    let mut seg =
+        Segment { loops, lanes, prelude: vec![], body: vec![], reduces: vec![], keeps: vec![], serial, cost: 0 };
     for inst in &nest.body {
         if let Op::Reduce { kind, order, args } = &inst.op {
             if *kind == Reduction::Moments {
@@ -320,11 +311,9 @@ fn lower_inst(inst: &Inst, u: &mut Uniform, site: &mut u32, varies: bool) -> Res
         Op::Scalar(s) => LaneOp::Scalar(*s),
         Op::Index(e) => LaneOp::Index(u.access(e)),
         Op::Prim(p, t, args) => LaneOp::Prim(*p, *t, args.clone()),
-        Op::Load { buffer, index, mask } => LaneOp::Load {
-            buffer: *buffer,
-            access: u.buffer_access(*buffer, index, mask.is_some())?,
-            mask: *mask,
-        },
+        Op::Load { buffer, index, mask } => {
+            LaneOp::Load { buffer: *buffer, access: u.buffer_access(*buffer, index, mask.is_some())?, mask: *mask }
+        }
         Op::Store { buffer, index, value, mask, add } => LaneOp::Store {
             buffer: *buffer,
             access: u.buffer_access(*buffer, index, mask.is_some())?,
@@ -365,9 +354,7 @@ fn cost(op: &LaneOp) -> usize {
         LaneOp::Const(_) | LaneOp::Scalar(_) => 0,
         LaneOp::Prim(Prim::Div | Prim::Sqrt | Prim::Scale, ..) => 5,
         LaneOp::Prim(..) | LaneOp::Index(_) | LaneOp::Store { .. } => 1,
-        LaneOp::Load {
-            access: Access::Unit(_) | Access::Uniform(_) | Access::Row(_), mask: None, ..
-        } => 1,
+        LaneOp::Load { access: Access::Unit(_) | Access::Uniform(_) | Access::Row(_), mask: None, .. } => 1,
         LaneOp::Load { .. } | LaneOp::Check { .. } | LaneOp::Lookup(..) => 4,
         LaneOp::Call(..) => 40,
         LaneOp::Cold { body, .. } => 2 + body.len() / 2,

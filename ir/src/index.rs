@@ -221,12 +221,7 @@ impl IndexExpr {
                 let (b0, b1) = b.range(axis, sym, value)?;
                 match self {
                     Add(..) => (a0.checked_add(b0)?, a1.checked_add(b1)?),
-                    Mul(..) => hull(
-                        a0.checked_mul(b0)?,
-                        a0.checked_mul(b1)?,
-                        a1.checked_mul(b0)?,
-                        a1.checked_mul(b1)?,
-                    ),
+                    Mul(..) => hull(a0.checked_mul(b0)?, a0.checked_mul(b1)?, a1.checked_mul(b0)?, a1.checked_mul(b1)?),
                     FloorDiv(..) if b0 > 0 => {
                         hull(a0.div_euclid(b0), a0.div_euclid(b1), a1.div_euclid(b0), a1.div_euclid(b1))
                     }
@@ -268,10 +263,7 @@ impl IndexExpr {
                 }
                 let e = e.affine()?;
                 let times = |x: IndexExpr| (**k).clone() * x;
-                Some(Affine {
-                    base: times(e.base),
-                    terms: e.terms.into_iter().map(|(a, c)| (a, times(c))).collect(),
-                })
+                Some(Affine { base: times(e.base), terms: e.terms.into_iter().map(|(a, c)| (a, times(c))).collect() })
             }
             _ => None,
         }

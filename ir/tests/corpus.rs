@@ -10,12 +10,7 @@ use rusttorch_ir::kernel::simplify::simplify;
 use rusttorch_ir::kernel::verify::verify;
 
 /// Runs all forms of a kernel, which must agree; gives the arguments as they are afterwards.
-fn run_forms(
-    text: &str,
-    syms: &[i64],
-    scalars: &[Literal],
-    args: &[Array],
-) -> (Vec<Array>, Option<IndexError>) {
+fn run_forms(text: &str, syms: &[i64], scalars: &[Literal], args: &[Array]) -> (Vec<Array>, Option<IndexError>) {
     let kernel = parse(text).unwrap_or_else(|e| panic!("{e}"));
     let body = text.find("rtir 1").expect("the header");
     assert_eq!(kernel.to_string(), text[body..], "the text is canonical");
@@ -152,8 +147,7 @@ fn argmax() {
 fn gather() {
     let table = floats(4 * 3);
     let gather = |index: &[i64]| {
-        let args =
-            [Array::from_f32(&table), Array::from_i64(DType::I64, index), Array::zeros(DType::F32, 12)];
+        let args = [Array::from_f32(&table), Array::from_i64(DType::I64, index), Array::zeros(DType::F32, 12)];
         run_forms(include_str!("kernels/gather.rtir"), &[4, 4, 3], &[], &args)
     };
     let (out, error) = gather(&[2, -1, 0, 3]);

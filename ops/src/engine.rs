@@ -132,10 +132,7 @@ pub fn lower_and_fuse(program: &Program, operands: &[Operand], options: PlanOpti
     if cfg!(debug_assertions)
         && let Err(errors) = verify(&fused.kernel)
     {
-        return Err(Error::internal(format!(
-            "fusion made an invalid kernel: {}\n{}",
-            errors[0], fused.kernel
-        )));
+        return Err(Error::internal(format!("fusion made an invalid kernel: {}\n{}", errors[0], fused.kernel)));
     }
     Ok(Stages { graph, outputs, fused })
 }
@@ -242,11 +239,7 @@ impl Plan {
     /// the Python numbers: of an i64, an f64, or 0 and 1.
     pub fn run(&self, args: &[Arg<'_>], numbers: &[u64], pool: &dyn Parallel) -> Result<()> {
         if numbers.len() != self.numbers.len() {
-            return Err(Error::internal(format!(
-                "{} numbers given, {} wanted",
-                numbers.len(),
-                self.numbers.len()
-            )));
+            return Err(Error::internal(format!("{} numbers given, {} wanted", numbers.len(), self.numbers.len())));
         }
         let mut few = [0u64; 8];
         let mut many;
@@ -299,27 +292,13 @@ pub struct Inspection {
 }
 
 /// Shows the stages of a program for these operands, for any instruction set.
-pub fn inspect(
-    program: &Program,
-    operands: &[Operand],
-    options: PlanOptions,
-    isa: Option<Isa>,
-) -> Result<Inspection> {
+pub fn inspect(program: &Program, operands: &[Operand], options: PlanOptions, isa: Option<Isa>) -> Result<Inspection> {
     let stages = lower_and_fuse(program, operands, options)?;
     let code = match isa.or_else(target) {
         Some(isa) => compile_for(&stages.fused.kernel, isa).map_err(|e| e.to_string()),
         None => Err("no code generator for this machine".to_string()),
     };
-    let graph = stages
-        .graph
-        .nodes
-        .iter()
-        .enumerate()
-        .map(|(i, n)| format!("n{i}: {}{:?} = {:?}\n", n.dtype, n.shape, n.op));
-    Ok(Inspection {
-        expr: program.to_string(),
-        graph: graph.collect(),
-        kernel: stages.fused.kernel.to_string(),
-        code,
-    })
+    let graph =
+        stages.graph.nodes.iter().enumerate().map(|(i, n)| format!("n{i}: {}{:?} = {:?}\n", n.dtype, n.shape, n.op));
+    Ok(Inspection { expr: program.to_string(), graph: graph.collect(), kernel: stages.fused.kernel.to_string(), code })
 }

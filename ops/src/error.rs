@@ -56,10 +56,7 @@ impl Error {
     }
 
     pub(crate) fn fallback(what: String) -> Error {
-        Error::new(
-            ErrorKind::Fallback,
-            format!("RUSTTORCH_STRICT is set and a kernel needs the interpreter: {what}"),
-        )
+        Error::new(ErrorKind::Fallback, format!("RUSTTORCH_STRICT is set and a kernel needs the interpreter: {what}"))
     }
 }
 

@@ -28,9 +28,7 @@ fn main() {
             black_box(alloc::Block::new(size).expect("memory"));
         });
     }
-    time("Tensor::empty(32, 32)", 20_000, || {
-        drop(black_box(Tensor::empty(&[32, 32], DType::F32).expect("memory")))
-    });
+    time("Tensor::empty(32, 32)", 20_000, || drop(black_box(Tensor::empty(&[32, 32], DType::F32).expect("memory"))));
     let tensor = Tensor::zeros(&[32, 32], DType::F32).expect("memory");
     time("clone of a tensor", 20_000, || drop(black_box(tensor.clone())));
     let cache = Cache::<(u64, u64), u64, ()>::new(64);

@@ -409,10 +409,7 @@ mod tests {
         }
         for len in (1..70_000).chain([(1 << 30) + 1, 3 << 33]) {
             let size = class_size(class_of(len).unwrap());
-            assert!(
-                size >= len && (size <= len.next_multiple_of(ALIGN) || size <= len + len / 4),
-                "{len} {size}"
-            );
+            assert!(size >= len && (size <= len.next_multiple_of(ALIGN) || size <= len + len / 4), "{len} {size}");
         }
     }
 

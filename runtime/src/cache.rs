@@ -508,9 +508,7 @@ mod tests {
                     for i in 0..20_000 {
                         state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
                         let key = state >> 58;
-                        match cache
-                            .get_or_build(&key, || if key == 13 { Err("13".into()) } else { Ok(key * 2) })
-                        {
+                        match cache.get_or_build(&key, || if key == 13 { Err("13".into()) } else { Ok(key * 2) }) {
                             Ok(value) => assert_eq!(*value, key * 2),
                             Err(e) => assert_eq!((key, e.as_str()), (13, "13")),
                         }

@@ -47,11 +47,7 @@ impl From<&[i64]> for Dims {
 
 impl From<Vec<i64>> for Dims {
     fn from(values: Vec<i64>) -> Dims {
-        if values.len() <= INLINE {
-            values.as_slice().into()
-        } else {
-            Dims(Repr::Heap(values.into_boxed_slice()))
-        }
+        if values.len() <= INLINE { values.as_slice().into() } else { Dims(Repr::Heap(values.into_boxed_slice())) }
     }
 }
 

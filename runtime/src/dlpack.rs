@@ -132,14 +132,8 @@ pub struct ExchangeApi {
     /// Version and older tables.
     pub header: ExchangeApiHeader,
     /// New memory like a prototype.
-    pub managed_tensor_allocator: Option<
-        unsafe extern "C" fn(
-            *mut DLTensor,
-            *mut *mut DLManagedTensorVersioned,
-            *mut c_void,
-            SetError,
-        ) -> c_int,
-    >,
+    pub managed_tensor_allocator:
+        Option<unsafe extern "C" fn(*mut DLTensor, *mut *mut DLManagedTensorVersioned, *mut c_void, SetError) -> c_int>,
     /// Lends an object's memory.
     pub managed_tensor_from_py_object_no_sync:
         Option<unsafe extern "C" fn(*mut c_void, *mut *mut DLManagedTensorVersioned) -> c_int>,
@@ -204,11 +198,7 @@ impl fmt::Display for Refusal {
         match self {
             Refusal::Null => f.write_str("from_dlpack: the capsule holds no tensor"),
             Refusal::Version(major) => {
-                write!(
-                    f,
-                    "from_dlpack: DLPack major version {major} is not supported (only {})",
-                    VERSION.major
-                )
+                write!(f, "from_dlpack: DLPack major version {major} is not supported (only {})", VERSION.major)
             }
             Refusal::Device(kind) => {
                 write!(f, "from_dlpack: only CPU tensors are supported, got device type {kind}")
@@ -231,9 +221,7 @@ impl fmt::Display for Refusal {
             }
             Refusal::Rank(rank) => write!(f, "from_dlpack: {rank} is no number of dimensions"),
             Refusal::NoShape => f.write_str("from_dlpack: the tensor has dimensions but no shape"),
-            Refusal::NoData => {
-                f.write_str("from_dlpack: the tensor has elements but its data pointer is NULL")
-            }
+            Refusal::NoData => f.write_str("from_dlpack: the tensor has elements but its data pointer is NULL"),
             Refusal::Range => f.write_str("from_dlpack: the tensor's extents reach beyond the address space"),
         }
     }
@@ -302,8 +290,7 @@ impl Borrowed {
         if let Some(dim) = shape.iter().position(|&n| n < 0) {
             return Err(Detail::NegativeExtent { shape, dim }.into());
         }
-        let strides =
-            if tensor.strides.is_null() { contiguous_strides(&shape) } else { list(tensor.strides) };
+        let strides = if tensor.strides.is_null() { contiguous_strides(&shape) } else { list(tensor.strides) };
         let Some(numel) = layout::checked_numel(&shape) else { return refuse(Refusal::Range) };
         if tensor.data.is_null() && numel > 0 {
             return refuse(Refusal::NoData);
@@ -332,11 +319,7 @@ impl Borrowed {
     ///
     /// # Safety
     /// Until then the memory under the layout is as [`Storage::from_foreign`] asks.
-    pub unsafe fn into_tensor(
-        self,
-        read_only: bool,
-        release: Box<dyn FnOnce() + Send + Sync>,
-    ) -> Result<Tensor> {
+    pub unsafe fn into_tensor(self, read_only: bool, release: Box<dyn FnOnce() + Send + Sync>) -> Result<Tensor> {
         let empty = self.shape.contains(&0);
         let (low, high) = if empty { (0, 0) } else { self.byte_range().expect("`read` checked the range") };
         let base = self.data.wrapping_offset(low as isize);
@@ -548,10 +531,7 @@ mod tests {
         };
         assert_eq!(refused(|m| m.version.major = 2).0, ErrorKind::Exchange);
         assert_eq!(refused(|m| m.dl_tensor.device.kind = 2).0, ErrorKind::Exchange);
-        assert_eq!(
-            refused(|m| m.dl_tensor.dtype.lanes = 4).1,
-            "ATen does not support lanes != 1, got lanes: 4"
-        );
+        assert_eq!(refused(|m| m.dl_tensor.dtype.lanes = 4).1, "ATen does not support lanes != 1, got lanes: 4");
         assert_eq!(refused(|m| m.dl_tensor.dtype.code = 5).1, "Unsupported kComplex bits 32");
         assert_eq!(refused(|m| m.dl_tensor.ndim = -1).0, ErrorKind::Exchange);
         assert_eq!(refused(|m| m.dl_tensor.shape = ptr::null_mut()).0, ErrorKind::Exchange);

@@ -132,15 +132,12 @@ pub struct Config {
 /// The process's configuration, read from its environment at the first call.
 pub fn config() -> &'static Config {
     static CONFIG: OnceLock<Config> = OnceLock::new();
-    CONFIG.get_or_init(|| {
-        Config::read(&|name| std::env::var_os(name).map(|v| v.to_string_lossy().into_owned()))
-    })
+    CONFIG.get_or_init(|| Config::read(&|name| std::env::var_os(name).map(|v| v.to_string_lossy().into_owned())))
 }
 
 /// True when `NO_COLOR` is set to anything, or the terminal is a dumb one.
 pub fn no_color() -> bool {
-    std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty())
-        || std::env::var_os("TERM").is_some_and(|t| t == "dumb")
+    std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty()) || std::env::var_os("TERM").is_some_and(|t| t == "dumb")
 }
 
 impl Config {
@@ -194,8 +191,7 @@ impl Reader<'_> {
     }
 
     fn refuse(&mut self, name: &str, value: &str) {
-        let variable =
-            VARIABLES.iter().find(|v| v.name == name).expect("callers name variables of the table");
+        let variable = VARIABLES.iter().find(|v| v.name == name).expect("callers name variables of the table");
         self.warnings.push(format!(
             "{name}={value:?} is not understood and is ignored; it takes: {} (default: {})",
             variable.values, variable.default
@@ -263,11 +259,7 @@ mod tests {
 
     #[test]
     fn bad_values_warn_once_and_keep_the_default() {
-        let c = read(&[
-            ("RUSTTORCH_CACHE_SIZE", "many"),
-            ("RUSTTORCH_NUM_THREADS", "0"),
-            ("OMP_NUM_THREADS", "2"),
-        ]);
+        let c = read(&[("RUSTTORCH_CACHE_SIZE", "many"), ("RUSTTORCH_NUM_THREADS", "0"), ("OMP_NUM_THREADS", "2")]);
         assert_eq!((c.cache_size, c.num_threads), (1024, Some(2)));
         assert_eq!(c.warnings.len(), 2);
         assert_eq!(

@@ -209,17 +209,11 @@ impl fmt::Display for Error {
             ),
             DimOutOfRange { dim, rank } => {
                 let n = (*rank).max(1) as i64;
-                write!(
-                    f,
-                    "Dimension out of range (expected to be in range of [{}, {}], but got {dim})",
-                    -n,
-                    n - 1
-                )
+                write!(f, "Dimension out of range (expected to be in range of [{}, {}], but got {dim})", -n, n - 1)
             }
-            IndexOutOfRange { index, dim, shape } => write!(
-                f,
-                "select(): index {index} out of range for tensor of size {shape:?} at dimension {dim}"
-            ),
+            IndexOutOfRange { index, dim, shape } => {
+                write!(f, "select(): index {index} out of range for tensor of size {shape:?} at dimension {dim}")
+            }
             PermuteRank { rank, dims } => write!(
                 f,
                 "permute(sparse_coo): number of dimensions in the tensor input does not match the length of the \
@@ -279,11 +273,9 @@ impl fmt::Display for Error {
             MatmulRank { a, b } => {
                 write!(f, "both arguments to matmul need to be at least 1D, but they are {a}D and {b}D")
             }
-            Mm { a, b } => write!(
-                f,
-                "mm: mat1 and mat2 shapes cannot be multiplied ({}x{} and {}x{})",
-                a[0], a[1], b[0], b[1]
-            ),
+            Mm { a, b } => {
+                write!(f, "mm: mat1 and mat2 shapes cannot be multiplied ({}x{} and {}x{})", a[0], a[1], b[0], b[1])
+            }
             Mv { mat, vec } => {
                 write!(f, "size mismatch, got input ({}), mat ({}x{}), vec ({vec})", mat[0], mat[0], mat[1])
             }
@@ -319,7 +311,12 @@ impl fmt::Display for Error {
                 _ => write!(f, "expected scalar type {} but found {}", a.c_name(), b.c_name()),
             },
             OutDType { expected, got } => {
-                write!(f, "Expected out tensor to have dtype {}, but got {} instead", cpp_name(*expected), cpp_name(*got))
+                write!(
+                    f,
+                    "Expected out tensor to have dtype {}, but got {} instead",
+                    cpp_name(*expected),
+                    cpp_name(*got)
+                )
             }
             OutShape { expected, got } => {
                 write!(f, "output with shape {got:?} doesn't match the broadcast shape {expected:?}")
@@ -334,7 +331,9 @@ impl fmt::Display for Error {
                  single memory location. Please clone() the tensor before performing the operation.",
             ),
             ReadOnly => f.write_str("assignment destination is read-only"),
-            Misaligned { dtype } => write!(f, "the output's memory is not aligned to elements of {}", dtype.torch_name()),
+            Misaligned { dtype } => {
+                write!(f, "the output's memory is not aligned to elements of {}", dtype.torch_name())
+            }
             Exchange(refusal) => refusal.fmt(f),
         }
     }

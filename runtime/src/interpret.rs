@@ -30,10 +30,7 @@ impl Plan {
         let mut arrays = Vec::new();
         for (arg, buffer) in args.iter().zip(&k.buffers) {
             if arg.dtype() != buffer.dtype || arg.low() < 0 {
-                return Err(LaunchError::Invalid(format!(
-                    "the interpreter cannot take buffer {}",
-                    buffer.name
-                )));
+                return Err(LaunchError::Invalid(format!("the interpreter cannot take buffer {}", buffer.name)));
             }
             let len = usize::try_from(arg.high()).unwrap_or(0) * buffer.dtype.size();
             let mut bytes = vec![0u8; len];
@@ -45,14 +42,12 @@ impl Plan {
         }
         let literals: Vec<Literal> =
             k.scalars.iter().zip(scalars).map(|(&dtype, &bits)| Literal { dtype, bits }).collect();
-        let error = interp::run(k, &self.syms, &literals, &mut arrays)
-            .map_err(|e| LaunchError::Invalid(e.to_string()))?;
+        let error =
+            interp::run(k, &self.syms, &literals, &mut arrays).map_err(|e| LaunchError::Invalid(e.to_string()))?;
         for ((arg, array), buffer) in args.iter().zip(&arrays).zip(&k.buffers) {
             if buffer.kind != BufferKind::In && !array.is_empty() {
                 // SAFETY: `Arg::new` promises elements 0..high, writable for what the kernel writes.
-                unsafe {
-                    std::ptr::copy_nonoverlapping(array.bytes().as_ptr(), arg.ptr(), array.bytes().len())
-                };
+                unsafe { std::ptr::copy_nonoverlapping(array.bytes().as_ptr(), arg.ptr(), array.bytes().len()) };
             }
         }
         match error {

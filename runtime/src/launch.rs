@@ -194,10 +194,7 @@ pub struct Plan {
 
 impl fmt::Debug for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Plan")
-            .field("compiled", &self.compiled)
-            .field("phases", &self.phases)
-            .finish_non_exhaustive()
+        f.debug_struct("Plan").field("compiled", &self.compiled).field("phases", &self.phases).finish_non_exhaustive()
     }
 }
 
@@ -317,16 +314,10 @@ impl Plan {
         for (i, (arg, touched)) in args.iter().zip(&self.touched).enumerate() {
             let buffer = &k.buffers[i];
             if arg.dtype != buffer.dtype {
-                return Err(invalid(format_args!(
-                    "buffer {} is {}, {} given",
-                    buffer.name, buffer.dtype, arg.dtype
-                )));
+                return Err(invalid(format_args!("buffer {} is {}, {} given", buffer.name, buffer.dtype, arg.dtype)));
             }
             if buffer.kind != BufferKind::In && !arg.writable {
-                return Err(invalid(format_args!(
-                    "buffer {} is written, but its memory is read-only",
-                    buffer.name
-                )));
+                return Err(invalid(format_args!("buffer {} is written, but its memory is read-only", buffer.name)));
             }
             if let Some((low, high)) = *touched
                 && (low < arg.low || high >= arg.high)
@@ -351,9 +342,8 @@ impl Plan {
 
     /// Elements of an argument that a run may touch, those under masks included.
     fn reach(&self, i: usize, arg: &Arg<'_>) -> Option<(i64, i64)> {
-        let masked = self.masked[i]
-            .map(|(a, b)| (a.max(arg.low), b.min(arg.high.saturating_sub(1))))
-            .filter(|(a, b)| a <= b);
+        let masked =
+            self.masked[i].map(|(a, b)| (a.max(arg.low), b.min(arg.high.saturating_sub(1)))).filter(|(a, b)| a <= b);
         match (self.touched[i], masked) {
             (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
             (one, other) => one.or(other),
@@ -411,9 +401,7 @@ impl Plan {
                     value(index)
                 }
                 Op::Load { buffer, .. } if buffer.index() == input && written => return false,
-                Op::Load { buffer, index, .. } if buffer.index() == input || buffer.index() == out => {
-                    value(index)
-                }
+                Op::Load { buffer, index, .. } if buffer.index() == input || buffer.index() == out => value(index),
                 _ => continue,
             };
             if *at.get_or_insert_with(|| index.clone()) != index {
@@ -492,9 +480,7 @@ impl Plan {
             let mut found = found.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             match (result, &mut *found) {
                 (Err(e), slot) => *slot = Err(e),
-                (Ok(Some(r)), Ok(slot))
-                    if slot.is_none_or(|s| (r.position, r.site) < (s.position, s.site)) =>
-                {
+                (Ok(Some(r)), Ok(slot)) if slot.is_none_or(|s| (r.position, r.site) < (s.position, s.site)) => {
                     *slot = Some(r);
                 }
                 _ => {}
@@ -567,10 +553,8 @@ impl Ranges<'_> {
             boxes[a.index()] = (0, e - 1);
             extents.push(e);
         }
-        let points = extents
-            .iter()
-            .try_fold(1i64, |p, &e| p.checked_mul(e))
-            .ok_or_else(|| invalid("too many points"))?;
+        let points =
+            extents.iter().try_fold(1i64, |p, &e| p.checked_mul(e)).ok_or_else(|| invalid("too many points"))?;
         let mut work = 0i64;
         let before = self.sites;
         if points > 0 {
@@ -580,9 +564,7 @@ impl Ranges<'_> {
                 .axes
                 .iter()
                 .copied()
-                .filter(|&a| {
-                    phase.nests.iter().flat_map(|n| &n.axes).any(|n| self.k.axes[n.index()].uses_axis(a))
-                })
+                .filter(|&a| phase.nests.iter().flat_map(|n| &n.axes).any(|n| self.k.axes[n.index()].uses_axis(a)))
                 .collect();
             self.corners(phase, &controlling, &mut boxes, &mut work)?;
         }
@@ -635,12 +617,7 @@ impl Ranges<'_> {
         Ok(())
     }
 
-    fn range(
-        &self,
-        e: &IndexExpr,
-        boxes: &[(i64, i64)],
-        checks: &[(ValueId, i64)],
-    ) -> Result<(i64, i64), LaunchError> {
+    fn range(&self, e: &IndexExpr, boxes: &[(i64, i64)], checks: &[(ValueId, i64)]) -> Result<(i64, i64), LaunchError> {
         let value = |v: ValueId| {
             let size = checks.iter().find(|(c, _)| *c == v).map_or(1, |(_, s)| *s);
             (0, (size - 1).max(0))
@@ -669,8 +646,7 @@ impl Ranges<'_> {
                 boxes[a.index()] = (0, extent.saturating_sub(1));
                 inner = inner.saturating_mul(extent.max(0));
             }
-            *work = work
-                .saturating_add(points.saturating_mul(inner).saturating_mul(1 + nest.body.len() as i64 / 8));
+            *work = work.saturating_add(points.saturating_mul(inner).saturating_mul(1 + nest.body.len() as i64 / 8));
             if inner > 0 {
                 self.body(&nest.body, boxes, &mut checks)?;
             }
@@ -739,8 +715,8 @@ impl Ranges<'_> {
                 if let BufferKind::Row(len) = &b.kind
                     && !rows.iter().any(|(id, ..)| id == buffer)
                 {
-                    let len = usize::try_from(uniform(len, self.syms)?)
-                        .map_err(|_| invalid("a row's size overflows"))?;
+                    let len =
+                        usize::try_from(uniform(len, self.syms)?).map_err(|_| invalid("a row's size overflows"))?;
                     rows.push((*buffer, len, b.dtype.size()));
                 }
             }
@@ -749,9 +725,8 @@ impl Ranges<'_> {
         if tiled {
             let mut per_lane = values.iter().map(|v| self.k.dtype(*v).size()).sum::<usize>();
             for r in &rows {
-                per_lane = row_bytes(r)
-                    .and_then(|b| b.checked_add(per_lane))
-                    .ok_or_else(|| invalid("scratch overflows"))?;
+                per_lane =
+                    row_bytes(r).and_then(|b| b.checked_add(per_lane)).ok_or_else(|| invalid("scratch overflows"))?;
             }
             let fit = SCRATCH_BYTES / per_lane.max(1) / TILE_STEP * TILE_STEP;
             plan.tile = fit.clamp(TILE_STEP, MAX_TILE);
@@ -761,9 +736,7 @@ impl Ranges<'_> {
         let mut place = |slot: usize, bytes: Option<usize>| -> Result<(), LaunchError> {
             plan.scratch.push((slot, at));
             // Lines apart, and a little more, so that equal offsets of two rows do not share a cache set.
-            let end = bytes
-                .and_then(|b| b.checked_add(at + 63 + 64))
-                .ok_or_else(|| invalid("scratch overflows"))?;
+            let end = bytes.and_then(|b| b.checked_add(at + 63 + 64)).ok_or_else(|| invalid("scratch overflows"))?;
             at = end & !63;
             Ok(())
         };

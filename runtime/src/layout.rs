@@ -79,17 +79,15 @@ fn shared_dense_strides(inputs: &[Operand<'_>], shape: &[i64]) -> Option<Vec<i64
         return Some(vec![c * h * w, 1, c * w, c]);
     }
     let last = inputs.last()?;
-    let agree = inputs
-        .iter()
-        .all(|op| op.strides == last.strides && is_non_overlapping_and_dense(op.shape, op.strides));
+    let agree =
+        inputs.iter().all(|op| op.strides == last.strides && is_non_overlapping_and_dense(op.shape, op.strides));
     agree.then(|| last.strides.to_vec())
 }
 
 /// Strides over the result's dimensions, 0 where the operand is broadcast.
 fn broadcast_for_order(op: &Operand<'_>, shape: &[i64]) -> Vec<i64> {
     let lead = shape.len() - op.shape.len();
-    let own =
-        (0..op.shape.len()).map(|d| if op.shape[d] == 1 && shape[lead + d] != 1 { 0 } else { op.strides[d] });
+    let own = (0..op.shape.len()).map(|d| if op.shape[d] == 1 && shape[lead + d] != 1 { 0 } else { op.strides[d] });
     std::iter::repeat_n(0, lead).chain(own).collect()
 }
 
@@ -274,12 +272,8 @@ pub fn internal_overlap(shape: &[i64], strides: &[i64]) -> Overlap {
 
 /// True when each dimension steps over all that faster ones reach: enough for no two elements to be one.
 fn is_nested(shape: &[i64], strides: &[i64]) -> bool {
-    let mut dims: Vec<(i64, i64)> = shape
-        .iter()
-        .zip(strides)
-        .filter(|d| *d.0 > 1)
-        .map(|(&n, &stride)| (stride.saturating_abs(), n))
-        .collect();
+    let mut dims: Vec<(i64, i64)> =
+        shape.iter().zip(strides).filter(|d| *d.0 > 1).map(|(&n, &stride)| (stride.saturating_abs(), n)).collect();
     dims.sort_unstable();
     let mut reach = 0i64;
     for (stride, n) in dims {

@@ -352,8 +352,7 @@ mod tests {
 
     #[test]
     fn large_products_use_threads() {
-        let ones =
-            |shape: &[i64]| Tensor::from_slice(&vec![1.0f32; shape.iter().product::<i64>() as usize], shape);
+        let ones = |shape: &[i64]| Tensor::from_slice(&vec![1.0f32; shape.iter().product::<i64>() as usize], shape);
         let out = matmul(&ones(&[300, 200]).unwrap(), &ones(&[200, 310]).unwrap()).unwrap();
         assert!(out.to_vec::<f32>().unwrap().iter().all(|&v| v == 200.0));
         let out = matmul(&ones(&[500, 20, 30]).unwrap(), &ones(&[500, 30, 10]).unwrap()).unwrap();
@@ -401,18 +400,9 @@ mod tests {
                 text(f(&[2, 3, 4]), f(&[2, 5, 6])),
                 "Expected size for first two dimensions of batch2 tensor to be: [2, 4] but got: [2, 5].",
             ),
-            (
-                text(f(&[]), f(&[2, 3])),
-                "both arguments to matmul need to be at least 1D, but they are 0D and 2D",
-            ),
-            (
-                text(f(&[2, 3]), d(&[3, 5])),
-                "expected m1 and m2 to have the same dtype, but got: float != double",
-            ),
-            (
-                text(f(&[3]), d(&[3])),
-                "dot : expected both vectors to have same dtype, but found Float and Double",
-            ),
+            (text(f(&[]), f(&[2, 3])), "both arguments to matmul need to be at least 1D, but they are 0D and 2D"),
+            (text(f(&[2, 3]), d(&[3, 5])), "expected m1 and m2 to have the same dtype, but got: float != double"),
+            (text(f(&[3]), d(&[3])), "dot : expected both vectors to have same dtype, but found Float and Double"),
             (
                 text(f(&[2, 3]), d(&[3])),
                 "addmv input tensors must have the same dtype, but got Double, Float, and Double",

@@ -135,9 +135,7 @@ pub fn is_num_threads_set() -> bool {
 fn default_threads() -> usize {
     static DEFAULT: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
     *DEFAULT.get_or_init(|| {
-        crate::env::config()
-            .num_threads
-            .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get()))
+        crate::env::config().num_threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get()))
     })
 }
 
@@ -270,9 +268,7 @@ const CLOSED: usize = 1 << (usize::BITS - 1);
 
 impl Shared {
     fn enter(&self) -> bool {
-        self.helpers
-            .try_update(Ordering::Acquire, Ordering::Relaxed, |n| (n & CLOSED == 0).then_some(n + 1))
-            .is_ok()
+        self.helpers.try_update(Ordering::Acquire, Ordering::Relaxed, |n| (n & CLOSED == 0).then_some(n + 1)).is_ok()
     }
 
     fn leave(&self) {
@@ -396,11 +392,7 @@ impl Parallel for ForeignPool {
         }
         // What the library left out, for whatever reason, is done here.
         let _task = InTask::enter();
-        call.done
-            .iter()
-            .enumerate()
-            .filter(|(_, done)| !done.load(Ordering::Relaxed))
-            .for_each(|(task, _)| f(task));
+        call.done.iter().enumerate().filter(|(_, done)| !done.load(Ordering::Relaxed)).for_each(|(task, _)| f(task));
     }
 }
 

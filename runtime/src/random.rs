@@ -79,10 +79,7 @@ impl Philox {
     }
 
     fn words(&self, counter: u64) -> [u32; 4] {
-        philox4x32(
-            [counter as u32, (counter >> 32) as u32, 0, 0],
-            [self.seed as u32, (self.seed >> 32) as u32],
-        )
+        philox4x32([counter as u32, (counter >> 32) as u32, 0, 0], [self.seed as u32, (self.seed >> 32) as u32])
     }
 
     /// Fills `out` with `N` numbers per counter.
@@ -197,9 +194,7 @@ mod tests {
         Philox::new(2).fill_normal_f64(&mut z, &OwnPool);
         let squares: Vec<f64> = z.iter().map(|x| x * x).collect();
         let fourth: Vec<f64> = z.iter().map(|x| x.powi(4)).collect();
-        assert!(
-            mean(&z).abs() < 0.01 && (mean(&squares) - 1.0).abs() < 0.02 && (mean(&fourth) - 3.0).abs() < 0.1
-        );
+        assert!(mean(&z).abs() < 0.01 && (mean(&squares) - 1.0).abs() < 0.02 && (mean(&fourth) - 3.0).abs() < 0.1);
         let mut f = vec![0.0f32; n];
         Philox::new(3).fill_uniform_f32(&mut f, &OwnPool);
         assert!(f.iter().all(|x| (0.0..1.0).contains(x)));

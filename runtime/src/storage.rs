@@ -127,10 +127,7 @@ impl Storage {
     /// # Panics
     /// When they reach past the end.
     pub fn read(&self, offset: usize, out: &mut [u8]) {
-        assert!(
-            offset.checked_add(out.len()).is_some_and(|end| end <= self.len()),
-            "read past the end of storage"
-        );
+        assert!(offset.checked_add(out.len()).is_some_and(|end| end <= self.len()), "read past the end of storage");
         // SAFETY: in bounds by the assertion; initialised by construction; unwritten meanwhile by S1.
         unsafe { self.as_ptr().add(offset).copy_to_nonoverlapping(out.as_mut_ptr(), out.len()) };
     }
@@ -147,10 +144,7 @@ impl Storage {
         }
         let (low, high) = crate::layout::extent(shape, strides).expect("views of storage have small extents");
         let offset = offset as i64;
-        assert!(
-            offset + low >= 0 && offset + high + item as i64 <= self.len() as i64,
-            "view outside of its storage"
-        );
+        assert!(offset + low >= 0 && offset + high + item as i64 <= self.len() as i64, "view outside of its storage");
         // Row-major runs are copied whole.
         let mut run = item as i64;
         let mut outer = shape.len();
@@ -242,13 +236,7 @@ pub fn cast_mut<T: Plain>(bytes: &mut [u8]) -> Option<&mut [T]> {
 
 impl std::fmt::Debug for Storage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "Storage({:p}, {} bytes{})",
-            self.as_ptr(),
-            self.len(),
-            if self.is_ours() { "" } else { ", foreign" }
-        )
+        write!(f, "Storage({:p}, {} bytes{})", self.as_ptr(), self.len(), if self.is_ours() { "" } else { ", foreign" })
     }
 }
 

@@ -87,13 +87,7 @@ impl Tensor {
     ///
     /// # Errors
     /// When an element would lie outside of the storage.
-    pub fn from_parts(
-        storage: Storage,
-        offset: usize,
-        shape: &[i64],
-        strides: &[i64],
-        dtype: DType,
-    ) -> Result<Tensor> {
+    pub fn from_parts(storage: Storage, offset: usize, shape: &[i64], strides: &[i64], dtype: DType) -> Result<Tensor> {
         assert_eq!(shape.len(), strides.len(), "one stride per dimension");
         let outside = || Detail::OutOfStorage {
             shape: shape.to_vec(),
@@ -110,8 +104,7 @@ impl Tensor {
         } else {
             let item = dtype.size() as i64;
             let fits = layout::extent(shape, strides).is_some_and(|(low, high)| {
-                let start =
-                    i64::try_from(offset).ok().zip(low.checked_mul(item)).and_then(|(o, l)| o.checked_add(l));
+                let start = i64::try_from(offset).ok().zip(low.checked_mul(item)).and_then(|(o, l)| o.checked_add(l));
                 let end = i64::try_from(offset)
                     .ok()
                     .zip(high.checked_mul(item))
@@ -168,9 +161,7 @@ impl Tensor {
     pub fn from_bytes(bytes: &[u8], shape: &[i64], dtype: DType) -> Result<Tensor> {
         let mut tensor = Tensor::empty(shape, dtype)?;
         if tensor.nbytes() != bytes.len() {
-            return Err(
-                Detail::WrongLength { expected: tensor.numel(), got: bytes.len() / dtype.size() }.into()
-            );
+            return Err(Detail::WrongLength { expected: tensor.numel(), got: bytes.len() / dtype.size() }.into());
         }
         tensor.bytes_mut().expect("new storage has one owner").copy_from_slice(bytes);
         Ok(tensor)
@@ -281,11 +272,7 @@ impl Tensor {
     }
 
     fn expect_dtype(&self, expected: DType) -> Result<()> {
-        if self.dtype == expected {
-            Ok(())
-        } else {
-            Err(Detail::ExpectedDType { expected, found: self.dtype }.into())
-        }
+        if self.dtype == expected { Ok(()) } else { Err(Detail::ExpectedDType { expected, found: self.dtype }.into()) }
     }
 
     /// All elements in row-major order.
@@ -563,11 +550,7 @@ pub fn wrap_dim(dim: i64, rank: usize) -> Result<usize> {
 pub fn broadcast(a: &[i64], b: &[i64]) -> Result<Vec<i64>> {
     rusttorch_ir::graph::broadcast_shapes(a, b).map_err(|from_end| {
         let rank = a.len().max(b.len());
-        Detail::Broadcast {
-            dim: rank - 1 - from_end,
-            a: a[a.len() - 1 - from_end],
-            b: b[b.len() - 1 - from_end],
-        }
-        .into()
+        Detail::Broadcast { dim: rank - 1 - from_end, a: a[a.len() - 1 - from_end], b: b[b.len() - 1 - from_end] }
+            .into()
     })
 }

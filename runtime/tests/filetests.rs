@@ -40,8 +40,7 @@ fn case(kernel: &Kernel, text: &str) -> Option<Case> {
     if lengths.len() != kernel.args() {
         return None;
     }
-    let args: Vec<Array> =
-        lengths.iter().zip(&kernel.buffers).map(|(&n, b)| rng.array(b.dtype, n as usize)).collect();
+    let args: Vec<Array> = lengths.iter().zip(&kernel.buffers).map(|(&n, b)| rng.array(b.dtype, n as usize)).collect();
     let scalars: Vec<Literal> = kernel.scalars.iter().map(|&d| rng.literal(d)).collect();
     Some(Case::new(kernel, &numbers(header, "syms"), &scalars, &args))
 }
@@ -62,11 +61,7 @@ fn expectation(kernel: &Kernel, args: &[Array], error: Option<IndexError>) -> St
         _ = writeln!(out, "{MARK} {}: {shown}", b.name);
     }
     if let Some(e) = error {
-        _ = writeln!(
-            out,
-            "{MARK} error: site {}, position {}, value {}, size {}",
-            e.site, e.position, e.value, e.size
-        );
+        _ = writeln!(out, "{MARK} error: site {}, position {}, value {}, size {}", e.site, e.position, e.value, e.size);
     }
     out
 }

@@ -53,8 +53,7 @@ impl Drop for Guarded {
 }
 
 fn run(case: &Case, plan: &Plan, pool: &dyn Parallel, memory: &[Guarded], at_end: bool) -> Vec<Array> {
-    let starts: Vec<*mut u8> =
-        case.args.iter().zip(memory).map(|(a, m)| m.place(a.bytes().len(), at_end)).collect();
+    let starts: Vec<*mut u8> = case.args.iter().zip(memory).map(|(a, m)| m.place(a.bytes().len(), at_end)).collect();
     let args: Vec<Arg> = case
         .args
         .iter()
@@ -81,26 +80,21 @@ fn run(case: &Case, plan: &Plan, pool: &dyn Parallel, memory: &[Guarded], at_end
 /// Runs a kernel for all lengths. `fit` gives symbols and the elements of every argument.
 fn check(text: &str, fit: impl Fn(usize) -> (Vec<i64>, Vec<usize>)) {
     let kernel: Kernel = parse(text).unwrap_or_else(|e| panic!("{e}\n{text}"));
-    let compiled: Vec<_> = isas()
-        .into_iter()
-        .map(|isa| Arc::new(compile(&kernel, isa).unwrap_or_else(|e| panic!("{e}"))))
-        .collect();
+    let compiled: Vec<_> =
+        isas().into_iter().map(|isa| Arc::new(compile(&kernel, isa).unwrap_or_else(|e| panic!("{e}")))).collect();
     let memory: Vec<Guarded> =
         fit(70).1.iter().enumerate().map(|(i, n)| Guarded::new(n * kernel.buffers[i].dtype.size())).collect();
     let mut rng = Rng::new(1);
     for n in 0..=70 {
         let (syms, lengths) = fit(n);
-        let args: Vec<Array> =
-            lengths.iter().zip(&kernel.buffers).map(|(&n, b)| rng.array(b.dtype, n)).collect();
+        let args: Vec<Array> = lengths.iter().zip(&kernel.buffers).map(|(&n, b)| rng.array(b.dtype, n)).collect();
         let scalars: Vec<Literal> = kernel.scalars.iter().map(|&d| rng.literal(d)).collect();
         let case = Case::new(&kernel, &syms, &scalars, &args);
         let (want, error) = case.interpret().unwrap_or_else(|e| panic!("{e}"));
         assert_eq!(error, None);
         for c in &compiled {
             let plan = Plan::new(c.clone(), &syms).unwrap_or_else(|e| panic!("{e}"));
-            for (pool, at_end) in
-                [(&Serial as &dyn Parallel, true), (&Serial, false), (&Spawning(2), n % 2 == 0)]
-            {
+            for (pool, at_end) in [(&Serial as &dyn Parallel, true), (&Serial, false), (&Spawning(2), n % 2 == 0)] {
                 let got = run(&case, &plan, pool, &memory, at_end);
                 for (i, (w, g)) in want.iter().zip(&got).enumerate() {
                     assert_eq!(w.first_difference(g), None, "{}, length {n}, argument {i}\n{text}", c.isa);
@@ -162,10 +156,7 @@ kernel @strided(x: {d} in, w: {d} in, m: {d} in, y: {d} out, z: {d} inout) syms 
             let w = if n == 0 { 0 } else { (rows - 1) * n + (n - 1) / 2 + 1 };
             let x = if n == 0 { 0 } else { 3 * (rows - 1) + 2 * (n - 1) + 1 };
             let y = if n == 0 { 0 } else { 2 * rows * n - 1 };
-            (
-                vec![rows as i64, n as i64, 2, 0],
-                vec![x, w, 5 * (rows - 1) + n.min(5), y, 5 * (rows - 1) + n.min(5)],
-            )
+            (vec![rows as i64, n as i64, 2, 0], vec![x, w, 5 * (rows - 1) + n.min(5), y, 5 * (rows - 1) + n.min(5)])
         });
     }
 }

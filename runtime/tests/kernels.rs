@@ -42,8 +42,7 @@ kernel @relu(x: f32 in, w: f32 in, y: f32 out) syms 1 scalars (f32) {
     )
     .unwrap_or_else(|e| panic!("{e}"));
     for n in LENGTHS {
-        let args =
-            [Array::from_f32(&values(n, 1)), Array::from_f32(&values(n, 2)), Array::from_f32(&vec![0.0; n])];
+        let args = [Array::from_f32(&values(n, 1)), Array::from_f32(&values(n, 2)), Array::from_f32(&vec![0.0; n])];
         let c = [Literal::float(DType::F32, 0.5)];
         common::check(&k, &[n as i64], &c, &args);
     }
@@ -85,8 +84,7 @@ kernel @softmax(x: f32 in, y: f32 out) syms 4 {{
         for (rows, cols) in [(3, 1), (1, 40), (5, 33), (9, 129), (70, 17), (2, 5000), (600, 5)] {
             let n = rows * cols;
             let args = [Array::from_f32(&values(n, 7)), Array::from_f32(&vec![0.0; n])];
-            let (outer, inner, stride) =
-                if order == "lanes" { (rows, cols, cols) } else { (cols, rows, cols) };
+            let (outer, inner, stride) = if order == "lanes" { (rows, cols, cols) } else { (cols, rows, cols) };
             common::check(&k, &[outer as i64, inner as i64, stride as i64, 0], &[], &args);
         }
     }

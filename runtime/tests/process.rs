@@ -65,10 +65,7 @@ fn a_forked_child_computes_on() {
         let mut status = 0;
         // SAFETY: `child` is our child, `status` a place.
         assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
-        assert!(
-            libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0,
-            "the child failed or hung: {status:#x}"
-        );
+        assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0, "the child failed or hung: {status:#x}");
     }
     end.send(()).unwrap();
     assert_eq!(*builder.join().unwrap().unwrap(), 6);

@@ -21,8 +21,7 @@ fn results_have_the_recorded_strides() {
                 (list(shape), list(strides))
             })
             .collect();
-        let operands: Vec<Operand<'_>> =
-            operands.iter().map(|(shape, strides)| Operand { shape, strides }).collect();
+        let operands: Vec<Operand<'_>> = operands.iter().map(|(shape, strides)| Operand { shape, strides }).collect();
         let strides = match rule {
             "torch" => elementwise_output_strides(&operands, &shape),
             "numpy" => numpy_k_strides(&operands, &shape),

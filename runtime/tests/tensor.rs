@@ -128,21 +128,9 @@ fn errors_are_worded_as_torch_words_them() {
             "permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired \
              ordering of dimensions i.e. input.dim() = 2 is not equal to len(dims) = 1",
         ),
-        (
-            error(t().squeeze(Some(2))),
-            Index,
-            "Dimension out of range (expected to be in range of [-2, 1], but got 2)",
-        ),
-        (
-            error(t().unsqueeze(4)),
-            Index,
-            "Dimension out of range (expected to be in range of [-3, 2], but got 4)",
-        ),
-        (
-            error(t().select(0, 5)),
-            Index,
-            "select(): index 5 out of range for tensor of size [2, 3] at dimension 0",
-        ),
+        (error(t().squeeze(Some(2))), Index, "Dimension out of range (expected to be in range of [-2, 1], but got 2)"),
+        (error(t().unsqueeze(4)), Index, "Dimension out of range (expected to be in range of [-3, 2], but got 4)"),
+        (error(t().select(0, 5)), Index, "select(): index 5 out of range for tensor of size [2, 3] at dimension 0"),
         (error(t().narrow(1, 2, 3)), Shape, "start (2) + length (3) exceeds dimension size (3)."),
         (error(t().slice(0, 0, 1, 0)), Value, "slice step must be positive"),
         (

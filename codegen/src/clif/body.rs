@@ -159,8 +159,7 @@ impl Emitter<'_> {
     fn library_call(&mut self, f: Func, result: ValueId, args: &[ValueId], width: Width) -> Val {
         let dtype = self.k.dtype(result);
         let ty = scalar_type(dtype);
-        let callee =
-            if dtype == DType::F32 { call_f32 as *const () as usize } else { call_f64 as *const () as usize };
+        let callee = if dtype == DType::F32 { call_f32 as *const () as usize } else { call_f64 as *const () as usize };
         let vals: Vec<Val> = args.iter().map(|&a| self.val(a)).collect();
         let width = if Self::all_scalar(&vals) { Width::One } else { width };
         let number = Func::ALL.iter().position(|x| *x == f).expect("every function is listed");
@@ -213,14 +212,7 @@ impl Emitter<'_> {
         })
     }
 
-    fn check(
-        &mut self,
-        value: ValueId,
-        size: &IndexExpr,
-        wrap: bool,
-        mask: Option<ValueId>,
-        width: Width,
-    ) -> Val {
+    fn check(&mut self, value: ValueId, size: &IndexExpr, wrap: bool, mask: Option<ValueId>, width: Width) -> Val {
         let dtype = self.k.dtype(value);
         let v = self.val(value);
         let mask = mask.map(|m| self.val(m));
@@ -323,11 +315,7 @@ impl Emitter<'_> {
         for (&r, (parts, ty)) in inst.results.iter().zip(&fast_parts) {
             let mine = params[at..at + parts.len()].to_vec();
             at += parts.len();
-            let v = if width == Width::One {
-                Val::Scalar(mine[0])
-            } else {
-                Val::Lanes(Lanes { ty: *ty, parts: mine })
-            };
+            let v = if width == Width::One { Val::Scalar(mine[0]) } else { Val::Lanes(Lanes { ty: *ty, parts: mine }) };
             self.define(r, v);
         }
     }

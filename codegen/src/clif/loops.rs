@@ -299,13 +299,7 @@ impl Emitter<'_> {
         Ok(())
     }
 
-    fn tiled_segment(
-        &mut self,
-        tile: AxisId,
-        begin: Value,
-        end: Value,
-        seg: &Segment,
-    ) -> Result<(), CodegenError> {
+    fn tiled_segment(&mut self, tile: AxisId, begin: Value, end: Value, seg: &Segment) -> Result<(), CodegenError> {
         let results: Vec<ValueId> = seg.reduces.iter().flat_map(|r| r.results.iter().copied()).collect();
         for &v in seg.keeps.iter().chain(&results) {
             let p = self.tile_base(v, begin);
@@ -339,8 +333,7 @@ impl Emitter<'_> {
                 let zero = self.int(0);
                 self.scope.push(*a);
                 let rest = self.count_loop(zero, n, ROWS_GROUP as i64, &mut |e, i| {
-                    let rows: Vec<Value> =
-                        (0..ROWS_GROUP).map(|r| e.b.ins().iadd_imm_s(i, r as i64)).collect();
+                    let rows: Vec<Value> = (0..ROWS_GROUP).map(|r| e.b.ins().iadd_imm_s(i, r as i64)).collect();
                     let rows: Vec<(AxisId, Value)> = rows.into_iter().map(|v| (*a, v)).collect();
                     e.tile_pass(tile, begin, end, seg, &rows)
                 })?;
@@ -413,12 +406,8 @@ impl Emitter<'_> {
         let mut used = Vec::new();
         operands(&seg.body, &mut used);
         used.extend(seg.reduces.iter().flat_map(|r| r.args.iter().copied()));
-        let own: HashSet<ValueId> = seg
-            .keeps
-            .iter()
-            .copied()
-            .chain(seg.reduces.iter().flat_map(|r| r.results.iter().copied()))
-            .collect();
+        let own: HashSet<ValueId> =
+            seg.keeps.iter().copied().chain(seg.reduces.iter().flat_map(|r| r.results.iter().copied())).collect();
         let mut out: Vec<(ValueId, Val)> = Vec::new();
         for v in used {
             if own.contains(&v) || out.iter().any(|(x, _)| *x == v) {

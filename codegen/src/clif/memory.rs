@@ -37,9 +37,7 @@ impl Emitter<'_> {
         for inst in body {
             match &inst.op {
                 LaneOp::Load { buffer, access: Access::Unit(e) | Access::Strided(e, _), mask: None }
-                | LaneOp::Store {
-                    buffer, access: Access::Unit(e) | Access::Strided(e, _), mask: None, ..
-                } => {
+                | LaneOp::Store { buffer, access: Access::Unit(e) | Access::Strided(e, _), mask: None, .. } => {
                     self.prepare(Some(*buffer), e);
                 }
                 LaneOp::Load { buffer, access: Access::Row(e), .. }
@@ -59,9 +57,7 @@ impl Emitter<'_> {
             return;
         }
         let at_zero = match self.lane_axis {
-            Some(lanes) => {
-                e.map_leaves(&mut |l| (*l == IndexExpr::Axis(lanes)).then_some(IndexExpr::Const(0)))
-            }
+            Some(lanes) => e.map_leaves(&mut |l| (*l == IndexExpr::Axis(lanes)).then_some(IndexExpr::Const(0))),
             None => e.clone(),
         };
         let index = self.index(&at_zero);
@@ -177,12 +173,7 @@ impl Emitter<'_> {
 
     /// Address of the current lane, or of a dummy when it must not be touched. Masked accesses are
     /// also held within the buffer's elements, as launch cannot know which lanes are on.
-    fn masked_address(
-        &mut self,
-        buffer: BufferId,
-        e: &IndexExpr,
-        mask: Option<Value>,
-    ) -> (Value, Option<Value>) {
+    fn masked_address(&mut self, buffer: BufferId, e: &IndexExpr, mask: Option<Value>) -> (Value, Option<Value>) {
         let index = self.index(e);
         let address = self.address(buffer, index);
         let Some(mask) = mask else { return (address, None) };
@@ -235,8 +226,7 @@ impl Emitter<'_> {
             }
             (Access::Strided(e, step), None, _) => {
                 let addresses = self.strided_addresses(buffer, e, step, width);
-                let lanes: Vec<Value> =
-                    addresses.into_iter().map(|p| self.load_scalar(dtype, p, 0)).collect();
+                let lanes: Vec<Value> = addresses.into_iter().map(|p| self.load_scalar(dtype, p, 0)).collect();
                 match width {
                     Width::One => Val::Scalar(lanes[0]),
                     Width::Vector => Val::Lanes(self.assemble(dtype, &lanes)),
@@ -263,13 +253,7 @@ impl Emitter<'_> {
         self.b.ins().iadd(base, bytes)
     }
 
-    fn strided_addresses(
-        &mut self,
-        buffer: BufferId,
-        e: &IndexExpr,
-        step: &IndexExpr,
-        width: Width,
-    ) -> Vec<Value> {
+    fn strided_addresses(&mut self, buffer: BufferId, e: &IndexExpr, step: &IndexExpr, width: Width) -> Vec<Value> {
         let dtype = self.k.buffers[buffer.index()].dtype;
         let base = self.base(Some(buffer), e);
         let step = self.index(step);
@@ -360,8 +344,7 @@ impl Emitter<'_> {
 
     /// The value of an index expression in all lanes in flight.
     pub fn index_value(&mut self, access: &Access, dtype: DType, width: Width) -> Val {
-        let narrow =
-            |e: &mut Self, v: Value| if dtype == DType::I32 { e.b.ins().ireduce(types::I32, v) } else { v };
+        let narrow = |e: &mut Self, v: Value| if dtype == DType::I32 { e.b.ins().ireduce(types::I32, v) } else { v };
         let (e, step) = match access {
             Access::Uniform(e) => {
                 let v = self.index(e);

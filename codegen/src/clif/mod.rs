@@ -17,9 +17,7 @@ mod vector;
 use crate::error::CodegenError;
 use crate::frame::FrameLayout;
 use crate::lane::Program;
-use cranelift_codegen::ir::{
-    AbiParam, Function, InstBuilder, Signature, StackSlot, Type, UserFuncName, Value, types,
-};
+use cranelift_codegen::ir::{AbiParam, Function, InstBuilder, Signature, StackSlot, Type, UserFuncName, Value, types};
 use cranelift_codegen::isa::{CallConv, TargetIsa};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use rusttorch_ir::dtype::Literal;
@@ -146,9 +144,7 @@ impl Emitter<'_> {
 
     fn axis_value(&mut self, a: AxisId) -> Value {
         let copies = self.copy.axes.iter().find(|(x, _)| *x == a).map(|(_, v)| *v);
-        copies
-            .or_else(|| self.axes.get(&a).copied())
-            .expect("verified: axes are in scope where they are used")
+        copies.or_else(|| self.axes.get(&a).copied()).expect("verified: axes are in scope where they are used")
     }
 
     fn int(&mut self, v: i64) -> Value {

@@ -35,9 +35,7 @@ const LIGHT: usize = 6;
 /// The identity of a reduction's result number `result`.
 fn identity(kind: Reduction, result: usize, dtype: DType) -> Literal {
     let extreme = |largest: bool| match dtype {
-        DType::F32 | DType::F64 => {
-            Literal::float(dtype, if largest { f64::INFINITY } else { f64::NEG_INFINITY })
-        }
+        DType::F32 | DType::F64 => Literal::float(dtype, if largest { f64::INFINITY } else { f64::NEG_INFINITY }),
         DType::I64 => Literal::int(dtype, if largest { i64::MAX } else { i64::MIN }),
         DType::U8 => Literal::int(dtype, if largest { 255 } else { 0 }),
         _ => Literal::int(dtype, if largest { i64::from(i32::MAX) } else { i64::from(i32::MIN) }),
@@ -107,9 +105,7 @@ impl Emitter<'_> {
         let lower = self.op(Prim::Lt, dtypes[1], &pair(&b[1], &a[1]));
         let tie = self.op(Prim::And, DType::Bool, &[tie, lower]);
         let take = self.op(Prim::Or, DType::Bool, &[take, tie]);
-        (0..2)
-            .map(|i| self.op(Prim::Select, dtypes[i], &[take.clone(), b[i].clone(), a[i].clone()]))
-            .collect()
+        (0..2).map(|i| self.op(Prim::Select, dtypes[i], &[take.clone(), b[i].clone(), a[i].clone()])).collect()
     }
 
     fn result_dtypes(&self, r: &LaneReduce) -> Vec<DType> {
@@ -170,13 +166,7 @@ impl Emitter<'_> {
     }
 
     /// One run of the innermost axis.
-    pub fn reduce_run(
-        &mut self,
-        seg: &Segment,
-        lanes: AxisId,
-        n: Value,
-        states: &[State],
-    ) -> Result<(), CodegenError> {
+    pub fn reduce_run(&mut self, seg: &Segment, lanes: AxisId, n: Value, states: &[State]) -> Result<(), CodegenError> {
         let head = self.b.create_block();
         let inside = self.b.create_block();
         let after = self.b.create_block();
@@ -199,8 +189,7 @@ impl Emitter<'_> {
             begin
         };
         self.lane_loop(lanes, at, end, 1, &mut |e, width| {
-            let operands =
-                if seg.serial { e.serial_operands(seg, lanes, width) } else { e.body_operands(seg, width) };
+            let operands = if seg.serial { e.serial_operands(seg, lanes, width) } else { e.body_operands(seg, width) };
             for ((r, s), new) in seg.reduces.iter().zip(states).zip(operands) {
                 match s.order {
                     Order::Lanes => e.fold_part(r.kind, s, lanes, &new, width),
@@ -244,8 +233,7 @@ impl Emitter<'_> {
         let after = self.b.create_block();
         let per_group = GROUP / ty.lanes();
         let k = self.b.append_block_param(head, types::I64);
-        let acc: Vec<Value> =
-            (0..groups * per_group).map(|_| self.b.append_block_param(head, ty.clif())).collect();
+        let acc: Vec<Value> = (0..groups * per_group).map(|_| self.b.append_block_param(head, ty.clif())).collect();
         let mut args: Vec<BlockArg> = vec![begin.into()];
         let id = self.vector_const(identity(kind, 0, d), ty.lanes()).parts[0];
         args.extend(acc.iter().map(|_| BlockArg::from(id)));
@@ -333,9 +321,7 @@ impl Emitter<'_> {
             let scalars: Vec<Value> = lanes.iter().map(|lane| e.lane_of(&lane[n][i], dtype, 0)).collect();
             Val::Lanes(e.assemble(dtype, &scalars))
         };
-        (0..seg.reduces.len())
-            .map(|n| (0..seg.reduces[n].args.len()).map(|i| operand(self, n, i)).collect())
-            .collect()
+        (0..seg.reduces.len()).map(|n| (0..seg.reduces[n].args.len()).map(|i| operand(self, n, i)).collect()).collect()
     }
 
     fn fold_memory(&mut self, kind: Reduction, dtypes: &[DType], at: &[Value], new: &[Val], width: Width) {
@@ -370,17 +356,11 @@ impl Emitter<'_> {
                 (0..s.lanes / GROUP).map(|g| self.load_arrays(&s.acc, &s.dtypes, g)).collect();
             while groups.len() > 1 {
                 let high = groups.split_off(groups.len() / 2);
-                groups =
-                    groups.iter().zip(&high).map(|(a, b)| self.combine(r.kind, &s.dtypes, a, b)).collect();
+                groups = groups.iter().zip(&high).map(|(a, b)| self.combine(r.kind, &s.dtypes, a, b)).collect();
             }
             let mut lanes: Vec<Vec<Val>> = (0..GROUP)
                 .map(|l| {
-                    groups[0]
-                        .clone()
-                        .iter()
-                        .zip(&s.dtypes)
-                        .map(|(v, &d)| Val::Scalar(self.lane_of(v, d, l)))
-                        .collect()
+                    groups[0].clone().iter().zip(&s.dtypes).map(|(v, &d)| Val::Scalar(self.lane_of(v, d, l))).collect()
                 })
                 .collect();
             while lanes.len() > 1 {

@@ -270,11 +270,7 @@ impl Emitter<'_> {
             return self.zip(&v[0], &v[1], |e, x, y| e.b.ins().icmp(cc, x, y));
         }
         let r = self.zip(&v[0], &v[1], |e, x, y| {
-            if t.is_float() {
-                e.b.ins().fcmp(float_cc(p), x, y)
-            } else {
-                e.b.ins().icmp(int_cc(p, false), x, y)
-            }
+            if t.is_float() { e.b.ins().fcmp(float_cc(p), x, y) } else { e.b.ins().icmp(int_cc(p, false), x, y) }
         });
         Lanes { ty: mask, parts: r.parts }
     }
@@ -282,9 +278,8 @@ impl Emitter<'_> {
     fn vector_select(&mut self, t: DType, v: &[Lanes]) -> Lanes {
         if t == DType::Bool {
             let v = self.same_masks(v);
-            let parts = (0..v[0].parts.len())
-                .map(|i| self.blend(v[0].parts[i], v[1].parts[i], v[2].parts[i]))
-                .collect();
+            let parts =
+                (0..v[0].parts.len()).map(|i| self.blend(v[0].parts[i], v[1].parts[i], v[2].parts[i])).collect();
             return Lanes { ty: v[0].ty, parts };
         }
         let ty = LaneTy::of(t);
@@ -310,8 +305,7 @@ impl Emitter<'_> {
             }
             (F64, F32) => {
                 let half: Vec<Value> = x.parts.iter().map(|&p| self.b.ins().fvdemote(p)).collect();
-                let parts =
-                    half.chunks(2).map(|c| self.shuffle32(c[0], c[1], [0, 1, 4, 5], types::F32X4)).collect();
+                let parts = half.chunks(2).map(|c| self.shuffle32(c[0], c[1], [0, 1, 4, 5], types::F32X4)).collect();
                 Lanes { ty, parts }
             }
             (U8 | I32, F32) => {

@@ -274,8 +274,7 @@ impl Classes {
                         for &f in flat.iter().filter(|&&f| inner < f && f < outer) {
                             if cuts[root].insert(f / inner) {
                                 changed = true;
-                                let nested =
-                                    cuts[root].iter().zip(cuts[root].iter().skip(1)).all(|(a, b)| b % a == 0);
+                                let nested = cuts[root].iter().zip(cuts[root].iter().skip(1)).all(|(a, b)| b % a == 0);
                                 if rigid[root] || !nested {
                                     return Err(conflict);
                                 }

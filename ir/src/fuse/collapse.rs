@@ -23,16 +23,9 @@ pub(super) struct Bound {
 /// Calls `f` on every index expression of an instruction, those inside a `cold` body included.
 pub(super) fn for_exprs(inst: &mut Inst, f: &mut impl FnMut(&mut IndexExpr)) {
     match &mut inst.op {
-        Op::Index(e) | Op::Load { index: e, .. } | Op::Store { index: e, .. } | Op::Check { size: e, .. } => {
-            f(e)
-        }
+        Op::Index(e) | Op::Load { index: e, .. } | Op::Store { index: e, .. } | Op::Check { size: e, .. } => f(e),
         Op::Cold { body, .. } => body.iter_mut().for_each(|i| for_exprs(i, f)),
-        Op::Const(_)
-        | Op::Scalar(_)
-        | Op::Prim(..)
-        | Op::Lookup { .. }
-        | Op::Call { .. }
-        | Op::Reduce { .. } => {}
+        Op::Const(_) | Op::Scalar(_) | Op::Prim(..) | Op::Lookup { .. } | Op::Call { .. } | Op::Reduce { .. } => {}
     }
 }
 

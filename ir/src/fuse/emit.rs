@@ -428,8 +428,7 @@ impl Emitter<'_, '_> {
                 match self.reduced.get(&(red, idx.to_vec())) {
                     Some(values) if !self.plan.materialised.contains(&red) => values[*result],
                     _ => {
-                        let (buffer, index) =
-                            (self.cx.temps[&(red, *result)], self.cx.temp_element(red, idx));
+                        let (buffer, index) = (self.cx.temps[&(red, *result)], self.cx.temp_element(red, idx));
                         self.push1(Op::Load { buffer, index, mask: None }, dtype)
                     }
                 }
@@ -466,9 +465,7 @@ impl Emitter<'_, '_> {
             let outside = match self.cx.g.node(node).op {
                 GraphOp::Input(_) | GraphOp::Gather { .. } => true,
                 GraphOp::Prim(Prim::IDiv | Prim::IRem, ..) => true,
-                GraphOp::Reduce { .. } => {
-                    !self.cx.is_trivial(self.cx.red_of[node.index()].expect("was found"))
-                }
+                GraphOp::Reduce { .. } => !self.cx.is_trivial(self.cx.red_of[node.index()].expect("was found")),
                 _ => self.rows.contains_key(&(node, idx.clone())),
             };
             if outside {

@@ -84,10 +84,7 @@ impl Numbering {
 
     fn inst(&mut self, inst: &mut Inst) {
         match &mut inst.op {
-            Op::Index(e)
-            | Op::Load { index: e, .. }
-            | Op::Store { index: e, .. }
-            | Op::Check { size: e, .. } => {
+            Op::Index(e) | Op::Load { index: e, .. } | Op::Store { index: e, .. } | Op::Check { size: e, .. } => {
                 self.expr(e);
             }
             _ => {}

@@ -78,14 +78,7 @@ impl Cx<'_> {
     }
 
     /// The index into a gather's source, given the checked index along the gathered dimension.
-    pub fn gather_index(
-        &self,
-        node: NodeId,
-        source: NodeId,
-        dim: usize,
-        idx: &[IndexExpr],
-        at: ValueId,
-    ) -> Idx {
+    pub fn gather_index(&self, node: NodeId, source: NodeId, dim: usize, idx: &[IndexExpr], at: ValueId) -> Idx {
         let mut out = Vec::new();
         for d in 0..self.g.node(source).shape.len() {
             match d == dim {
@@ -152,13 +145,7 @@ impl Cx<'_> {
     }
 
     /// The element of a strided buffer that holds `node` at `idx`.
-    pub fn element(
-        &mut self,
-        buffer: BufferId,
-        node: NodeId,
-        strides: &[i64],
-        idx: &[IndexExpr],
-    ) -> IndexExpr {
+    pub fn element(&mut self, buffer: BufferId, node: NodeId, strides: &[i64], idx: &[IndexExpr]) -> IndexExpr {
         let strides = self.atoms.strides(node, strides);
         let mut at = IndexExpr::zero();
         for (i, (&stride, e)) in strides.iter().zip(idx).enumerate() {
@@ -194,10 +181,7 @@ impl Cx<'_> {
             GraphOp::View(view, a) => vec![(*a, self.view_index(node, view, *a, idx))],
             GraphOp::Gather { source, index, dim } => {
                 let placeholder = ValueId(u32::MAX - node.0);
-                vec![
-                    (*index, idx.to_vec()),
-                    (*source, self.gather_index(node, *source, *dim, idx, placeholder)),
-                ]
+                vec![(*index, idx.to_vec()), (*source, self.gather_index(node, *source, *dim, idx, placeholder))]
             }
             GraphOp::Reduce { arg, .. } => {
                 let red = self.red_of[node.index()].expect("every reduction was found");

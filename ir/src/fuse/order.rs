@@ -57,8 +57,7 @@ pub(super) fn choose(cx: &mut Cx, plan: &PhasePlan, phase: &mut PhaseBuild) {
     };
     let lanes = votes(&|axes| axes.last().copied());
     // Later axes first: among equals the innermost.
-    let rows =
-        outer.iter().rev().map(|&a| (votes(&|_| Some(a)), a)).reduce(|x, y| if y.0 > x.0 { y } else { x });
+    let rows = outer.iter().rev().map(|&a| (votes(&|_| Some(a)), a)).reduce(|x, y| if y.0 > x.0 { y } else { x });
     let mut order = Order::Lanes;
     if let Some((_, axis)) = rows.filter(|(n, _)| *n > lanes) {
         order = Order::Rows;
@@ -74,11 +73,7 @@ pub(super) fn choose(cx: &mut Cx, plan: &PhasePlan, phase: &mut PhaseBuild) {
         let Target::Temp(red) = root.target else { continue };
         let mut stride = 1;
         for (k, a) in outer.iter().rev().enumerate() {
-            let at = root
-                .axes
-                .iter()
-                .position(|b| a == b)
-                .expect("a materialised reduction is kept along outer axes");
+            let at = root.axes.iter().position(|b| a == b).expect("a materialised reduction is kept along outer axes");
             let sym = cx.sym(SymKey::TempStride(red, at), 0);
             cx.syms[sym.index()] = stride;
             if k == 0 {
@@ -115,10 +110,8 @@ fn accesses<'a>(cx: &'a Cx, body: &'a [Inst], kind: Kind) -> impl Iterator<Item 
 
 /// Sorts axes outermost first. An insertion sort, since "decides nothing" makes this no total order.
 fn sort(cx: &Cx, axes: &mut [AxisId], bodies: &[&[Inst]]) {
-    let indices: Vec<&IndexExpr> = [Kind::Stores, Kind::Loads]
-        .iter()
-        .flat_map(|&k| bodies.iter().flat_map(move |b| accesses(cx, b, k)))
-        .collect();
+    let indices: Vec<&IndexExpr> =
+        [Kind::Stores, Kind::Loads].iter().flat_map(|&k| bodies.iter().flat_map(move |b| accesses(cx, b, k))).collect();
     let is_inside = |a: AxisId, b: AxisId| {
         for e in &indices {
             let stride = |axis| coefficient(e, axis, &cx.syms).map_or(0, i64::abs);

@@ -71,9 +71,7 @@ impl Search<'_> {
     /// Only values at every point of the nest are stored: their element is the point.
     fn is_worth(&self, cx: &mut Cx, (node, idx): &(NodeId, Idx)) -> bool {
         let storable = bare_axes(idx).is_some_and(|a| a.is_superset(self.inner));
-        storable
-            && !matches!(cx.g.node(*node).op, GraphOp::View(..))
-            && self.is_costly(cx, *node, idx.clone())
+        storable && !matches!(cx.g.node(*node).op, GraphOp::View(..)) && self.is_costly(cx, *node, idx.clone())
     }
 
     fn is_costly(&self, cx: &mut Cx, node: NodeId, idx: Idx) -> bool {
@@ -85,9 +83,7 @@ impl Search<'_> {
             }
             cost += match &cx.g.node(node).op {
                 GraphOp::Prim(Prim::Convert, ..) => 0,
-                GraphOp::Prim(Prim::Div | Prim::Sqrt | Prim::IDiv | Prim::IRem, ..) | GraphOp::Call(..) => {
-                    CHEAP + 1
-                }
+                GraphOp::Prim(Prim::Div | Prim::Sqrt | Prim::IDiv | Prim::IRem, ..) | GraphOp::Call(..) => CHEAP + 1,
                 GraphOp::Prim(..) | GraphOp::Lookup(..) | GraphOp::Gather { .. } => 1,
                 _ => 0,
             };

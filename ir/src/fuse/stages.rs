@@ -164,17 +164,10 @@ impl Planner {
     }
 
     /// Follows the reductions of a root and materialises those that cannot stay.
-    fn stage(
-        &mut self,
-        cx: &mut Cx,
-        root: Root,
-        outer: BTreeSet<AxisId>,
-        reds: Vec<(RedId, Option<Idx>)>,
-    ) -> Staged {
+    fn stage(&mut self, cx: &mut Cx, root: Root, outer: BTreeSet<AxisId>, reds: Vec<(RedId, Option<Idx>)>) -> Staged {
         let mut staged =
             Staged { root, outer, temps: BTreeSet::new(), followed: HashSet::new(), inner: BTreeSet::new() };
-        let rest: BTreeSet<AxisId> =
-            staged.root.axes.iter().copied().filter(|a| !staged.outer.contains(a)).collect();
+        let rest: BTreeSet<AxisId> = staged.root.axes.iter().copied().filter(|a| !staged.outer.contains(a)).collect();
         for (red, idx) in reds {
             // No index: the root is the reduction itself.
             let idx = match idx {
@@ -267,11 +260,7 @@ fn group(cx: &mut Cx, staged: Vec<Staged>) -> Vec<PhasePlan> {
             Target::Output(_) => None,
         })
         .collect();
-    fn level(
-        red: RedId,
-        temps: &BTreeMap<RedId, BTreeSet<RedId>>,
-        levels: &mut BTreeMap<RedId, usize>,
-    ) -> usize {
+    fn level(red: RedId, temps: &BTreeMap<RedId, BTreeSet<RedId>>, levels: &mut BTreeMap<RedId, usize>) -> usize {
         if let Some(&l) = levels.get(&red) {
             return l;
         }

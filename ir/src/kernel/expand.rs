@@ -92,10 +92,8 @@ fn expand(k: &mut Kernel, nest: &Nest, m: &Moments, needed: &[bool], copy_first:
     let mut means = points(k, &mut first, m.order, count);
     means.push(prim(mean, Prim::Div, sum, count));
     let zero = k.add_value(t);
-    let end = vec![
-        Inst { results: vec![zero], op: Op::Const(Literal::float(t, 0.0)) },
-        prim(m2, Prim::Add, squares, zero),
-    ];
+    let end =
+        vec![Inst { results: vec![zero], op: Op::Const(Literal::float(t, 0.0)) }, prim(m2, Prim::Add, squares, zero)];
     [first, Nest { axes: Vec::new(), body: means }, second, Nest { axes: Vec::new(), body: end }]
 }
 

@@ -437,29 +437,18 @@ impl Op {
     /// Replaces every index expression, those inside a `cold` body included.
     pub fn map_indices(&mut self, f: &mut impl FnMut(&IndexExpr) -> IndexExpr) {
         match self {
-            Op::Index(e)
-            | Op::Load { index: e, .. }
-            | Op::Store { index: e, .. }
-            | Op::Check { size: e, .. } => *e = f(e),
+            Op::Index(e) | Op::Load { index: e, .. } | Op::Store { index: e, .. } | Op::Check { size: e, .. } => {
+                *e = f(e)
+            }
             Op::Cold { body, .. } => body.iter_mut().for_each(|i| i.op.map_indices(f)),
-            Op::Const(_)
-            | Op::Scalar(_)
-            | Op::Prim(..)
-            | Op::Lookup { .. }
-            | Op::Call { .. }
-            | Op::Reduce { .. } => {}
+            Op::Const(_) | Op::Scalar(_) | Op::Prim(..) | Op::Lookup { .. } | Op::Call { .. } | Op::Reduce { .. } => {}
         }
     }
 
     /// True when the instruction only computes: no memory, no error record, no reduction.
     pub fn is_pure(&self) -> bool {
         match self {
-            Op::Const(_)
-            | Op::Scalar(_)
-            | Op::Index(_)
-            | Op::Lookup { .. }
-            | Op::Call { .. }
-            | Op::Cold { .. } => true,
+            Op::Const(_) | Op::Scalar(_) | Op::Index(_) | Op::Lookup { .. } | Op::Call { .. } | Op::Cold { .. } => true,
             Op::Prim(p, ..) => !matches!(p, Prim::IDiv | Prim::IRem),
             Op::Load { .. } | Op::Store { .. } | Op::Check { .. } | Op::Reduce { .. } => false,
         }

@@ -207,8 +207,7 @@ impl<'t> Parser<'t> {
         }
         self.expect_word("kernel")?;
         self.expect(b'@')?;
-        self.kernel.name =
-            if self.peek() == Some(b'"') { self.quoted()? } else { self.identifier("a name")?.into() };
+        self.kernel.name = if self.peek() == Some(b'"') { self.quoted()? } else { self.identifier("a name")?.into() };
         self.parenthesised(|p| {
             let name = p.identifier("an argument's name")?;
             p.expect(b':')?;

@@ -59,17 +59,7 @@ impl Rng {
     pub fn literal(&mut self, dtype: DType) -> Literal {
         if !dtype.is_float() {
             let v = match self.below(4) {
-                0 => self.pick(&[
-                    0,
-                    1,
-                    -1,
-                    2,
-                    255,
-                    i64::from(i32::MIN),
-                    i64::from(i32::MAX),
-                    i64::MIN,
-                    i64::MAX,
-                ]),
+                0 => self.pick(&[0, 1, -1, 2, 255, i64::from(i32::MIN), i64::from(i32::MAX), i64::MIN, i64::MAX]),
                 1 | 2 => self.below(40) as i64 - 10,
                 _ => self.bits() as i64,
             };
@@ -287,11 +277,7 @@ impl Generator {
         } else {
             for a in self.axes() {
                 let c = self.rng.pick(&[0, 1, 1, 2, 3, 7, -1, 17]);
-                let c = if self.rng.one_in(4) && c > 0 {
-                    IndexExpr::Sym(self.sym(c))
-                } else {
-                    IndexExpr::Const(c)
-                };
+                let c = if self.rng.one_in(4) && c > 0 { IndexExpr::Sym(self.sym(c)) } else { IndexExpr::Const(c) };
                 e = e + c * IndexExpr::Axis(a);
             }
         }
@@ -323,8 +309,7 @@ impl Generator {
         let (mut index, mut length) = (IndexExpr::Const(0), Some(IndexExpr::Const(1)));
         for &a in axes {
             let extent = &self.k.axes[a.index()];
-            let step =
-                if extent.is_uniform() { extent.clone() } else { IndexExpr::Const(self.last[a.index()] + 1) };
+            let step = if extent.is_uniform() { extent.clone() } else { IndexExpr::Const(self.last[a.index()] + 1) };
             index = index * step.clone() + IndexExpr::Axis(a);
             length = length.filter(|_| extent.is_uniform()).map(|l| l * step);
         }
@@ -636,10 +621,7 @@ impl Generator {
 
     fn store_scratch(&mut self, buffer: BufferId, dtype: DType, index: IndexExpr) {
         let value = self.value(dtype);
-        self.code.push(Inst {
-            results: Vec::new(),
-            op: Op::Store { buffer, index, value, mask: None, add: false },
-        });
+        self.code.push(Inst { results: Vec::new(), op: Op::Store { buffer, index, value, mask: None, add: false } });
     }
 
     /// A reduction; its results are visible after the nest.

@@ -123,9 +123,7 @@ impl Rewriter<'_> {
     fn define(&mut self, inst: Inst, out: &mut Vec<Inst>) {
         match &inst.op {
             Op::Const(l) => self.constants[inst.results[0].index()] = Some(*l),
-            Op::Prim(p, _, args) if args.len() == 1 => {
-                self.prims[inst.results[0].index()] = Some((*p, args[0]))
-            }
+            Op::Prim(p, _, args) if args.len() == 1 => self.prims[inst.results[0].index()] = Some((*p, args[0])),
             _ => {}
         }
         if !is_site(&inst.op) {
@@ -227,9 +225,7 @@ impl Rewriter<'_> {
     fn outcome(&self, op: Op, results: &[ValueId]) -> Outcome {
         match op {
             Op::Prim(p, t, args) => self.prim(p, t, args),
-            Op::Index(IndexExpr::Const(c)) => {
-                Outcome::Constant(wrap_int(self.dtypes[results[0].index()], c) as u64)
-            }
+            Op::Index(IndexExpr::Const(c)) => Outcome::Constant(wrap_int(self.dtypes[results[0].index()], c) as u64),
             Op::Load { buffer, index, mask } => {
                 let mask = match self.mask(mask) {
                     Some(true) => None,
@@ -247,9 +243,7 @@ impl Rewriter<'_> {
             }
             Op::Lookup { table, index } => match (self.constant(index), &table[..]) {
                 (_, [only]) => Outcome::Constant(only.bits),
-                (Some(i), _) => {
-                    Outcome::Constant(table[i.as_i64().clamp(0, table.len() as i64 - 1) as usize].bits)
-                }
+                (Some(i), _) => Outcome::Constant(table[i.as_i64().clamp(0, table.len() as i64 - 1) as usize].bits),
                 _ => Outcome::Keep(Op::Lookup { table, index }),
             },
             Op::Call { func, args } => match self.all_constant(&args) {
@@ -425,8 +419,7 @@ mod tests {
             "%0 = load.f32 x[i0]\nstore y[i0], %0",
         );
         // Another store to the buffer may hit the element.
-        let kept =
-            "%0 = load.f32 x[i0]\nstore y[i0], %0\nstore y[0], %0\n%1 = load.f32 y[i0]\nstore.add y[i0], %1";
+        let kept = "%0 = load.f32 x[i0]\nstore y[i0], %0\nstore y[0], %0\n%1 = load.f32 y[i0]\nstore.add y[i0], %1";
         check(kept, kept);
     }
 

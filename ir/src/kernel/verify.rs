@@ -157,9 +157,7 @@ impl Verifier<'_> {
                 format!("argument {} stands after a buffer that is none", b.name)
             });
             if let BufferKind::Temp(length) | BufferKind::Row(length) = &b.kind {
-                self.require(length.is_uniform(), || {
-                    format!("the length of {} is not uniform: {length}", b.name)
-                });
+                self.require(length.is_uniform(), || format!("the length of {} is not uniform: {length}", b.name));
                 self.index(length);
             }
         }
@@ -167,9 +165,7 @@ impl Verifier<'_> {
             self.require(d.is_computed(), || format!("scalar c{i} is of {d}, which kernels do not compute"));
         }
         for (i, d) in k.values.iter().enumerate() {
-            self.require(d.is_computed(), || {
-                format!("{} is of {d}, which kernels do not compute", ValueId::new(i))
-            });
+            self.require(d.is_computed(), || format!("{} is of {d}, which kernels do not compute", ValueId::new(i)));
         }
     }
 
@@ -299,9 +295,7 @@ impl Verifier<'_> {
             Op::Index(e) => {
                 self.index(e);
                 let d = self.result_dtype(inst);
-                self.require(matches!(d, None | Some(DType::I32 | DType::I64)), || {
-                    "an index is i32 or i64".into()
-                });
+                self.require(matches!(d, None | Some(DType::I32 | DType::I64)), || "an index is i32 or i64".into());
                 self.count(inst, 1);
             }
             Op::Prim(p, t, args) => self.prim(inst, *p, *t, args),
@@ -328,22 +322,16 @@ impl Verifier<'_> {
                 self.results(inst, &[DType::I64]);
             }
             Op::Lookup { table, index } => {
-                self.require((1..=32).contains(&table.len()), || {
-                    format!("a table of {} constants", table.len())
-                });
+                self.require((1..=32).contains(&table.len()), || format!("a table of {} constants", table.len()));
                 table.iter().for_each(|l| self.literal(l));
                 self.integer(*index);
                 if let Some(first) = table.first() {
-                    self.require(table.iter().all(|l| l.dtype == first.dtype), || {
-                        "a table of several dtypes".into()
-                    });
+                    self.require(table.iter().all(|l| l.dtype == first.dtype), || "a table of several dtypes".into());
                     self.results(inst, &[first.dtype]);
                 }
             }
             Op::Call { func, args } => {
-                self.require(args.len() == func.arity(), || {
-                    format!("{} takes {} operands", func.name(), func.arity())
-                });
+                self.require(args.len() == func.arity(), || format!("{} takes {} operands", func.name(), func.arity()));
                 if let Some(d) = self.result_dtype(inst) {
                     self.require(d.is_float(), || format!("{} of {d}", func.name()));
                     args.iter().for_each(|&a| self.operand_is(a, "operand", d));
@@ -366,9 +354,7 @@ impl Verifier<'_> {
     }
 
     fn count(&mut self, inst: &Inst, want: usize) {
-        self.require(inst.results.len() == want, || {
-            format!("{} results where {want} are due", inst.results.len())
-        });
+        self.require(inst.results.len() == want, || format!("{} results where {want} are due", inst.results.len()));
     }
 
     /// Dtype of the first result, when there is one.
@@ -387,9 +373,7 @@ impl Verifier<'_> {
 
     fn prim(&mut self, inst: &Inst, p: Prim, t: DType, args: &[ValueId]) {
         let name = p.name();
-        self.require(args.len() == p.arity(), || {
-            format!("{name} takes {} operands, not {}", p.arity(), args.len())
-        });
+        self.require(args.len() == p.arity(), || format!("{name} takes {} operands, not {}", p.arity(), args.len()));
         let fits = match p.typing() {
             Typing::Float => t.is_float(),
             Typing::Number => t != DType::Bool,
@@ -408,12 +392,7 @@ impl Verifier<'_> {
                         self.require(d.size() == t.size(), || format!("bitcast of {d} to {t}"));
                     }
                 }
-                Typing::Float
-                | Typing::Number
-                | Typing::Bits
-                | Typing::Int
-                | Typing::Compare
-                | Typing::Select => {
+                Typing::Float | Typing::Number | Typing::Bits | Typing::Int | Typing::Compare | Typing::Select => {
                     self.operand_is(a, "operand", t);
                 }
             }
@@ -433,17 +412,13 @@ impl Verifier<'_> {
             BufferKind::In => self.require(!writes, || format!("{name} is only read")),
             BufferKind::InOut => {}
             BufferKind::Out | BufferKind::Temp(_) | BufferKind::Row(_) => {
-                self.require(!reads || self.stored[b.index()], || {
-                    format!("{name} is read before it is stored to")
-                });
+                self.require(!reads || self.stored[b.index()], || format!("{name} is read before it is stored to"));
             }
         }
         if matches!(buffer.kind, BufferKind::Row(_)) {
             let phase = self.place.phase;
             let first = *self.row_phase[b.index()].get_or_insert(phase.expect("instructions are in phases"));
-            self.require(Some(first) == phase, || {
-                format!("row buffer {name} is used by phase {first} already")
-            });
+            self.require(Some(first) == phase, || format!("row buffer {name} is used by phase {first} already"));
         }
         self.stored[b.index()] |= writes;
         Some(buffer.dtype)
@@ -493,9 +468,7 @@ impl Verifier<'_> {
         let mut local = Vec::new();
         for (i, inner) in body.iter().enumerate() {
             self.place.inst.push(i);
-            self.require(inner.op.is_pure(), || {
-                "an instruction in a cold body that does more than compute".into()
-            });
+            self.require(inner.op.is_pure(), || "an instruction in a cold body that does more than compute".into());
             self.inst(inner, true, &mut local);
             self.place.inst.pop();
         }
@@ -510,9 +483,7 @@ impl Verifier<'_> {
         for (&r, (slow, fast)) in inst.results.iter().zip(slow.iter().zip(&fast)) {
             let want = self.k.values.get(r.index()).copied();
             let same = |d: &Option<DType>| d.is_none() || want.is_none() || *d == want;
-            self.require(same(slow) && same(fast), || {
-                format!("{r} and its slow and fast values differ in dtype")
-            });
+            self.require(same(slow) && same(fast), || format!("{r} and its slow and fast values differ in dtype"));
         }
     }
 }

@@ -126,17 +126,14 @@ fn extent(m: &TensorMeta) -> (i64, i64) {
 fn elements(m: &TensorMeta) -> impl Iterator<Item = i64> + '_ {
     let dense = TensorMeta::contiguous(m.dtype, &m.shape).strides;
     let lowest = extent(m).0;
-    (0..m.numel()).map(move |at| {
-        (0..m.shape.len()).map(|d| at / dense[d] % m.shape[d] * m.strides[d]).sum::<i64>() - lowest
-    })
+    (0..m.numel())
+        .map(move |at| (0..m.shape.len()).map(|d| at / dense[d] % m.shape[d] * m.strides[d]).sum::<i64>() - lowest)
 }
 
 /// Buffers of the interpreter begin at element 0: moves the accesses of backward tensors.
 fn shift(k: &mut Kernel, buffer: usize, by: i64) {
     let shift = |inst: &mut Inst| match &mut inst.op {
-        Op::Load { buffer: b, index, .. } | Op::Store { buffer: b, index, .. }
-            if *b == BufferId::new(buffer) =>
-        {
+        Op::Load { buffer: b, index, .. } | Op::Store { buffer: b, index, .. } if *b == BufferId::new(buffer) => {
             *index = index.clone() + IndexExpr::Const(by);
         }
         _ => {}
@@ -171,8 +168,7 @@ pub fn compare(g: &Graph, outputs: &[TensorMeta], opts: &FuseOptions, seed: u64,
         }
         args.push(a);
     }
-    let error =
-        run(&kernel, &fused.syms, &scalars(g), &mut args).unwrap_or_else(|e| panic!("{e:?}\n{}", context()));
+    let error = run(&kernel, &fused.syms, &scalars(g), &mut args).unwrap_or_else(|e| panic!("{e:?}\n{}", context()));
     assert!(error.is_none(), "{error:?}\n{}", context());
     for (o, (m, t)) in outputs.iter().zip(&wanted).enumerate() {
         let got = &args[g.inputs.len() + o];

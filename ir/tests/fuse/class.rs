@@ -84,9 +84,7 @@ fn group_norm_is_one_phase() {
 
 #[test]
 fn batch_norm_reduces_around_the_channel() {
-    let k = same_text([&[2, 3, 4, 5], &[4, 2, 3, 7]], &FuseOptions::default(), |b, x| {
-        b.layer_norm(x, &[0, 2, 3])
-    });
+    let k = same_text([&[2, 3, 4, 5], &[4, 2, 3, 7]], &FuseOptions::default(), |b, x| b.layer_norm(x, &[0, 2, 3]));
     assert_eq!(shape_of(&k), "1:[2, 2, 2]+2", "{k}");
 }
 
@@ -182,10 +180,7 @@ fn refusals_say_why() {
     let options = FuseOptions::default();
     let mut b = Build::default();
     let x = b.input(&[1; 17]);
-    assert_eq!(
-        fuse(&b.done(&[x]), &[], &options).unwrap_err(),
-        FuseError::OutputCount { graph: 1, given: 0 }
-    );
+    assert_eq!(fuse(&b.done(&[x]), &[], &options).unwrap_err(), FuseError::OutputCount { graph: 1, given: 0 });
     let mut b = Build::default();
     let x = b.input(&[1; 17]);
     let g: Graph = b.done(&[x]);

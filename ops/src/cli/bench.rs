@@ -45,8 +45,7 @@ pub fn run(problem: &Problem, threads: usize, json: bool, style: Style) -> Resul
         "{}   {gbs:.1} GB/s, {:.0} % of a copy of as many bytes ({roof:.1} GB/s)\n{}",
         style.bold(&format!("{us:.1} us")),
         share * 100.0,
-        style
-            .dim(&format!("compiled in {compile:.2} ms; {threads} thread(s), {bytes} bytes touched, median")),
+        style.dim(&format!("compiled in {compile:.2} ms; {threads} thread(s), {bytes} bytes touched, median")),
     ))
 }
 

@@ -31,23 +31,18 @@ pub fn ops(name: Option<&str>, json: bool, style: Style) -> Result<String> {
     };
     let Some(name) = name else {
         if json {
-            return Ok(
-                serde_json::Value::from(table.iter().map(|op| describe(op)).collect::<Vec<_>>()).to_string()
-            );
+            return Ok(serde_json::Value::from(table.iter().map(|op| describe(op)).collect::<Vec<_>>()).to_string());
         }
         let rows: Vec<(String, &str)> =
             table.iter().map(|op| (signature(op), op.doc.lines().next().unwrap_or(""))).collect();
         let width = rows.iter().map(|(s, _)| s.len()).max().unwrap_or(0).min(44);
-        let lines = rows.iter().map(|(s, doc)| {
-            format!("{}{:pad$}  {doc}\n", style.bold(s), "", pad = width.saturating_sub(s.len()))
-        });
+        let lines = rows
+            .iter()
+            .map(|(s, doc)| format!("{}{:pad$}  {doc}\n", style.bold(s), "", pad = width.saturating_sub(s.len())));
         return Ok(lines.collect::<String>() + &format!("{} operations", rows.len()));
     };
     let Some(op) = table.lookup(name) else {
-        return Err(Error::new(
-            ErrorKind::Name,
-            format!("there is no operation '{name}'; `rusttorch ops` lists all"),
-        ));
+        return Err(Error::new(ErrorKind::Name, format!("there is no operation '{name}'; `rusttorch ops` lists all")));
     };
     if json {
         return Ok(describe(&op).to_string());

@@ -19,12 +19,7 @@ use std::sync::PoisonError;
 use style::Style;
 
 #[derive(Parser)]
-#[command(
-    name = "rusttorch",
-    version,
-    about = "Fused, JIT-compiled CPU kernels",
-    arg_required_else_help = true
-)]
+#[command(name = "rusttorch", version, about = "Fused, JIT-compiled CPU kernels", arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -127,9 +122,7 @@ impl ExprArgs {
             operands.push(found.or_else(default).ok_or_else(missing)?);
         }
         match given.first() {
-            Some((name, _)) => {
-                Err(Error::new(ErrorKind::Type, format!("the expression has no argument {name}")))
-            }
+            Some((name, _)) => Err(Error::new(ErrorKind::Type, format!("the expression has no argument {name}"))),
             None => Ok(Problem { program, operands }),
         }
     }
@@ -152,9 +145,7 @@ pub fn main<I: IntoIterator<Item = String>>(args: I) -> i32 {
     let result = match &cli.command {
         Command::Inspect { expr, emit, isa } => inspect(expr, *emit, *isa, cli.json, style),
         Command::Ops { name } => listing::ops(name.as_deref(), cli.json, style),
-        Command::Bench { expr, threads } => {
-            expr.problem().and_then(|p| bench::run(&p, *threads, cli.json, style))
-        }
+        Command::Bench { expr, threads } => expr.problem().and_then(|p| bench::run(&p, *threads, cli.json, style)),
         Command::Doctor => Ok(doctor::report(cli.json, style)),
     };
     match result {
@@ -180,12 +171,7 @@ fn inspect(expr: &ExprArgs, emit: Emit, isa: Option<Isa>, json: bool, style: Sty
         Emit::Asm => vec![("asm", code()?.asm)],
         Emit::All => {
             let code = code()?;
-            vec![
-                ("graph", seen.graph.clone()),
-                ("kernel", seen.kernel.clone()),
-                ("clif", code.clif),
-                ("asm", code.asm),
-            ]
+            vec![("graph", seen.graph.clone()), ("kernel", seen.kernel.clone()), ("clif", code.clif), ("asm", code.asm)]
         }
     };
     if json {

@@ -20,9 +20,8 @@ pub fn parse(text: &str) -> Result<(String, Operand), String> {
         return Ok((name.to_string(), Operand::Number(category)));
     }
     let (dtype, extents) = kind.split_once('[').ok_or_else(|| format!("'{kind}' is not DTYPE[EXTENTS]"))?;
-    let dtype = DType::parse(dtype).ok_or_else(|| {
-        format!("unknown dtype '{dtype}'; known are {}", DType::ALL.map(DType::name).join(", "))
-    })?;
+    let dtype = DType::parse(dtype)
+        .ok_or_else(|| format!("unknown dtype '{dtype}'; known are {}", DType::ALL.map(DType::name).join(", ")))?;
     let extents = extents.strip_suffix(']').ok_or_else(|| format!("'{kind}' lacks its ]"))?;
     let mut shape = Vec::new();
     for extent in extents.split(',').map(str::trim).filter(|e| !e.is_empty()) {

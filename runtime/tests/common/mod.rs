@@ -105,8 +105,7 @@ impl Case {
             memory.iter_mut().zip(&self.args).zip(&self.lows).map(|((m, a), &low)| m.arg(a, low)).collect();
         let bits: Vec<u64> = self.scalars.iter().map(|l| l.bits).collect();
         let error = plan.run(&views, &bits, pool).err();
-        let args: Result<Vec<Array>, String> =
-            memory.iter().zip(&self.args).map(|(m, a)| m.array(a)).collect();
+        let args: Result<Vec<Array>, String> = memory.iter().zip(&self.args).map(|(m, a)| m.array(a)).collect();
         Ok((args?, error))
     }
 

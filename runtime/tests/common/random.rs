@@ -71,9 +71,7 @@ fn extent(m: &TensorMeta) -> (i64, i64) {
 fn shift(k: &mut Kernel, buffer: usize, by: i64) {
     for inst in k.phases.iter_mut().flat_map(|p| &mut p.nests).flat_map(|n| &mut n.body) {
         match &mut inst.op {
-            Op::Load { buffer: b, index, .. } | Op::Store { buffer: b, index, .. }
-                if *b == BufferId::new(buffer) =>
-            {
+            Op::Load { buffer: b, index, .. } | Op::Store { buffer: b, index, .. } if *b == BufferId::new(buffer) => {
                 *index = index.clone() + IndexExpr::Const(by);
             }
             _ => {}

@@ -93,19 +93,11 @@ impl Array {
             1 => wrap_int(self.dtype, i64::from(self.bytes[at])) as u64,
             2 => {
                 let raw = u16::from_ne_bytes(self.bytes[at..at + 2].try_into().expect("two bytes"));
-                if self.dtype.is_float() {
-                    u64::from(raw)
-                } else {
-                    wrap_int(self.dtype, i64::from(raw)) as u64
-                }
+                if self.dtype.is_float() { u64::from(raw) } else { wrap_int(self.dtype, i64::from(raw)) as u64 }
             }
             4 => {
                 let raw = u32::from_ne_bytes(self.bytes[at..at + 4].try_into().expect("four bytes"));
-                if self.dtype.is_float() {
-                    u64::from(raw)
-                } else {
-                    wrap_int(self.dtype, i64::from(raw)) as u64
-                }
+                if self.dtype.is_float() { u64::from(raw) } else { wrap_int(self.dtype, i64::from(raw)) as u64 }
             }
             _ => u64::from_ne_bytes(self.bytes[at..at + 8].try_into().expect("eight bytes")),
         }
@@ -329,13 +321,7 @@ impl<'k> Machine<'k> {
     }
 
     /// Runs the outer axes from `depth` on.
-    fn phase(
-        &mut self,
-        phase: &'k Phase,
-        depth: usize,
-        sites: &[usize],
-        rows: &[BufferId],
-    ) -> Result<(), InterpError> {
+    fn phase(&mut self, phase: &'k Phase, depth: usize, sites: &[usize], rows: &[BufferId]) -> Result<(), InterpError> {
         if let Some(&axis) = phase.axes.get(depth) {
             for i in 0..self.enter(axis)? {
                 self.axes[axis.index()] = i;
@@ -394,8 +380,7 @@ impl<'k> Machine<'k> {
                     continue;
                 }
                 Op::Reduce { args, .. } => {
-                    let item =
-                        (self.get(args[0]), self.get(*args.last().expect("verified: one operand or two")));
+                    let item = (self.get(args[0]), self.get(*args.last().expect("verified: one operand or two")));
                     self.collected[reduction].items.push(item);
                     reduction += 1;
                     continue;
@@ -424,9 +409,7 @@ impl<'k> Machine<'k> {
                         0
                     }
                 }
-                Op::Check { value, size, wrap, mask } => {
-                    self.check(*value, size, *wrap, *mask, site, loops)?
-                }
+                Op::Check { value, size, wrap, mask } => self.check(*value, size, *wrap, *mask, site, loops)?,
                 Op::Lookup { table, index } => {
                     let last = table.len() as i64 - 1;
                     table[(self.get(*index) as i64).clamp(0, last) as usize].bits

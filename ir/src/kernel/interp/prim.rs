@@ -133,14 +133,7 @@ fn number1(t: DType, a: u64, f: fn(f32) -> f32, d: fn(f64) -> f64, i: fn(i64) ->
     if t.is_float() { float1(t, a, f, d) } else { wrap(t, i(a as i64)) }
 }
 
-fn number2(
-    t: DType,
-    a: u64,
-    b: u64,
-    f: fn(f32, f32) -> f32,
-    d: fn(f64, f64) -> f64,
-    i: fn(i64, i64) -> i64,
-) -> u64 {
+fn number2(t: DType, a: u64, b: u64, f: fn(f32, f32) -> f32, d: fn(f64, f64) -> f64, i: fn(i64, i64) -> i64) -> u64 {
     if t.is_float() { float2(t, a, b, f, d) } else { wrap(t, i(a as i64, b as i64)) }
 }
 

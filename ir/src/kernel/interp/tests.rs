@@ -47,8 +47,7 @@ fn adding_stores_go_in_order_and_masks_touch_nothing() {
 
 #[test]
 fn misuse_is_an_error() {
-    let k =
-        kernel("phase [i0 < s0] { nest { %0 = load.i32 x[i0 + -1] store y[floordiv(i0, s0 + -2)], %0 } }");
+    let k = kernel("phase [i0 < s0] { nest { %0 = load.i32 x[i0 + -1] store y[floordiv(i0, s0 + -2)], %0 } }");
     let error = |syms: &[i64], a: &mut [Array]| run(&k, syms, &[], a).expect_err("an error").to_string();
     assert_eq!(error(&[1], &mut args(&[1], 1)), "element -1 of buffer x, which has 1");
     assert_eq!(error(&[-1], &mut args(&[1], 1)), "extent s0 is -1");

@@ -52,8 +52,7 @@ fn every_form_round_trips() {
 
 #[test]
 fn comments_and_layout_do_not_matter() {
-    let k = parse("rtir 1 ; one\nkernel@k()syms 1{phase[i0<s0]{nest{%0=index.i64 i0 * 2}}}; end")
-        .expect("well formed");
+    let k = parse("rtir 1 ; one\nkernel@k()syms 1{phase[i0<s0]{nest{%0=index.i64 i0 * 2}}}; end").expect("well formed");
     assert_eq!(parse(&k.to_string()), Ok(k));
 }
 
@@ -76,9 +75,7 @@ fn errors_have_places() {
 fn hostile_texts_are_refused() {
     let prefix = "rtir 1\nkernel @k(x: f32 in) { phase { nest { %0 = index.i64 ";
     let n = 1_000_000;
-    for tail in
-        ["(".repeat(n), "1 + ".repeat(n), "min(".repeat(n), "1*".repeat(n), "9".repeat(n), "-".repeat(n)]
-    {
+    for tail in ["(".repeat(n), "1 + ".repeat(n), "min(".repeat(n), "1*".repeat(n), "9".repeat(n), "-".repeat(n)] {
         assert!(parse(&format!("{prefix}{tail}")).is_err());
     }
     let cold = "%0 = cold %1 { ".repeat(n / 10);

@@ -1,7 +1,8 @@
 use super::*;
 use crate::kernel::parse::parse;
 
-const HEAD: &str = "rtir 1\nkernel @k(x: f32 in, y: f32 out, z: f32 inout, n: i64 in) syms 1 scalars (f32) {\n  row r: f32[s0]\n";
+const HEAD: &str =
+    "rtir 1\nkernel @k(x: f32 in, y: f32 out, z: f32 inout, n: i64 in) syms 1 scalars (f32) {\n  row r: f32[s0]\n";
 
 fn errors(rest: &str) -> String {
     let k = parse(&format!("{HEAD}{rest}}}")).unwrap_or_else(|e| panic!("{e}"));
@@ -23,10 +24,7 @@ fn operands_are_typed() {
         body("%0 = const.f32 1.0 %1 = add.f64 %0, %0").lines().next(),
         Some(&*format!("{HERE} 1: operand %0 is f32, not f64"))
     );
-    assert_eq!(
-        body("%0 = const.f32 1.0 %1 = select.f32 %0, %0, %0"),
-        format!("{HERE} 1: mask %0 is f32, not bool")
-    );
+    assert_eq!(body("%0 = const.f32 1.0 %1 = select.f32 %0, %0, %0"), format!("{HERE} 1: mask %0 is f32, not bool"));
     assert_eq!(body("%0 = const.i32 1 %1 = bitcast.f64 %0"), format!("{HERE} 1: bitcast of i32 to f64"));
     assert_eq!(body("%0 = load.f64 x[0]"), format!("{HERE} 0: result %0 is f64, not f32"));
     assert_eq!(body("%0 = const.f32 1.0 %1 = reduce.any.f32.lanes %0"), format!("{HERE} 1: any of f32"));
@@ -50,10 +48,7 @@ fn values_are_visible_where_the_module_says() {
     };
     assert_eq!(two("nest { %3 = add.f32 %0, %2 } }"), "");
     assert_eq!(two("nest { %3 = neg.f32 %1 } }"), "phase 0, nest 2, instruction 0: %1 is not visible here");
-    assert_eq!(
-        two("} phase { nest { %3 = neg.f32 %2 } }"),
-        "phase 1, nest 0, instruction 0: %2 is not visible here"
-    );
+    assert_eq!(two("} phase { nest { %3 = neg.f32 %2 } }"), "phase 1, nest 0, instruction 0: %2 is not visible here");
     assert_eq!(
         body("%0 = const.bool true %1 = cold %0 { %2 = not.bool %0 } slow (%2) fast (%0) %3 = not.bool %2"),
         format!("{HERE} 2: %2 is not visible here")
@@ -68,19 +63,14 @@ fn values_are_visible_where_the_module_says() {
 fn memory_rules_hold() {
     assert_eq!(body("%0 = const.f32 1.0 store x[0], %0"), format!("{HERE} 1: x is only read"));
     assert_eq!(body("%0 = load.f32 y[0]"), format!("{HERE} 0: y is read before it is stored to"));
-    assert_eq!(
-        body("%0 = const.f32 1.0 store.add y[0], %0"),
-        format!("{HERE} 1: y is read before it is stored to")
-    );
+    assert_eq!(body("%0 = const.f32 1.0 store.add y[0], %0"), format!("{HERE} 1: y is read before it is stored to"));
     assert_eq!(body("%0 = const.f32 1.0 store r[0], %0 %1 = load.f32 r[0]"), "");
     assert_eq!(
         errors("phase { nest { %0 = const.f32 1.0 store r[0], %0 } } phase { nest { %1 = load.f32 r[0] } }"),
         "phase 1, nest 0, instruction 0: row buffer r is used by phase 0 already"
     );
     assert_eq!(
-        body(
-            "%0 = const.bool true %1 = cold %0 { %2 = load.f32 x[0] %3 = const.bool true } slow (%3) fast (%0)"
-        ),
+        body("%0 = const.bool true %1 = cold %0 { %2 = load.f32 x[0] %3 = const.bool true } slow (%3) fast (%0)"),
         format!("{HERE} 1.0: an instruction in a cold body that does more than compute")
     );
 }
