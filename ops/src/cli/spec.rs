@@ -31,7 +31,7 @@ pub fn parse(text: &str) -> Result<(String, Operand), String> {
         }
     }
     let elements = shape.iter().try_fold(1i64, |n, &e| n.checked_mul(e));
-    if !elements.is_some_and(|n| n <= MAX_ELEMENTS) {
+    if elements.is_none_or(|n| n > MAX_ELEMENTS) {
         return Err(format!("'{kind}' has more than {MAX_ELEMENTS} elements"));
     }
     Ok((name.to_string(), Operand::Tensor(TensorMeta::contiguous(dtype, &shape))))
