@@ -24,6 +24,7 @@ use rusttorch_runtime::layout;
 use rusttorch_runtime::pool::Parallel;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex, PoisonError, RwLock};
 
 /// Built-in and registered ops.
@@ -191,6 +192,25 @@ pub fn plan(program: &Program, operands: &[Operand], options: PlanOptions) -> Re
     })
 }
 
+/// Compiles, and under `RUSTTORCH_DUMP` leaves what came out in that directory.
+fn build(kernel: &Kernel, isa: Isa) -> std::result::Result<Compiled, CodegenError> {
+    let compiled = compile(kernel, isa)?;
+    if let Some(dir) = &config().dump {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let artifact = compile_for(kernel, isa)?;
+        let parts = [("rtir", kernel.to_string()), ("clif", artifact.clif), ("asm", artifact.asm)];
+        for (extension, text) in parts {
+            let path = dir.join(format!("kernel-{}-{number:04}.{extension}", std::process::id()));
+            // A dump that cannot be written must not fail the program it looks at.
+            if let Err(e) = std::fs::create_dir_all(dir).and_then(|()| std::fs::write(&path, text)) {
+                eprintln!("rusttorch: RUSTTORCH_DUMP: {}: {e}", path.display());
+            }
+        }
+    }
+    Ok(compiled)
+}
+
 fn executable(fused: Fused) -> Result<Executable> {
     let Fused { mut kernel, syms } = fused;
     // The name takes no part in the identity.
@@ -199,7 +219,7 @@ fn executable(fused: Fused) -> Result<Executable> {
         None => CodegenError::unsupported("no code generator (RUSTTORCH_DISABLE, or an unknown machine)"),
         Some(isa) => {
             let key = (kernel.clone(), isa);
-            match kernels().get_or_build(&key, || compile(&key.0, isa)) {
+            match kernels().get_or_build(&key, || build(&key.0, isa)) {
                 Ok(compiled) => return Ok(Executable::Machine(launch::Plan::new(compiled, &syms)?)),
                 Err(e @ CodegenError::Internal(_)) => return Err(Error::internal(format!("{e}\n{kernel}"))),
                 Err(e) => e,

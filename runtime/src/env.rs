@@ -26,19 +26,19 @@ pub const VARIABLES: &[Variable] = &[
         name: "RUSTTORCH_LOG",
         values: "off, error, warn, info, debug, trace",
         default: "warn",
-        meaning: "Level of the logger `rusttorch`.",
+        meaning: "Level of the logger `rusttorch`. Nothing is logged yet.",
     },
     Variable {
         name: "RUSTTORCH_STRICT",
         values: "0 or 1",
         default: "0",
-        meaning: "A fallback (another emitter, the interpreter, stock PyTorch) is an error.",
+        meaning: "A fallback to the interpreter is an error.",
     },
     Variable {
         name: "RUSTTORCH_DISABLE",
         values: "0 or 1",
         default: "0",
-        meaning: "Compile nothing: kernels are interpreted, torch.compile falls back to stock PyTorch.",
+        meaning: "Compile nothing: kernels are interpreted.",
     },
     Variable {
         name: "RUSTTORCH_MAX_ISA",
@@ -74,7 +74,7 @@ pub const VARIABLES: &[Variable] = &[
         name: "RUSTTORCH_PERF_MAP",
         values: "0 or 1",
         default: "0",
-        meaning: "Write /tmp/perf-PID.map, so that Linux perf names kernels.",
+        meaning: "Reserved for a map that lets Linux perf name kernels; it does nothing yet.",
     },
 ];
 
@@ -239,6 +239,15 @@ impl Reader<'_> {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn the_documented_table_is_this_one() {
+        let page = include_str!("../../docs/environment.md");
+        for v in super::VARIABLES {
+            let row = format!("| `{}` | {} | {} | {} |", v.name, v.values, v.default, v.meaning);
+            assert!(page.lines().any(|l| l == row), "docs/environment.md lacks\n{row}");
+        }
+    }
+
     use super::*;
 
     fn read(pairs: &[(&str, &str)]) -> Config {

@@ -1,0 +1,170 @@
+//! Every row of the op table x dtype x layout x length: machine code leaves the interpreter's bits.
+
+use rusttorch_ir::dtype::DType;
+use rusttorch_ir::expr::parse;
+use rusttorch_ir::graph::{Operand, TensorMeta};
+use rusttorch_ir::kernel::interp::Array;
+use rusttorch_ops::engine::{self, Layout, PlanOptions};
+use rusttorch_ops::table;
+use rusttorch_runtime::Tensor;
+use rusttorch_runtime::interpret;
+use rusttorch_runtime::launch::with_tensors;
+use rusttorch_runtime::pool::Serial;
+
+const OPTIONS: PlanOptions = PlanOptions { default_dtype: DType::F32, layout: Layout::Torch };
+const DTYPES: [DType; 6] = [DType::F32, DType::F64, DType::I32, DType::I64, DType::U8, DType::Bool];
+
+/// Rows that all combinations of operands refuse, and why.
+const NEED_MORE: [&str; 24] = [
+    // Names, sizes and dims are arguments of the call's structure.
+    "transpose", "permute", "reshape", "broadcast_to", "unsqueeze", "flatten", "squeeze", "expand", "view", "layer_norm",
+    "rms_norm", "gather", "take_along_dim", "iota", "softmax", "log_softmax", "softmin", "logsumexp",
+    // Indices as a second operand.
+    "cross_entropy", "nll_loss", "batch_norm", "group_norm", "glu", "movedim",
+];
+
+/// Values of all kinds, as bytes.
+fn bytes(dtype: DType, n: usize, seed: u64) -> Vec<u8> {
+    let special = [0.0, -0.0, 1.0, -1.0, 0.5, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, 1e-42, 3e38, -700.0, 88.8];
+    let mut s = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut out = Vec::new();
+    for _ in 0..n {
+        s = s.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let near = (s >> 40) as f64 / 1_048_576.0 - 8.0;
+        let v = if (s >> 33) % 8 == 0 { special[(s >> 20) as usize % special.len()] } else { near };
+        match dtype {
+            DType::F32 => out.extend((v as f32).to_ne_bytes()),
+            DType::F64 => out.extend(v.to_ne_bytes()),
+            // No zeros: division by zero is an error, tested elsewhere.
+            DType::I32 => out.extend(((s >> 30) as i32 | 1).to_ne_bytes()),
+            DType::I64 => out.extend(((s >> 3) as i64 | 1).to_ne_bytes()),
+            DType::Bool => out.push((s >> 40) as u8 & 1),
+            _ => out.push((s >> 40) as u8 | 1),
+        }
+    }
+    out
+}
+
+/// A tensor of this shape under one of the layouts.
+fn operand(dtype: DType, shape: &[i64], layout: usize, seed: u64) -> Tensor {
+    let dense = |shape: &[i64], seed| {
+        let n: i64 = shape.iter().product();
+        Tensor::from_bytes(&bytes(dtype, n as usize, seed), shape, dtype).expect("memory")
+    };
+    match (layout, shape) {
+        // Every other element.
+        (1, [rest @ .., last]) => {
+            let mut wide = rest.to_vec();
+            wide.push(last * 2);
+            dense(&wide, seed).slice(-1, 0, last * 2, 2).expect("a slice")
+        }
+        // Transposed.
+        (2, [a, b]) => dense(&[*b, *a], seed).transpose(0, 1).expect("two dimensions"),
+        // One element for all.
+        (3, _) => dense(&[], seed).expand(shape).expect("a scalar expands"),
+        _ => dense(shape, seed),
+    }
+}
+
+/// Runs a text over operands both ways; None where the row refuses them.
+fn check(text: &str, inputs: &[Tensor]) -> Option<()> {
+    let program = {
+        let table = engine::table().read().expect("nothing panics with it");
+        parse(text, Some(&*table)).unwrap_or_else(|e| panic!("{text}: {e}"))
+    };
+    let operands: Vec<Operand> = inputs.iter().map(|t| Operand::Tensor(t.meta())).collect();
+    let stages = engine::lower_and_fuse(&program, &operands, OPTIONS).ok()?;
+    let plan = engine::plan(&program, &operands, OPTIONS).unwrap_or_else(|e| panic!("{text}: {e}"));
+    assert!(plan.is_compiled(), "{text} falls back: {:?}", engine::stats().fallbacks);
+    let fresh = |metas: &[TensorMeta]| -> Vec<Tensor> {
+        metas.iter().map(|m| Tensor::empty_strided(&m.shape, &m.strides, m.dtype).expect("memory")).collect()
+    };
+    let refs: Vec<&Tensor> = inputs.iter().collect();
+    let (mut ours, mut theirs) = (fresh(plan.outputs()), fresh(plan.outputs()));
+    let machine = plan.run_tensors(&refs, &mut ours, &[], &Serial);
+    let slow = interpret::Plan::new(stages.fused.kernel.clone(), stages.fused.syms.clone());
+    let meaning = with_tensors(&refs, &mut theirs, |args| slow.run(args, &[])).expect("unshared results");
+    assert_eq!(machine.is_err(), meaning.is_err(), "{text}: {machine:?}, {meaning:?}");
+    if machine.is_ok() {
+        for (a, b) in ours.iter().zip(&theirs) {
+            let array = |t: &Tensor| {
+                let mut raw = vec![0; t.storage().len().min(t.nbytes())];
+                t.storage().read(0, &mut raw);
+                Array::from_bytes(t.dtype(), raw)
+            };
+            let (a, b) = (array(a), array(b));
+            if let Some(i) = a.first_difference(&b) {
+                panic!("{text} at {:?}: element {i}: {:#x}, interpreter {:#x}", operands, a.get(i), b.get(i));
+            }
+        }
+    }
+    Some(())
+}
+
+#[test]
+fn machine_code_leaves_the_interpreters_bits() {
+    let mut refused = Vec::new();
+    for row in table::builtin().iter() {
+        let needed = row.params.iter().filter(|p| p.default.is_none()).count();
+        let names = ["a", "b", "c", "d", "e", "f"];
+        let mut accepted = needed > names.len();
+        if accepted {
+            continue;
+        }
+        let text = format!("{}({})", row.name, names[..needed].join(", "));
+        for dtype in DTYPES {
+            for (n, shape) in
+                [vec![], vec![0], vec![1], vec![7], vec![8], vec![9], vec![17], vec![3, 0], vec![5, 33]].iter().enumerate()
+            {
+                for layout in 0..if shape.len() == 2 { 4 } else { 2 } {
+                    let inputs: Vec<Tensor> =
+                        (0..needed).map(|i| operand(dtype, shape, if i == 0 { layout } else { 0 }, (n * 7 + i) as u64)).collect();
+                    match check(&text, &inputs) {
+                        Some(()) => accepted = true,
+                        // A dtype that one shape refuses, all refuse (but for empty and 0-d reductions).
+                        None if shape.len() == 1 && shape[0] > 0 => break,
+                        None => {}
+                    }
+                }
+            }
+        }
+        if !accepted && !NEED_MORE.contains(&row.name.as_ref()) {
+            refused.push(text);
+        }
+    }
+    assert!(refused.is_empty(), "rows that no operands fit: {refused:?}");
+}
+
+#[test]
+fn rows_over_dimensions() {
+    for text in [
+        "softmax(a, -1)",
+        "softmax(a, 0)",
+        "log_softmax(a, -1)",
+        "log_softmax(a, 0)",
+        "logsumexp(a, 1)",
+        "sum(a, dim=0)",
+        "sum(a, dim=1)",
+        "mean(a, dim=0)",
+        "var(a, dim=1)",
+        "std(a, dim=0)",
+        "amax(a, dim=0)",
+        "argmax(a, dim=1)",
+        "argmin(a, dim=0)",
+        "prod(a, dim=1)",
+        "any(a > 1, dim=1)",
+        "all(a > -100, dim=0)",
+        "layer_norm(a, [33])",
+        "rms_norm(a, [33])",
+        "a - mean(a, dim=1, keepdim=True)",
+        "a * 2 + 1",
+    ] {
+        for dtype in [DType::F32, DType::F64] {
+            for rows in [0, 1, 2, 7, 8, 9, 65] {
+                for layout in 0..4 {
+                    assert_eq!(check(text, &[operand(dtype, &[rows, 33], layout, rows as u64)]), Some(()), "{text}");
+                }
+            }
+        }
+    }
+}
