@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import rusttorch as rt
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     Array: TypeAlias = NDArray[Any]
@@ -277,8 +276,9 @@ def formulas() -> None:
 
     body = rt.fuse(gated)
     x, y = torch.from_numpy(a), torch.from_numpy(b)
-    with torch.no_grad():
-        compare("F.silu(x) * y", lambda: body(x, y), lambda: gated(x, y), "torch")
+    torch.set_num_threads(1)
+    with torch.no_grad(), rt.num_threads(1):
+        compare("F.silu(x) * y, one thread", lambda: body(x, y), lambda: gated(x, y), "torch")
 
 
 def main(argv: list[str] | None = None) -> int:

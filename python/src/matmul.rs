@@ -74,8 +74,7 @@ unsafe fn view(b: &Borrowed) -> PyResult<Tensor> {
     let range = b.byte_range();
     let offset = b.data.addr() - range.start;
     // SAFETY: the operand was checked to have these bytes when it was borrowed.
-    let storage =
-        unsafe { Storage::from_foreign(b.data.wrapping_sub(offset), range.len(), true, Box::new(|| ())) };
+    let storage = unsafe { Storage::from_foreign(b.data.wrapping_sub(offset), range.len(), true, Box::new(|| ())) };
     Tensor::from_parts(storage, offset, b.shape(), &b.strides(), b.dtype).map_err(runtime_to_py)
 }
 
