@@ -35,6 +35,7 @@ $(call stamp,$(1),$(2)): | $(1)/bin/python
 	@mkdir -p $$(@D) && rm -f $$(@D)/$(2)-* && touch $$@
 endef
 $(eval $(call requirements,$(VENV),build))
+$(eval $(call requirements,$(VENV),demo))
 $(eval $(call requirements,$(VENV),lint))
 $(eval $(call requirements,$(VENV),test))
 $(eval $(call requirements,$(BENCH_VENV),bench))
@@ -45,7 +46,7 @@ wheel: $(call stamp,$(VENV),build) ## Build dist/*.whl (CPython 3.10 and later, 
 	$(BIN)/maturin build --quiet --release --locked --manifest-path python/Cargo.toml --interpreter $(BIN)/python --out dist
 	@ls dist/rusttorch-*.whl
 
-demo: wheel ## Build, install into .venv and run the demonstration
+demo: $(call stamp,$(VENV),demo) wheel ## Build, install into .venv and run the demonstration
 	$(BIN)/python -m pip install $(PIP_FLAGS) --force-reinstall --no-deps dist/rusttorch-*.whl
 	$(BIN)/python -m rusttorch.demo
 

@@ -16,6 +16,7 @@ from rusttorch._rusttorch import (
     TraceError,
     __version__,
     clear_cache,
+    matmul,
     set_num_threads,
     stats,
 )
@@ -49,6 +50,7 @@ __all__ = [
     "fuse",
     "get_num_threads",
     "inspect",
+    "matmul",
     "num_threads",
     "set_num_threads",
     "show_config",

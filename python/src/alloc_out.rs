@@ -47,6 +47,14 @@ impl Target {
             (Target::Numpy, NewArray::Torch(_)) => unreachable!("a target makes results of its own kind"),
         }
     }
+
+    /// To be told when a kernel has written an array of the caller's.
+    pub fn written(self, out: &Bound<'_, PyAny>) -> PyResult<()> {
+        match self {
+            Target::Torch(torch) => torch.bump_version(out),
+            Target::Numpy => Ok(()),
+        }
+    }
 }
 
 /// What writing a result to `out` takes.

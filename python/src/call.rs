@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Combinations that are kept per program.
 const KEPT: usize = 16;
 /// Runs of at least so much work (about 20 us) release the GIL; doing so costs about 50 ns.
-const DETACH_FROM: u64 = 40_000;
+pub const DETACH_FROM: u64 = 40_000;
 /// The first interpreted run of at least so much work is warned about.
 const WARN_FROM: u64 = 100_000;
 
@@ -208,11 +208,9 @@ impl Callable {
             });
         }
         self.run(py, memo, operands, &data)?;
-        if let Target::Torch(torch) = target {
-            let copied = |i: usize| copies.iter().any(|&(c, _)| c == i);
-            for (_, out) in outs.iter().enumerate().filter(|(i, _)| !copied(*i)) {
-                torch.bump_version(out)?;
-            }
+        let copied = |i: usize| copies.iter().any(|&(c, _)| c == i);
+        for (_, out) in outs.iter().enumerate().filter(|(i, _)| !copied(*i)) {
+            target.written(out)?;
         }
         for (i, new) in copies {
             copy_to(&outs[i], &target.finish(py, new, false)?)?;
@@ -301,7 +299,7 @@ fn meta(operand: &Operand) -> graph::Operand {
 
 /// torch when any operand is torch's.
 #[inline]
-fn target(session: &Session, operands: &[Operand]) -> Target {
+pub fn target(session: &Session, operands: &[Operand]) -> Target {
     let is_tensor = |o: &Operand| matches!(o, Operand::Array(a) if a.kind == Kind::Torch);
     match session.torch() {
         Some(torch) if operands.iter().any(is_tensor) => Target::Torch(torch),

@@ -20,9 +20,19 @@ fn set_num_threads(n: i64) -> PyResult<()> {
     }
 }
 
-/// (threads that a call may use, whose they are: "rusttorch" or "torch").
+/// The `rusttorch` command; `argv` begins with the program's name. Gives the exit code.
+#[pyfunction]
+fn cli(py: Python<'_>, argv: Vec<String>) -> i32 {
+    py.detach(|| rusttorch_ops::cli::main(argv))
+}
+
 #[pyfunction]
 fn _threads(py: Python<'_>) -> PyResult<(usize, &'static str)> {
+    threads(py)
+}
+
+/// (threads that a call may use, whose they are: "rusttorch" or "torch").
+pub fn threads(py: Python<'_>) -> PyResult<(usize, &'static str)> {
     Ok(match torch::loaded(py)?.and_then(|t| t.pool()) {
         Some(foreign) if pool::is_num_threads_set() => (foreign.threads().min(pool::num_threads()), "torch"),
         Some(foreign) => (foreign.threads(), "torch"),
@@ -52,6 +62,7 @@ fn stats(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     {
         cache.set_item(name, value)?;
     }
+    cache.set_item("compile_ms", s.cache.compile_ns as f64 / 1e6)?;
     cache.set_item("size", s.cache.len)?;
     cache.set_item("capacity", s.cache.capacity)?;
     let all = PyDict::new(py);
@@ -74,6 +85,7 @@ fn _config_warnings() -> Vec<String> {
 }
 
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(cli, m)?)?;
     m.add_function(wrap_pyfunction!(set_num_threads, m)?)?;
     m.add_function(wrap_pyfunction!(_threads, m)?)?;
     m.add_function(wrap_pyfunction!(_requested_threads, m)?)?;

@@ -30,6 +30,19 @@ pub fn to_py(error: Error) -> PyErr {
     exception(error.kind(), error.to_string())
 }
 
+/// The exception for an error of the runtime, of the class that PyTorch raises.
+pub fn runtime_to_py(error: rusttorch_runtime::error::Error) -> PyErr {
+    use rusttorch_runtime::error::ErrorKind as Runtime;
+    let kind = match error.kind() {
+        Runtime::Index => ErrorKind::Index,
+        Runtime::NotImplemented => ErrorKind::NotImplemented,
+        Runtime::Value => ErrorKind::Value,
+        Runtime::OutOfMemory => ErrorKind::OutOfMemory,
+        _ => ErrorKind::Runtime,
+    };
+    exception(kind, error.to_string())
+}
+
 fn exception(kind: ErrorKind, message: String) -> PyErr {
     match kind {
         ErrorKind::Syntax => PySyntaxError::new_err(message),

@@ -10,6 +10,7 @@ mod control;
 mod errors;
 mod expr;
 mod fast;
+mod matmul;
 mod numpy;
 mod torch;
 
@@ -23,5 +24,6 @@ fn _rusttorch(m: &Bound<'_, PyModule>) -> PyResult<()> {
     borrow::register(m)?;
     expr::register(m)?;
     fast::register(m)?;
+    matmul::register(m)?;
     control::register(m)
 }

@@ -1,0 +1,101 @@
+//! `rusttorch.matmul`: matrix products of borrowed operands, over the runtime's.
+//!
+//! A product is no kernel of an expression: it has no plan, and its bits follow the machine's blocking.
+
+use crate::alloc_out::{Writing, check_out, copy_to};
+use crate::borrow::{Borrowed, Operand, Session};
+use crate::call::{DETACH_FROM, target};
+use crate::control;
+use crate::errors::{guarded, runtime_to_py};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use rusttorch_ir::graph::TensorMeta;
+use rusttorch_runtime::matmul::{matmul_out, matmul_shape};
+use rusttorch_runtime::pool;
+use rusttorch_runtime::storage::Storage;
+use rusttorch_runtime::tensor::Tensor;
+
+/// The product of two matrices, of batches of them, or of vectors: torch.matmul of float32 or float64.
+#[pyfunction]
+#[pyo3(signature = (a, b, *, out=None))]
+fn matmul<'py>(
+    a: &Bound<'py, PyAny>,
+    b: &Bound<'py, PyAny>,
+    out: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = a.py();
+    let mut session = Session::new(py);
+    let operands = [operand(&mut session, a, "input", 1)?, operand(&mut session, b, "other", 2)?];
+    let [Operand::Array(left), Operand::Array(right)] = &operands else {
+        unreachable!("`operand` gives arrays");
+    };
+    // SAFETY: the arguments live, and are not written, until this function returns, which is when the
+    // tensors are gone.
+    let (left, right) = unsafe { (view(left)?, view(right)?) };
+    let shape = guarded(|| "matmul".to_owned(), || matmul_shape(&left, &right).map_err(runtime_to_py))?;
+    let meta = TensorMeta::contiguous(left.dtype(), &shape);
+    let target = target(&session, &operands);
+    let Some(out) = out else {
+        let (new, data) = target.empty(py, &meta)?;
+        multiply(py, &left, &right, data, &meta)?;
+        return target.finish(py, new, meta.shape.is_empty());
+    };
+    match check_out(&session.result(out)?, target, &meta, &operands)? {
+        Writing::Direct(data) => {
+            multiply(py, &left, &right, data, &meta)?;
+            target.written(out)?;
+        }
+        Writing::Copy => {
+            let (new, data) = target.empty(py, &meta)?;
+            multiply(py, &left, &right, data, &meta)?;
+            copy_to(out, &target.finish(py, new, false)?)?;
+        }
+    }
+    Ok(out.clone())
+}
+
+/// An array; numbers are refused as torch refuses them.
+fn operand(session: &mut Session, object: &Bound<'_, PyAny>, name: &str, position: usize) -> PyResult<Operand> {
+    let name = || format!("matmul(): argument '{name}' (position {position})");
+    match session.operand(object, &name)? {
+        Operand::Number(_) | Operand::Literal(_) => {
+            let class = object.get_type().name()?.to_string();
+            Err(PyTypeError::new_err(format!("{} must be Tensor, not {class}", name())))
+        }
+        array @ Operand::Array(_) => Ok(array),
+    }
+}
+
+/// The runtime's view of an operand, for reading.
+///
+/// # Safety
+/// The operand's memory stays, unwritten, as long as the view.
+unsafe fn view(b: &Borrowed) -> PyResult<Tensor> {
+    let range = b.byte_range();
+    let offset = b.data.addr() - range.start;
+    // SAFETY: the operand was checked to have these bytes when it was borrowed.
+    let storage = unsafe { Storage::from_foreign(b.data.wrapping_sub(offset), range.len(), true, Box::new(|| ())) };
+    Tensor::from_parts(storage, offset, b.shape(), &b.strides(), b.dtype).map_err(runtime_to_py)
+}
+
+/// Writes the product to `data`, which is memory as `meta` says that no operand shares.
+fn multiply(py: Python<'_>, a: &Tensor, b: &Tensor, data: *mut u8, meta: &TensorMeta) -> PyResult<()> {
+    let numel = meta.numel();
+    let bytes = numel as usize * meta.dtype.size();
+    // SAFETY: made or checked by `alloc_out` to be as `meta` says, and dense.
+    let storage = unsafe { Storage::from_foreign(data, bytes, false, Box::new(|| ())) };
+    let out = Tensor::from_parts(storage, 0, &meta.shape, &meta.strides, meta.dtype).map_err(runtime_to_py)?;
+    let work = (numel as u64).saturating_mul(a.shape().last().map_or(0, |&k| k as u64));
+    let threads = control::threads(py)?.0;
+    let run = || {
+        let _cap = pool::limit_threads(threads);
+        // SAFETY: the result is new, or the caller's `out`, which is not to be touched during the call.
+        unsafe { matmul_out(a, b, &out) }.map_err(runtime_to_py)
+    };
+    let what = || format!("matmul of {} {:?} and {:?}", meta.dtype.torch_name(), a.shape(), b.shape());
+    guarded(what, || if work < DETACH_FROM { run() } else { py.detach(run) })
+}
+
+pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(matmul, m)?)
+}
