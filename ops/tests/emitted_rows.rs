@@ -107,10 +107,12 @@ fn machine_code_leaves_the_interpreters_bits() {
     for row in table::builtin().iter() {
         let needed = row.params.iter().filter(|p| p.default.is_none()).count();
         let names = ["a", "b", "c", "d", "e", "f"];
-        let mut accepted = needed > names.len();
-        if accepted {
+        assert!(needed <= names.len(), "{} takes more operands than this test has", row.name);
+        // Helpers of other rows are no functions for users; their callers cover them.
+        if row.internal {
             continue;
         }
+        let mut accepted = false;
         let text = format!("{}({})", row.name, names[..needed].join(", "));
         for dtype in DTYPES {
             for (n, shape) in
@@ -162,7 +164,9 @@ fn rows_over_dimensions() {
         for dtype in [DType::F32, DType::F64] {
             for rows in [0, 1, 2, 7, 8, 9, 65] {
                 for layout in 0..4 {
-                    assert_eq!(check(text, &[operand(dtype, &[rows, 33], layout, rows as u64)]), Some(()), "{text}");
+                    let ran = check(text, &[operand(dtype, &[rows, 33], layout, rows as u64)]);
+                    // Of no rows some reductions have no result: an error, as in PyTorch.
+                    assert!(ran.is_some() || rows == 0, "{text} refuses {rows} rows");
                 }
             }
         }

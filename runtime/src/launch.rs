@@ -102,7 +102,7 @@ pub fn with_tensors<R>(
     f: impl for<'a> FnOnce(&[Arg<'a>]) -> R,
 ) -> Result<R, LaunchError> {
     for t in outputs.iter_mut() {
-        if t.bytes_mut().is_none() {
+        if !t.is_unique() {
             return Err(invalid("an output that shares its memory"));
         }
     }

@@ -301,6 +301,11 @@ impl Tensor {
         self.storage.unique_bytes().map(|all| &mut all[offset..offset + len])
     }
 
+    /// True when nobody else owns the memory and it may be written.
+    pub fn is_unique(&mut self) -> bool {
+        !self.storage.is_read_only() && self.storage.is_unique()
+    }
+
     /// The elements, under the conditions of [`Tensor::bytes_mut`].
     pub fn as_mut_slice<T: Element + Plain>(&mut self) -> Option<&mut [T]> {
         if self.dtype != T::DTYPE {
