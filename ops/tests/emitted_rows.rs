@@ -41,7 +41,7 @@ fn bytes(dtype: DType, n: usize, seed: u64) -> Vec<u8> {
     for _ in 0..n {
         s = s.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let near = (s >> 40) as f64 / 1_048_576.0 - 8.0;
-        let v = if (s >> 33) % 8 == 0 { special[(s >> 20) as usize % special.len()] } else { near };
+        let v = if (s >> 33).is_multiple_of(8) { special[(s >> 20) as usize % special.len()] } else { near };
         match dtype {
             DType::F32 => out.extend((v as f32).to_ne_bytes()),
             DType::F64 => out.extend(v.to_ne_bytes()),
