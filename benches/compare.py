@@ -213,9 +213,8 @@ def main() -> None:
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | TUNED)
 
     import numpy as np
-    import torch
-
     import rusttorch as rt
+    import torch
 
     torch.set_num_threads(1)
     rt.set_num_threads(1)

@@ -7,10 +7,9 @@ Neighbouring loops over the same axes become one nest. What is stored and then l
 is forwarded; what else stays inside becomes `row` scratch, or `temp` when it lives longer than a phase.
 """
 
+import rtir_math
 import sympy
 import torch
-
-import rtir_math
 from inductor_nodes import first_access
 from rtir_kernel import Block, Buffer, Inst, Nest, Phase, Printer, Value, is_float, live
 
@@ -47,7 +46,15 @@ SAME = {
 }
 COMPARE = ("lt", "le", "gt", "ge", "eq", "ne")
 LOGIC = {"and": "and", "or": "or", "xor": "xor", "not": "not"}
-REDUCTIONS = {"sum": "sum", "prod": "prod", "max": "max", "min": "min", "any": "any", "xor_sum": "xor", "welford_reduce": "moments"}
+REDUCTIONS = {
+    "sum": "sum",
+    "prod": "prod",
+    "max": "max",
+    "min": "min",
+    "any": "any",
+    "xor_sum": "xor",
+    "welford_reduce": "moments",
+}
 
 
 def import_node(node, name):
@@ -120,7 +127,9 @@ class Importer:
         loaded = {i.buffer for p in self.phases for n in p.nests for i in n.body if i.kind == "load"}
         for phase in self.phases:
             for nest in phase.nests:
-                nest.body[:] = [i for i in nest.body if i.kind != "store" or i.buffer.kind != "local" or i.buffer in loaded]
+                nest.body[:] = [
+                    i for i in nest.body if i.kind != "store" or i.buffer.kind != "local" or i.buffer in loaded
+                ]
 
     def place_locals(self):
         for b in self.buffers.values():
@@ -143,7 +152,7 @@ class Importer:
                 if rest.free_symbols & inner or not affine(row, inner):
                     break
                 rows.append(row)
-                lengths.add(1 + sum((row.coeff(s) * (n - 1) for s, n in nest.axes), row.subs({s: 0 for s in inner})))
+                lengths.add(1 + sum((row.coeff(s) * (n - 1) for s, n in nest.axes), row.subs(dict.fromkeys(inner, 0))))
             if len(rows) == len(uses) and len(lengths) == 1:
                 b.kind, b.length = "row", sympy.expand(lengths.pop())
                 for row, (_, _, inst) in zip(rows, uses, strict=True):
@@ -174,7 +183,7 @@ class Group:
                 depth += 1
         outer = list(fixed if fixed is not None else loop.sizes[:depth])
         loops = [*self.loops, loop]
-        if any(list(x.sizes[:depth]) != outer for x in loops) :
+        if any(list(x.sizes[:depth]) != outer for x in loops):
             return False
         if not outer and any(x.space() != loop.space() for x in loops):
             return False
@@ -205,7 +214,10 @@ def crosses(first, second, depth):
             if b1 != b2 or w1 == w2 == "load":
                 continue
             for s in first.axes[:depth]:
-                same = lambda e, loop: affine(sympy.expand(e), {*loop.axes, *loop.reduced})
+
+                def same(e, loop):
+                    return affine(sympy.expand(e), {*loop.axes, *loop.reduced})
+
                 if i1 == i2 and first.sizes == second.sizes:
                     continue
                 if not (same(i1, first) and same(i2, second)) or sympy.expand(i1).coeff(s) != sympy.expand(i2).coeff(s):
@@ -227,7 +239,7 @@ class NestBuild:
         """True when the loop's points may run between those of the loops that are here already."""
         stored = {b for op, b, _ in self.accesses if op == "store_reduction"}
         for op, b, i in accesses(loop):
-            if b in stored or op == "store_reduction" and any(b == c for _, c, _ in self.accesses):
+            if b in stored or (op == "store_reduction" and any(b == c for _, c, _ in self.accesses)):
                 return False
             moved = sympy.sympify(i).subs(rename, simultaneous=True)
             if any(b == c and (op, other) != ("load", "load") and moved != j for other, c, j in self.accesses):
@@ -236,7 +248,9 @@ class NestBuild:
 
     def loop(self, loop, rename, outer):
         self.rename, self.outer, self.values, self.symbols = rename, outer, {}, {}
-        self.order = order(loop, [s for s, n in rename.items() if n in {a for a, _ in self.axes}], loop.axes[: len(outer)])
+        self.order = order(
+            loop, [s for s, n in rename.items() if n in {a for a, _ in self.axes}], loop.axes[: len(outer)]
+        )
         self.accesses += [(op, b, sympy.sympify(i).subs(rename, simultaneous=True)) for op, b, i in accesses(loop)]
         for s in loop.steps:
             self.step(s, None)
@@ -269,11 +283,11 @@ class NestBuild:
                 out = b.bitcast(self.get(a[0]), NAMES[s.out.dtype])
             case "indirect":
                 self.symbols[s.out] = self.check(self.get(a[0]), self.index(a[1]), a[2], mask)
-                return
+                return None
             case "check_bounds":
                 if a[3]:
                     self.check(b.index(self.index(a[0]), "i64"), self.index(a[1]), not a[2], mask)
-                return
+                return None
             case "masked":
                 m = self.get(a[0], "bool")
                 m = m if mask is None else b.prim("and", mask, m)
@@ -283,7 +297,7 @@ class NestBuild:
                 out = b.select(self.get(a[0], "bool"), value, b.const(value.dtype, a[1]))
             case "reduction":
                 self.values.update(zip(s.out, self.reduce(a[0], NAMES[a[1]], a[2], s.out), strict=True))
-                return
+                return None
             case "store":
                 return self.store(self.nest, self.block, a[0], self.index(a[1]), a[2], mask, a[3] is not None)
             case "store_reduction":
@@ -291,6 +305,7 @@ class NestBuild:
             case _:
                 out = self.to(self.compute(s), s.out.dtype)
         self.values[s.out] = self.block.convert(out, NAMES[s.out.dtype])
+        return None
 
     def to(self, x, dtype):
         """Conversion as torch has it."""
@@ -307,7 +322,9 @@ class NestBuild:
         if known is not None:
             return known
         if (buffer, index, mask) not in self.loads:
-            v = self.block.emit(buffer.dtype, f"load.{buffer.dtype}", kind="load", buffer=buffer, index=index, mask=mask)
+            v = self.block.emit(
+                buffer.dtype, f"load.{buffer.dtype}", kind="load", buffer=buffer, index=index, mask=mask
+            )
             self.loads[buffer, index, mask] = v
             if mask is None:
                 self.loads[buffer, index] = v
@@ -316,7 +333,10 @@ class NestBuild:
     def store(self, nest, block, key, index, value, mask, add):
         buffer = self.buffer(key)
         value = block.convert(self.values[value], buffer.dtype)
-        forget = lambda known: {k: v for k, v in known.items() if k[0] is not buffer}
+
+        def forget(known):
+            return {k: v for k, v in known.items() if k[0] is not buffer}
+
         self.loads = forget(self.loads)
         self.importer.forwarded = forget(self.importer.forwarded)
         nest.body.append(Inst([], "store.add" if add else "store", [value], buffer, index, mask, kind="store"))
@@ -382,14 +402,19 @@ class NestBuild:
             return b.select(b.convert(args[0], "bool"), *(b.convert(x, want) for x in args[1:]))
         if op in ("isnan", "isinf"):
             (x,) = args
-            return b.prim("ne", x, x) if op == "isnan" else b.prim("eq", b.prim("abs", x), b.const(x.dtype, float("inf")))
+            return (
+                b.prim("ne", x, x) if op == "isnan" else b.prim("eq", b.prim("abs", x), b.const(x.dtype, float("inf")))
+            )
         if op == "signbit":
             (x,) = args
             bits = b.bitcast(x, "i32" if x.dtype == "f32" else "i64")
             return b.prim("lt", bits, b.const(bits.dtype, 0))
         args = [b.convert(x, want) for x in args]
         x = args[0]
-        one = lambda: b.const(want, 1)
+
+        def one():
+            return b.const(want, 1)
+
         if op in SAME and want != "bool":
             if op == "fma" or want in ("f32", "f64") or SAME[op] not in ("floor", "ceil", "trunc", "rint"):
                 return b.prim(SAME[op], *args)
@@ -437,8 +462,13 @@ class NestBuild:
 
     def divide(self, op, x, y):
         b = self.block
-        q = lambda: b.once(("idiv", x, y), lambda: b.emit(x.dtype, f"idiv.{x.dtype}", x, y))
-        r = lambda: b.once(("irem", x, y), lambda: b.emit(x.dtype, f"irem.{x.dtype}", x, y))
+
+        def q():
+            return b.once(("idiv", x, y), lambda: b.emit(x.dtype, f"idiv.{x.dtype}", x, y))
+
+        def r():
+            return b.once(("irem", x, y), lambda: b.emit(x.dtype, f"irem.{x.dtype}", x, y))
+
         if op == "truncdiv":
             return q()
         if op == "mod":
@@ -460,7 +490,10 @@ class NestBuild:
 def order(loop, inner, outer):
     """`lanes` when the innermost axis is contiguous in a load, else `rows` when the last outer one is."""
     indices = [sympy.expand(i) for op, _, i in accesses(loop) if op == "load"]
-    contiguous = lambda axis: any(i.coeff(axis) == 1 for i in indices)
+
+    def contiguous(axis):
+        return any(i.coeff(axis) == 1 for i in indices)
+
     if inner and contiguous(inner[-1]):
         return "lanes"
     return "rows" if outer and contiguous(outer[-1]) else "lanes"

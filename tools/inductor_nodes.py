@@ -9,6 +9,7 @@ import functools
 import itertools
 import math
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import sympy
 import torch
@@ -24,6 +25,7 @@ from torch._inductor.dtype_propagation import DtypePropagationOpsHandler
 from torch._inductor.ops_handler import DefaultHandler
 from torch._inductor.utils import reduction_num_outputs
 from torch._inductor.virtualized import V
+
 
 @dataclass(eq=False)
 class Val:
@@ -145,8 +147,8 @@ class RecordedKernel(Kernel):
 
 
 class Scheduling(CppScheduling):
-    nodes: list = []
-    refused: list = []
+    nodes: ClassVar[list] = []
+    refused: ClassVar[list] = []
     model = ""
 
     def codegen_node(self, node):
@@ -191,7 +193,9 @@ class Scheduling(CppScheduling):
         for loop in loops:
             rename(loop.steps)
         syms = sorted(set().union(*(symbols(loop) for loop in loops)), key=str)
-        origins = sorted({o.target.__name__.split(".")[0] for n in snodes for o in n.node.get_origins() if o.op == "call_function"})
+        origins = sorted(
+            {o.target.__name__.split(".")[0] for n in snodes for o in n.node.get_origins() if o.op == "call_function"}
+        )
         number = len(Scheduling.nodes)
         depth = getattr(node, "outer_loop_fusion_depth", None)
         way = "backward" if V.graph.is_backward else "forward"
@@ -319,7 +323,10 @@ INDEX = {
 def execute(node, memory, sizes):
     memory = dict(memory)
     names = dict(INDEX, **{str(s): v for s, v in zip(node.syms, sizes, strict=True)})
-    number = lambda e: int(eval(str(e), dict(names)))
+
+    def number(e):
+        return int(eval(str(e), dict(names)))
+
     for k, (dtype, length) in node.buffers.items():
         if length is not None:
             memory[k] = torch.zeros(number(length), dtype=dtype)
@@ -377,7 +384,9 @@ class Run:
             case "reduction":
                 return self.reduction(a[0], a[1], a[2], s.out)
             case "store" | "store_reduction":
-                shape = self.shape if s.op == "store" else [*self.shape[: self.kept], *[1] * (len(self.shape) - self.kept)]
+                shape = (
+                    self.shape if s.op == "store" else [*self.shape[: self.kept], *[1] * (len(self.shape) - self.kept)]
+                )
                 i = self.index(a[1]).broadcast_to(shape).reshape(-1)
                 target = self.memory[a[0]]
                 value = self.get(a[2]).broadcast_to(shape).reshape(-1).to(target.dtype)
@@ -414,5 +423,4 @@ class Run:
                     r = [torch.where(best, index, torch.iinfo(index.dtype).max).amin(-1)]
             case _:
                 raise NotImplementedError(f"reduction {kind}")
-        r = [v.reshape(shape).to(o.dtype) for v, o in zip(r, out, strict=True)]
-        return r
+        return [v.reshape(shape).to(o.dtype) for v, o in zip(r, out, strict=True)]

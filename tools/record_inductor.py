@@ -16,12 +16,11 @@ import struct
 import sys
 from pathlib import Path
 
+import inductor_nodes
 import torch
 import torch.nn.functional as F
-from torch import nn
-
-import inductor_nodes
 from inductor_kernel import import_node
+from torch import nn
 
 TARGET = Path(__file__).resolve().parent.parent / "ir" / "tests" / "inductor"
 TOLERANCE = 1e-5
@@ -36,7 +35,9 @@ def model(f):
 
 @model
 def mlp():
-    net = nn.Sequential(nn.Linear(12, 32), nn.ReLU(), nn.Linear(32, 24), nn.Tanh(), nn.Linear(24, 16), nn.SiLU(), nn.Linear(16, 5))
+    net = nn.Sequential(
+        nn.Linear(12, 32), nn.ReLU(), nn.Linear(32, 24), nn.Tanh(), nn.Linear(24, 16), nn.SiLU(), nn.Linear(16, 5)
+    )
     target = torch.randint(0, 5, (9,))
     return lambda x: F.cross_entropy(net(x), target), [torch.randn(9, 12)], net
 
@@ -68,7 +69,14 @@ def cnn():
 
 @model
 def cnn_eval():
-    net = nn.Sequential(nn.Conv2d(2, 6, 3), nn.BatchNorm2d(6), nn.ELU(), nn.Upsample(scale_factor=2), nn.AdaptiveAvgPool2d(5), nn.Hardswish())
+    net = nn.Sequential(
+        nn.Conv2d(2, 6, 3),
+        nn.BatchNorm2d(6),
+        nn.ELU(),
+        nn.Upsample(scale_factor=2),
+        nn.AdaptiveAvgPool2d(5),
+        nn.Hardswish(),
+    )
     net[1].running_mean.normal_()
     net[1].running_var.uniform_(0.5, 2)
     return lambda x: net(x), [torch.randn(2, 2, 8, 8)], net.eval()
@@ -82,14 +90,20 @@ def resnet():
             self.c1, self.b1 = nn.Conv2d(i, o, 3, stride, 1, bias=False), nn.BatchNorm2d(o)
             self.c2, self.b2 = nn.Conv2d(o, o, 3, 1, 1, bias=False), nn.BatchNorm2d(o)
             same = stride == 1 and i == o
-            self.down = nn.Identity() if same else nn.Sequential(nn.Conv2d(i, o, 1, stride, bias=False), nn.BatchNorm2d(o))
+            self.down = (
+                nn.Identity() if same else nn.Sequential(nn.Conv2d(i, o, 1, stride, bias=False), nn.BatchNorm2d(o))
+            )
 
         def forward(self, x):
             y = F.relu(self.b1(self.c1(x)))
             return F.relu(self.b2(self.c2(y)) + self.down(x))
 
     widths = [4, 4, 6, 8, 10]
-    stages = [b for i in range(4) for b in (Block(widths[i], widths[i + 1], 1 + (i > 0)), Block(widths[i + 1], widths[i + 1], 1))]
+    stages = [
+        b
+        for i in range(4)
+        for b in (Block(widths[i], widths[i + 1], 1 + (i > 0)), Block(widths[i + 1], widths[i + 1], 1))
+    ]
     stem = [nn.Conv2d(3, 4, 7, 2, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]
     net = nn.Sequential(*stem, *stages, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(10, 6))
     return lambda x: F.cross_entropy(net(x), torch.tensor([1, 5])), [torch.randn(2, 3, 32, 32)], net
@@ -133,7 +147,7 @@ def transformer_tanh():
 
 @model
 def transformer_dynamic():
-    f, inputs, net = language(TransformerBlock(11, 8, 2, "none"), 2, 6, 11)
+    _f, inputs, net = language(TransformerBlock(11, 8, 2, "none"), 2, 6, 11)
     torch._dynamo.mark_dynamic(inputs[0], 0)
     torch._dynamo.mark_dynamic(inputs[0], 1)
     return lambda x: net(x).square().mean(), inputs, net
@@ -190,7 +204,17 @@ def integers():
         q = a // b, a % b, torch.div(a, b, rounding_mode="trunc"), torch.fmod(a, b)
         bits = (a & 12) | (b << 2), (a ^ b) >> 1, ~a
         tests = (a > b) & (u > 100), (a > 0).any(1), (b != 0).all(), torch.isnan(a / 3.0)
-        return *q, *bits, *tests, a.sum(1), u.sum(), a.prod(1), u.float() / 255 - 0.5, (a * 1.5).to(torch.int32), a.double().mean()
+        return (
+            *q,
+            *bits,
+            *tests,
+            a.sum(1),
+            u.sum(),
+            a.prod(1),
+            u.float() / 255 - 0.5,
+            (a * 1.5).to(torch.int32),
+            a.double().mean(),
+        )
 
     a = torch.randint(-50, 50, (6, 9))
     return f, [a, torch.tensor([3, -4, 7, 5, -1, 2, 9, -8, 6]), torch.randint(0, 256, (6, 9), dtype=torch.uint8)], None
@@ -199,13 +223,21 @@ def integers():
 @model
 def doubles():
     net = nn.Sequential(nn.Linear(8, 12), nn.LayerNorm(12), nn.GELU("tanh"), nn.Linear(12, 6)).double()
-    return lambda x: F.kl_div(net(x).log_softmax(-1), x[:, :6].softmax(-1), reduction="batchmean"), [torch.randn(5, 8).double()], net
+    return (
+        lambda x: F.kl_div(net(x).log_softmax(-1), x[:, :6].softmax(-1), reduction="batchmean"),
+        [torch.randn(5, 8).double()],
+        net,
+    )
 
 
 @model
 def norms():
     net = nn.Sequential(nn.GroupNorm(2, 6), nn.PReLU(6), nn.InstanceNorm2d(6), nn.Softmax(1))
-    return lambda x: (net(x).std((2, 3)) + x.var(1).logsumexp((1, 2)).unsqueeze(1)).pow(1.7).mean() + x.norm(), [torch.randn(2, 6, 5, 7)], net
+    return (
+        lambda x: (net(x).std((2, 3)) + x.var(1).logsumexp((1, 2)).unsqueeze(1)).pow(1.7).mean() + x.norm(),
+        [torch.randn(2, 6, 5, 7)],
+        net,
+    )
 
 
 @model
@@ -213,7 +245,13 @@ def losses():
     def f(x, y):
         unit = F.normalize(x, dim=1), F.normalize(y, dim=1)
         cosine = F.cosine_similarity(*unit)
-        return (1 - cosine).clamp_min(0).mean() + F.huber_loss(x, y) + F.l1_loss(x, y) + x.sin().mul(y.cos()).sum() + F.logsigmoid(x).sum()
+        return (
+            (1 - cosine).clamp_min(0).mean()
+            + F.huber_loss(x, y)
+            + F.l1_loss(x, y)
+            + x.sin().mul(y.cos()).sum()
+            + F.logsigmoid(x).sum()
+        )
 
     return f, [torch.randn(7, 10, requires_grad=True), torch.randn(7, 10)], None
 
@@ -222,7 +260,11 @@ def losses():
 def interpolate():
     def f(x):
         big = F.interpolate(x, size=(9, 11), mode="bilinear", align_corners=False)
-        return F.interpolate(big, scale_factor=0.5, mode="nearest"), F.pad(x, (1, 2, 2, 1), mode="reflect"), F.avg_pool2d(x, 3, 2, 1)
+        return (
+            F.interpolate(big, scale_factor=0.5, mode="nearest"),
+            F.pad(x, (1, 2, 2, 1), mode="reflect"),
+            F.avg_pool2d(x, 3, 2, 1),
+        )
 
     return f, [torch.randn(1, 2, 5, 6, requires_grad=True)], None
 
@@ -281,7 +323,10 @@ def text_of(node):
 def data_of(node, kinds):
     before, after, sizes = node.runs[0]
     out = [struct.pack("<I", len(sizes)), *(struct.pack("<q", s) for s in sizes), struct.pack("<I", len(kinds))]
-    raw = lambda t: t.contiguous().view(torch.uint8).numpy().tobytes() if t.numel() else b""
+
+    def raw(t):
+        return t.contiguous().view(torch.uint8).numpy().tobytes() if t.numel() else b""
+
     for key, kind in zip(node.args, kinds, strict=True):
         out.append(struct.pack("<BI", ("in", "out", "inout").index(kind), before[key].numel()))
         out += [raw(before[key])] if kind != "out" else []
@@ -292,12 +337,15 @@ def data_of(node, kinds):
 def features(text):
     """What a kernel exercises, for the choice."""
     found = set(re.findall(r"= ([a-z]+(?:\.[a-z]\w*)*)|(store(?:\.add)?) ", text))
-    found = {a or b for a, b in found} | set(re.findall(r"\b(floordiv|mod|min|max|row|temp|inout|bool|u8|syms \d+| if | wrap)\b", text))
+    found = {a or b for a, b in found} | set(
+        re.findall(r"\b(floordiv|mod|min|max|row|temp|inout|bool|u8|syms \d+| if | wrap)\b", text)
+    )
     phases = text.split("  phase ")[1:]
     found.add(f"{len(phases)} phases")
     for p in phases:
         nests = re.findall(r"nest (\[.*\])?", p)
-        found.add("phase axes %d, nests %s" % (p.split("{")[0].count("<"), [n.count("<") for n in nests][:4]))
+        axes = [n.count("<") for n in nests][:4]
+        found.add(f"phase axes {p.split('{')[0].count('<')}, nests {axes}")
     return found
 
 
@@ -340,7 +388,9 @@ def main():
             refused.setdefault(kinds, []).append(name)
             continue
         body = re.sub(r"@\w+", "@", text.split("rtir 1")[1])
-        body = re.sub(r"\b(buf|primals_|tangents_|arg|getitem_|convert_element_type_|\w*?)\d+(_\d+)?(?=[:\[])", "b", body)
+        body = re.sub(
+            r"\b(buf|primals_|tangents_|arg|getitem_|convert_element_type_|\w*?)\d+(_\d+)?(?=[:\[])", "b", body
+        )
         if not node.runs or body in seen:
             continue
         seen.add(body)

@@ -100,7 +100,9 @@ class Expansion:
             return b.bitcast(self.value(args[0]), self.int)
         if f == "float_from_bits":
             (bits,) = args
-            return b.bitcast(b.const(self.int, number(bits)) if number(bits) is not None else self.value(bits), self.dtype)
+            return b.bitcast(
+                b.const(self.int, number(bits)) if number(bits) is not None else self.value(bits), self.dtype
+            )
         if f == "to_float":
             return b.convert(self.value(args[0]), self.dtype)
         if f == "cold":
