@@ -7,10 +7,9 @@ Neighbouring loops over the same axes become one nest. What is stored and then l
 is forwarded; what else stays inside becomes `row` scratch, or `temp` when it lives longer than a phase.
 """
 
+import rtir_math
 import sympy
 import torch
-
-import rtir_math
 from inductor_nodes import first_access
 from rtir_kernel import Block, Buffer, Inst, Nest, Phase, Printer, Value, is_float, live
 
@@ -26,7 +25,21 @@ NAMES = {
     torch.bool: "bool",
 }
 EXPANDED = {"exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "tanh", "erf", "sigmoid"}
-CALLED = {"sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh", "erfc", "lgamma"}
+CALLED = {
+    "sin",
+    "cos",
+    "tan",
+    "asin",
+    "acos",
+    "atan",
+    "sinh",
+    "cosh",
+    "asinh",
+    "acosh",
+    "atanh",
+    "erfc",
+    "lgamma",
+}
 CALLED_BINARY = {"pow", "atan2", "fmod", "nextafter"}
 SAME = {
     "add": "add",
@@ -47,7 +60,15 @@ SAME = {
 }
 COMPARE = ("lt", "le", "gt", "ge", "eq", "ne")
 LOGIC = {"and": "and", "or": "or", "xor": "xor", "not": "not"}
-REDUCTIONS = {"sum": "sum", "prod": "prod", "max": "max", "min": "min", "any": "any", "xor_sum": "xor", "welford_reduce": "moments"}
+REDUCTIONS = {
+    "sum": "sum",
+    "prod": "prod",
+    "max": "max",
+    "min": "min",
+    "any": "any",
+    "xor_sum": "xor",
+    "welford_reduce": "moments",
+}
 
 
 def import_node(node, name):
@@ -120,7 +141,11 @@ class Importer:
         loaded = {i.buffer for p in self.phases for n in p.nests for i in n.body if i.kind == "load"}
         for phase in self.phases:
             for nest in phase.nests:
-                nest.body[:] = [i for i in nest.body if i.kind != "store" or i.buffer.kind != "local" or i.buffer in loaded]
+                nest.body[:] = [
+                    i
+                    for i in nest.body
+                    if i.kind != "store" or i.buffer.kind != "local" or i.buffer in loaded
+                ]
 
     def place_locals(self):
         for b in self.buffers.values():
@@ -143,7 +168,9 @@ class Importer:
                 if rest.free_symbols & inner or not affine(row, inner):
                     break
                 rows.append(row)
-                lengths.add(1 + sum((row.coeff(s) * (n - 1) for s, n in nest.axes), row.subs({s: 0 for s in inner})))
+                lengths.add(
+                    1 + sum((row.coeff(s) * (n - 1) for s, n in nest.axes), row.subs(dict.fromkeys(inner, 0)))
+                )
             if len(rows) == len(uses) and len(lengths) == 1:
                 b.kind, b.length = "row", sympy.expand(lengths.pop())
                 for row, (_, _, inst) in zip(rows, uses, strict=True):
@@ -174,14 +201,21 @@ class Group:
                 depth += 1
         outer = list(fixed if fixed is not None else loop.sizes[:depth])
         loops = [*self.loops, loop]
-        if any(list(x.sizes[:depth]) != outer for x in loops) :
+        if any(list(x.sizes[:depth]) != outer for x in loops):
             return False
-        if not outer and any(x.space() != loop.space() for x in loops):
+        if not outer and loop.space() and not self.streams(loop):
             return False
         if any(crosses(a, loop, depth) for a in self.loops):
             return False
         self.loops, self.outer = loops, outer
         return True
+
+    def streams(self, loop):
+        """True when the loop can run in one pass with the others: without outer axes a phase is serial, and what
+        waits for a full reduction is better off in a phase of its own, with outer axes."""
+        reduced = {b for x in self.loops for op, b, _ in accesses(x) if op == "store_reduction"}
+        waits = any(b in reduced for op, b, _ in accesses(loop))
+        return not waits and all(x.space() == loop.space() for x in self.loops)
 
 
 def is_reduction(loop):
@@ -208,7 +242,9 @@ def crosses(first, second, depth):
                 same = lambda e, loop: affine(sympy.expand(e), {*loop.axes, *loop.reduced})
                 if i1 == i2 and first.sizes == second.sizes:
                     continue
-                if not (same(i1, first) and same(i2, second)) or sympy.expand(i1).coeff(s) != sympy.expand(i2).coeff(s):
+                if not (same(i1, first) and same(i2, second)) or sympy.expand(i1).coeff(s) != sympy.expand(
+                    i2
+                ).coeff(s):
                     return True
     return False
 
@@ -227,17 +263,23 @@ class NestBuild:
         """True when the loop's points may run between those of the loops that are here already."""
         stored = {b for op, b, _ in self.accesses if op == "store_reduction"}
         for op, b, i in accesses(loop):
-            if b in stored or op == "store_reduction" and any(b == c for _, c, _ in self.accesses):
+            if b in stored or (op == "store_reduction" and any(b == c for _, c, _ in self.accesses)):
                 return False
             moved = sympy.sympify(i).subs(rename, simultaneous=True)
-            if any(b == c and (op, other) != ("load", "load") and moved != j for other, c, j in self.accesses):
+            if any(
+                b == c and (op, other) != ("load", "load") and moved != j for other, c, j in self.accesses
+            ):
                 return False
         return True
 
     def loop(self, loop, rename, outer):
         self.rename, self.outer, self.values, self.symbols = rename, outer, {}, {}
-        self.order = order(loop, [s for s, n in rename.items() if n in {a for a, _ in self.axes}], loop.axes[: len(outer)])
-        self.accesses += [(op, b, sympy.sympify(i).subs(rename, simultaneous=True)) for op, b, i in accesses(loop)]
+        self.order = order(
+            loop, [s for s, n in rename.items() if n in {a for a, _ in self.axes}], loop.axes[: len(outer)]
+        )
+        self.accesses += [
+            (op, b, sympy.sympify(i).subs(rename, simultaneous=True)) for op, b, i in accesses(loop)
+        ]
         for s in loop.steps:
             self.step(s, None)
 
@@ -269,11 +311,11 @@ class NestBuild:
                 out = b.bitcast(self.get(a[0]), NAMES[s.out.dtype])
             case "indirect":
                 self.symbols[s.out] = self.check(self.get(a[0]), self.index(a[1]), a[2], mask)
-                return
+                return None
             case "check_bounds":
                 if a[3]:
                     self.check(b.index(self.index(a[0]), "i64"), self.index(a[1]), not a[2], mask)
-                return
+                return None
             case "masked":
                 m = self.get(a[0], "bool")
                 m = m if mask is None else b.prim("and", mask, m)
@@ -283,7 +325,7 @@ class NestBuild:
                 out = b.select(self.get(a[0], "bool"), value, b.const(value.dtype, a[1]))
             case "reduction":
                 self.values.update(zip(s.out, self.reduce(a[0], NAMES[a[1]], a[2], s.out), strict=True))
-                return
+                return None
             case "store":
                 return self.store(self.nest, self.block, a[0], self.index(a[1]), a[2], mask, a[3] is not None)
             case "store_reduction":
@@ -307,7 +349,9 @@ class NestBuild:
         if known is not None:
             return known
         if (buffer, index, mask) not in self.loads:
-            v = self.block.emit(buffer.dtype, f"load.{buffer.dtype}", kind="load", buffer=buffer, index=index, mask=mask)
+            v = self.block.emit(
+                buffer.dtype, f"load.{buffer.dtype}", kind="load", buffer=buffer, index=index, mask=mask
+            )
             self.loads[buffer, index, mask] = v
             if mask is None:
                 self.loads[buffer, index] = v
@@ -319,7 +363,9 @@ class NestBuild:
         forget = lambda known: {k: v for k, v in known.items() if k[0] is not buffer}
         self.loads = forget(self.loads)
         self.importer.forwarded = forget(self.importer.forwarded)
-        nest.body.append(Inst([], "store.add" if add else "store", [value], buffer, index, mask, kind="store"))
+        nest.body.append(
+            Inst([], "store.add" if add else "store", [value], buffer, index, mask, kind="store")
+        )
         if add:
             self.importer.inexact |= is_float(buffer.dtype)
         elif nest is self.after or not self.axes:
@@ -334,7 +380,9 @@ class NestBuild:
         def make():
             out = Value("i64", symbol=sympy.Symbol(f"checked{id(value)}_{len(self.nest.body)}", integer=True))
             tail = " wrap" if wrap else ""
-            self.nest.body.append(Inst([out], "check", [value], index=size, mask=mask, tail=tail, kind="check"))
+            self.nest.body.append(
+                Inst([out], "check", [value], index=size, mask=mask, tail=tail, kind="check")
+            )
             return out
 
         return self.block.once(("check", value, size, wrap, mask), make).symbol
@@ -360,7 +408,9 @@ class NestBuild:
     def once_reduced(self, kind, dtype, args, results):
         key = (kind, self.order, *args)
         if key not in self.reductions:
-            inst = Inst([Value(d) for d in results], f"reduce.{kind}.{dtype}.{self.order}", args, kind="reduce")
+            inst = Inst(
+                [Value(d) for d in results], f"reduce.{kind}.{dtype}.{self.order}", args, kind="reduce"
+            )
             self.nest.body.append(inst)
             self.reductions[key] = inst.results
         return self.reductions[key]
@@ -382,7 +432,11 @@ class NestBuild:
             return b.select(b.convert(args[0], "bool"), *(b.convert(x, want) for x in args[1:]))
         if op in ("isnan", "isinf"):
             (x,) = args
-            return b.prim("ne", x, x) if op == "isnan" else b.prim("eq", b.prim("abs", x), b.const(x.dtype, float("inf")))
+            return (
+                b.prim("ne", x, x)
+                if op == "isnan"
+                else b.prim("eq", b.prim("abs", x), b.const(x.dtype, float("inf")))
+            )
         if op == "signbit":
             (x,) = args
             bits = b.bitcast(x, "i32" if x.dtype == "f32" else "i64")
@@ -392,6 +446,8 @@ class NestBuild:
         one = lambda: b.const(want, 1)
         if op in SAME and want != "bool":
             if op == "fma" or want in ("f32", "f64") or SAME[op] not in ("floor", "ceil", "trunc", "rint"):
+                # torch's vectorised sqrt is not always the nearest float.
+                self.importer.inexact |= op == "sqrt"
                 return b.prim(SAME[op], *args)
             return x
         if op in ("maximum", "minimum"):

@@ -11,22 +11,34 @@ all little-endian. A comment in the text says whether results agree bit for bit 
 """
 
 import argparse
+import collections
 import re
 import struct
 import sys
 from pathlib import Path
 
+import inductor_nodes
 import torch
 import torch.nn.functional as F
-from torch import nn
-
-import inductor_nodes
 from inductor_kernel import import_node
+from torch import nn
 
 TARGET = Path(__file__).resolve().parent.parent / "ir" / "tests" / "inductor"
 TOLERANCE = 1e-5
 MAX_BYTES = 100_000
 MODELS = {}
+# Recorded a second time as Inductor treats large sizes: reductions stay loops, variance by Welford.
+LARGE = (
+    "mlp",
+    "cnn",
+    "resnet",
+    "transformer",
+    "transformer_dynamic",
+    "mlp_dynamic",
+    "doubles",
+    "norms",
+    "losses",
+)
 
 
 def model(f):
@@ -36,14 +48,24 @@ def model(f):
 
 @model
 def mlp():
-    net = nn.Sequential(nn.Linear(12, 32), nn.ReLU(), nn.Linear(32, 24), nn.Tanh(), nn.Linear(24, 16), nn.SiLU(), nn.Linear(16, 5))
+    net = nn.Sequential(
+        nn.Linear(12, 32),
+        nn.ReLU(),
+        nn.Linear(32, 24),
+        nn.Tanh(),
+        nn.Linear(24, 16),
+        nn.SiLU(),
+        nn.Linear(16, 5),
+    )
     target = torch.randint(0, 5, (9,))
     return lambda x: F.cross_entropy(net(x), target), [torch.randn(9, 12)], net
 
 
 @model
 def mlp_regression():
-    net = nn.Sequential(nn.Linear(7, 24), nn.GELU(), nn.Linear(24, 24), nn.Sigmoid(), nn.Linear(24, 3), nn.Softplus())
+    net = nn.Sequential(
+        nn.Linear(7, 24), nn.GELU(), nn.Linear(24, 24), nn.Sigmoid(), nn.Linear(24, 3), nn.Softplus()
+    )
     y = torch.randn(11, 3)
     return lambda x: F.smooth_l1_loss(net(x), y) + F.mse_loss(net(x), y), [torch.randn(11, 7)], net
 
@@ -68,7 +90,14 @@ def cnn():
 
 @model
 def cnn_eval():
-    net = nn.Sequential(nn.Conv2d(2, 6, 3), nn.BatchNorm2d(6), nn.ELU(), nn.Upsample(scale_factor=2), nn.AdaptiveAvgPool2d(5), nn.Hardswish())
+    net = nn.Sequential(
+        nn.Conv2d(2, 6, 3),
+        nn.BatchNorm2d(6),
+        nn.ELU(),
+        nn.Upsample(scale_factor=2),
+        nn.AdaptiveAvgPool2d(5),
+        nn.Hardswish(),
+    )
     net[1].running_mean.normal_()
     net[1].running_var.uniform_(0.5, 2)
     return lambda x: net(x), [torch.randn(2, 2, 8, 8)], net.eval()
@@ -82,14 +111,22 @@ def resnet():
             self.c1, self.b1 = nn.Conv2d(i, o, 3, stride, 1, bias=False), nn.BatchNorm2d(o)
             self.c2, self.b2 = nn.Conv2d(o, o, 3, 1, 1, bias=False), nn.BatchNorm2d(o)
             same = stride == 1 and i == o
-            self.down = nn.Identity() if same else nn.Sequential(nn.Conv2d(i, o, 1, stride, bias=False), nn.BatchNorm2d(o))
+            self.down = (
+                nn.Identity()
+                if same
+                else nn.Sequential(nn.Conv2d(i, o, 1, stride, bias=False), nn.BatchNorm2d(o))
+            )
 
         def forward(self, x):
             y = F.relu(self.b1(self.c1(x)))
             return F.relu(self.b2(self.c2(y)) + self.down(x))
 
     widths = [4, 4, 6, 8, 10]
-    stages = [b for i in range(4) for b in (Block(widths[i], widths[i + 1], 1 + (i > 0)), Block(widths[i + 1], widths[i + 1], 1))]
+    stages = [
+        b
+        for i in range(4)
+        for b in (Block(widths[i], widths[i + 1], 1 + (i > 0)), Block(widths[i + 1], widths[i + 1], 1))
+    ]
     stem = [nn.Conv2d(3, 4, 7, 2, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]
     net = nn.Sequential(*stem, *stages, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(10, 6))
     return lambda x: F.cross_entropy(net(x), torch.tensor([1, 5])), [torch.randn(2, 3, 32, 32)], net
@@ -102,7 +139,11 @@ class TransformerBlock(nn.Module):
         self.words, self.places = nn.Embedding(words, width), nn.Embedding(16, width)
         self.n1, self.n2, self.n3 = (nn.LayerNorm(width) for _ in range(3))
         self.qkv, self.mix = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.up, self.down, self.out = nn.Linear(width, 2 * width), nn.Linear(2 * width, width), nn.Linear(width, words)
+        self.up, self.down, self.out = (
+            nn.Linear(width, 2 * width),
+            nn.Linear(2 * width, width),
+            nn.Linear(width, words),
+        )
 
     def forward(self, tokens):
         b, t = tokens.shape
@@ -118,7 +159,11 @@ class TransformerBlock(nn.Module):
 def language(net, b, t, words):
     tokens, target = torch.randint(0, words, (b, t)), torch.randint(0, words, (b * t,))
     target[3] = -100
-    return lambda x: F.cross_entropy(net(x).flatten(0, 1), target[: x.numel()], label_smoothing=0.1), [tokens], net
+    return (
+        lambda x: F.cross_entropy(net(x).flatten(0, 1), target[: x.numel()], label_smoothing=0.1),
+        [tokens],
+        net,
+    )
 
 
 @model
@@ -165,7 +210,9 @@ def views():
         padded = F.pad(x, (2, 1), value=0.5)
         rolled = torch.roll(y, (1, 2), (0, 1))
         shuffled = x.view(6, 2, 5).transpose(1, 2).reshape(6, 10) * 2
-        picked = x[i % 6, i % 10] + x.gather(1, (i % 10).unsqueeze(0).expand(6, -1).contiguous())[:, : i.numel()].sum(0)
+        picked = x[i % 6, i % 10] + x.gather(1, (i % 10).unsqueeze(0).expand(6, -1).contiguous())[
+            :, : i.numel()
+        ].sum(0)
         return parts, padded, rolled, shuffled, picked, F.pixel_shuffle(y.view(1, 4, 3, 5), 2), x.diagonal()
 
     return f, [torch.randn(6, 10), torch.randn(6, 10), torch.tensor([3, -2, 11, 7, 0])], None
@@ -190,22 +237,44 @@ def integers():
         q = a // b, a % b, torch.div(a, b, rounding_mode="trunc"), torch.fmod(a, b)
         bits = (a & 12) | (b << 2), (a ^ b) >> 1, ~a
         tests = (a > b) & (u > 100), (a > 0).any(1), (b != 0).all(), torch.isnan(a / 3.0)
-        return *q, *bits, *tests, a.sum(1), u.sum(), a.prod(1), u.float() / 255 - 0.5, (a * 1.5).to(torch.int32), a.double().mean()
+        return (
+            *q,
+            *bits,
+            *tests,
+            a.sum(1),
+            u.sum(),
+            a.prod(1),
+            u.float() / 255 - 0.5,
+            (a * 1.5).to(torch.int32),
+            a.double().mean(),
+        )
 
     a = torch.randint(-50, 50, (6, 9))
-    return f, [a, torch.tensor([3, -4, 7, 5, -1, 2, 9, -8, 6]), torch.randint(0, 256, (6, 9), dtype=torch.uint8)], None
+    return (
+        f,
+        [a, torch.tensor([3, -4, 7, 5, -1, 2, 9, -8, 6]), torch.randint(0, 256, (6, 9), dtype=torch.uint8)],
+        None,
+    )
 
 
 @model
 def doubles():
     net = nn.Sequential(nn.Linear(8, 12), nn.LayerNorm(12), nn.GELU("tanh"), nn.Linear(12, 6)).double()
-    return lambda x: F.kl_div(net(x).log_softmax(-1), x[:, :6].softmax(-1), reduction="batchmean"), [torch.randn(5, 8).double()], net
+    return (
+        lambda x: F.kl_div(net(x).log_softmax(-1), x[:, :6].softmax(-1), reduction="batchmean"),
+        [torch.randn(5, 8).double()],
+        net,
+    )
 
 
 @model
 def norms():
     net = nn.Sequential(nn.GroupNorm(2, 6), nn.PReLU(6), nn.InstanceNorm2d(6), nn.Softmax(1))
-    return lambda x: (net(x).std((2, 3)) + x.var(1).logsumexp((1, 2)).unsqueeze(1)).pow(1.7).mean() + x.norm(), [torch.randn(2, 6, 5, 7)], net
+    return (
+        lambda x: (net(x).std((2, 3)) + x.var(1).logsumexp((1, 2)).unsqueeze(1)).pow(1.7).mean() + x.norm(),
+        [torch.randn(2, 6, 5, 7)],
+        net,
+    )
 
 
 @model
@@ -213,7 +282,13 @@ def losses():
     def f(x, y):
         unit = F.normalize(x, dim=1), F.normalize(y, dim=1)
         cosine = F.cosine_similarity(*unit)
-        return (1 - cosine).clamp_min(0).mean() + F.huber_loss(x, y) + F.l1_loss(x, y) + x.sin().mul(y.cos()).sum() + F.logsigmoid(x).sum()
+        return (
+            (1 - cosine).clamp_min(0).mean()
+            + F.huber_loss(x, y)
+            + F.l1_loss(x, y)
+            + x.sin().mul(y.cos()).sum()
+            + F.logsigmoid(x).sum()
+        )
 
     return f, [torch.randn(7, 10, requires_grad=True), torch.randn(7, 10)], None
 
@@ -222,7 +297,11 @@ def losses():
 def interpolate():
     def f(x):
         big = F.interpolate(x, size=(9, 11), mode="bilinear", align_corners=False)
-        return F.interpolate(big, scale_factor=0.5, mode="nearest"), F.pad(x, (1, 2, 2, 1), mode="reflect"), F.avg_pool2d(x, 3, 2, 1)
+        return (
+            F.interpolate(big, scale_factor=0.5, mode="nearest"),
+            F.pad(x, (1, 2, 2, 1), mode="reflect"),
+            F.avg_pool2d(x, 3, 2, 1),
+        )
 
     return f, [torch.randn(1, 2, 5, 6, requires_grad=True)], None
 
@@ -241,12 +320,16 @@ def optimizer():
     return f, [*shapes, torch.rand(5, 8), torch.tensor(3.0)], None
 
 
-def record(name):
+def record(name, large):
     """Runs the model compiled, forward and backward, against eager torch."""
+    config = torch._inductor.config
+    config.unroll_reductions_threshold = 1 if large else 8
+    config.cpp.use_two_step_variance_threshold = 0 if large else 1024
+    inductor_nodes.Scheduling.epilogues = large
     torch.manual_seed(1)
     torch._dynamo.reset()
     f, inputs, net = MODELS[name]()
-    inductor_nodes.Scheduling.model = name
+    inductor_nodes.Scheduling.model = name + " large" * large
     parameters = [*(net.parameters() if net else []), *(x for x in inputs if x.requires_grad)]
     state = {k: v.clone() for k, v in net.state_dict().items()} if net else {}
 
@@ -256,9 +339,13 @@ def record(name):
         for p in parameters:
             p.grad = None
         # Some inputs are mutated; a clone would lose the mark of a dynamic dimension.
-        out = g(*(x if x.requires_grad or hasattr(x, "_dynamo_dynamic_indices") else x.clone() for x in inputs))
+        out = g(
+            *(x if x.requires_grad or hasattr(x, "_dynamo_dynamic_indices") else x.clone() for x in inputs)
+        )
         outs = list(out) if isinstance(out, tuple) else [out]
-        weighted = [(o * torch.linspace(-1, 2, o.numel()).view(o.shape)).sum() for o in outs if o.requires_grad]
+        weighted = [
+            (o * torch.linspace(-1, 2, o.numel()).view(o.shape)).sum() for o in outs if o.requires_grad
+        ]
         if weighted:
             sum(weighted).backward()
         return [*(o.detach() for o in outs), *(p.grad for p in parameters if p.grad is not None)]
@@ -274,13 +361,19 @@ def text_of(node):
         text, kinds, inexact = import_node(node, name)
     except NotImplementedError as e:
         return name, None, str(e)
-    header = f"; {node.model}: {', '.join(node.origins)}\n; {'within ' + str(TOLERANCE) if inexact else 'exact'}\n"
+    header = (
+        f"; {node.model}: {', '.join(node.origins)}\n; {'within ' + str(TOLERANCE) if inexact else 'exact'}\n"
+    )
     return name, header + text, kinds
 
 
 def data_of(node, kinds):
     before, after, sizes = node.runs[0]
-    out = [struct.pack("<I", len(sizes)), *(struct.pack("<q", s) for s in sizes), struct.pack("<I", len(kinds))]
+    out = [
+        struct.pack("<I", len(sizes)),
+        *(struct.pack("<q", s) for s in sizes),
+        struct.pack("<I", len(kinds)),
+    ]
     raw = lambda t: t.contiguous().view(torch.uint8).numpy().tobytes() if t.numel() else b""
     for key, kind in zip(node.args, kinds, strict=True):
         out.append(struct.pack("<BI", ("in", "out", "inout").index(kind), before[key].numel()))
@@ -289,33 +382,47 @@ def data_of(node, kinds):
     return b"".join(out)
 
 
+# Of the features of a kernel, what is hard and therefore wanted more than once.
+HARD = re.compile(
+    r"store\.add|check|row|temp|[2-9] phases|floordiv|mod|if|wrap|syms.*|reduce\.(moments|arg).*|cold|inout|u8"
+)
+
+
 def features(text):
     """What a kernel exercises, for the choice."""
-    found = set(re.findall(r"= ([a-z]+(?:\.[a-z]\w*)*)|(store(?:\.add)?) ", text))
-    found = {a or b for a, b in found} | set(re.findall(r"\b(floordiv|mod|min|max|row|temp|inout|bool|u8|syms \d+| if | wrap)\b", text))
+    text = text.split("rtir 1")[1]
+    found = {a or b for a, b in re.findall(r"= ([a-z]+\w*(?:\.\w+)*)|\b(store(?:\.add)?) ", text)}
+    found |= set(re.findall(r"\b(floordiv|mod|min|max|row|temp|inout|bool|u8|syms \d+|if|wrap)\b", text))
     phases = text.split("  phase ")[1:]
     found.add(f"{len(phases)} phases")
     for p in phases:
-        nests = re.findall(r"nest (\[.*\])?", p)
-        found.add("phase axes %d, nests %s" % (p.split("{")[0].count("<"), [n.count("<") for n in nests][:4]))
+        inner = [line.count("<") for line in re.findall(r"nest (.*)", p)]
+        found.add(f"{p.split('{')[0].count('<')} outer axes, nests of {inner[:4]}")
     return found
 
 
 def choose(kernels, count):
-    """Greedy: the kernel with the most features not seen yet; then the models with the fewest kernels."""
-    chosen, seen, per_model = [], set(), {}
-    rest = sorted(kernels, key=lambda k: len(k[1]))
+    """Greedy: always the kernel whose features were seen least, of equal ones that of the model with the fewest."""
+    seen, models, chosen = collections.Counter(), collections.Counter(), []
+    rest = [(features(k[1]), k) for k in sorted(kernels, key=lambda k: len(k[1]))]
+
+    def gain(item):
+        wanted = (1 / (1 + seen[f]) ** (1 if HARD.fullmatch(f) else 3) for f in sorted(item[0]))
+        return sum(wanted) / (2 + models[item[1][3].model])
+
     while rest and len(chosen) < count:
-        best = max(rest, key=lambda k: (len(features(k[1]) - seen), -per_model.get(k[3].model, 0)))
+        best = max(rest, key=gain)
         rest.remove(best)
-        chosen.append(best)
-        seen |= features(best[1])
-        per_model[best[3].model] = per_model.get(best[3].model, 0) + 1
+        chosen.append(best[1])
+        seen.update(best[0])
+        models[best[1][3].model] += 1
     return chosen
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("models", nargs="*", default=list(MODELS), help="which to record (all)")
     parser.add_argument("--all", action="store_true", help="keep every kernel")
     parser.add_argument("--count", type=int, default=64, help="how many to keep")
@@ -328,11 +435,9 @@ def main():
     torch.backends.mkldnn.enabled = False
     inductor_nodes.install()
     for name in options.models:
-        print(name, file=sys.stderr, flush=True)
-        try:
-            record(name)
-        except Exception as e:
-            print(f"{name}: {type(e).__name__}: {str(e)[:2000]}", file=sys.stderr)
+        for large in (False, True)[: 1 + (name in LARGE)]:
+            print(name + " large" * large, file=sys.stderr, flush=True)
+            record(name, large)
     kernels, seen, refused = [], set(), {}
     for node in inductor_nodes.Scheduling.nodes:
         name, text, kinds = text_of(node)
@@ -340,7 +445,11 @@ def main():
             refused.setdefault(kinds, []).append(name)
             continue
         body = re.sub(r"@\w+", "@", text.split("rtir 1")[1])
-        body = re.sub(r"\b(buf|primals_|tangents_|arg|getitem_|convert_element_type_|\w*?)\d+(_\d+)?(?=[:\[])", "b", body)
+        body = re.sub(
+            r"\b(buf|primals_|tangents_|arg|getitem_|convert_element_type_|\w*?)\d+(_\d+)?(?=[:\[])",
+            "b",
+            body,
+        )
         if not node.runs or body in seen:
             continue
         seen.add(body)
@@ -356,7 +465,9 @@ def main():
     for name, text, data, _ in chosen:
         (TARGET / f"{name}.rtir").write_text(text)
         (TARGET / f"{name}.bin").write_bytes(data)
-    print(f"{len(inductor_nodes.Scheduling.nodes)} nodes, {len(kernels)} different kernels, {len(chosen)} kept")
+    print(
+        f"{len(inductor_nodes.Scheduling.nodes)} nodes, {len(kernels)} different kernels, {len(chosen)} kept"
+    )
 
 
 if __name__ == "__main__":
