@@ -11,6 +11,7 @@ all little-endian. A comment in the text says whether results agree bit for bit 
 """
 
 import argparse
+import collections
 import re
 import struct
 import sys
@@ -26,6 +27,18 @@ TARGET = Path(__file__).resolve().parent.parent / "ir" / "tests" / "inductor"
 TOLERANCE = 1e-5
 MAX_BYTES = 100_000
 MODELS = {}
+# Recorded a second time as Inductor treats large sizes: reductions stay loops, variance by Welford.
+LARGE = (
+    "mlp",
+    "cnn",
+    "resnet",
+    "transformer",
+    "transformer_dynamic",
+    "mlp_dynamic",
+    "doubles",
+    "norms",
+    "losses",
+)
 
 
 def model(f):
@@ -36,7 +49,13 @@ def model(f):
 @model
 def mlp():
     net = nn.Sequential(
-        nn.Linear(12, 32), nn.ReLU(), nn.Linear(32, 24), nn.Tanh(), nn.Linear(24, 16), nn.SiLU(), nn.Linear(16, 5)
+        nn.Linear(12, 32),
+        nn.ReLU(),
+        nn.Linear(32, 24),
+        nn.Tanh(),
+        nn.Linear(24, 16),
+        nn.SiLU(),
+        nn.Linear(16, 5),
     )
     target = torch.randint(0, 5, (9,))
     return lambda x: F.cross_entropy(net(x), target), [torch.randn(9, 12)], net
@@ -44,7 +63,9 @@ def mlp():
 
 @model
 def mlp_regression():
-    net = nn.Sequential(nn.Linear(7, 24), nn.GELU(), nn.Linear(24, 24), nn.Sigmoid(), nn.Linear(24, 3), nn.Softplus())
+    net = nn.Sequential(
+        nn.Linear(7, 24), nn.GELU(), nn.Linear(24, 24), nn.Sigmoid(), nn.Linear(24, 3), nn.Softplus()
+    )
     y = torch.randn(11, 3)
     return lambda x: F.smooth_l1_loss(net(x), y) + F.mse_loss(net(x), y), [torch.randn(11, 7)], net
 
@@ -91,7 +112,9 @@ def resnet():
             self.c2, self.b2 = nn.Conv2d(o, o, 3, 1, 1, bias=False), nn.BatchNorm2d(o)
             same = stride == 1 and i == o
             self.down = (
-                nn.Identity() if same else nn.Sequential(nn.Conv2d(i, o, 1, stride, bias=False), nn.BatchNorm2d(o))
+                nn.Identity()
+                if same
+                else nn.Sequential(nn.Conv2d(i, o, 1, stride, bias=False), nn.BatchNorm2d(o))
             )
 
         def forward(self, x):
@@ -116,7 +139,11 @@ class TransformerBlock(nn.Module):
         self.words, self.places = nn.Embedding(words, width), nn.Embedding(16, width)
         self.n1, self.n2, self.n3 = (nn.LayerNorm(width) for _ in range(3))
         self.qkv, self.mix = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.up, self.down, self.out = nn.Linear(width, 2 * width), nn.Linear(2 * width, width), nn.Linear(width, words)
+        self.up, self.down, self.out = (
+            nn.Linear(width, 2 * width),
+            nn.Linear(2 * width, width),
+            nn.Linear(width, words),
+        )
 
     def forward(self, tokens):
         b, t = tokens.shape
@@ -132,7 +159,11 @@ class TransformerBlock(nn.Module):
 def language(net, b, t, words):
     tokens, target = torch.randint(0, words, (b, t)), torch.randint(0, words, (b * t,))
     target[3] = -100
-    return lambda x: F.cross_entropy(net(x).flatten(0, 1), target[: x.numel()], label_smoothing=0.1), [tokens], net
+    return (
+        lambda x: F.cross_entropy(net(x).flatten(0, 1), target[: x.numel()], label_smoothing=0.1),
+        [tokens],
+        net,
+    )
 
 
 @model
@@ -179,7 +210,9 @@ def views():
         padded = F.pad(x, (2, 1), value=0.5)
         rolled = torch.roll(y, (1, 2), (0, 1))
         shuffled = x.view(6, 2, 5).transpose(1, 2).reshape(6, 10) * 2
-        picked = x[i % 6, i % 10] + x.gather(1, (i % 10).unsqueeze(0).expand(6, -1).contiguous())[:, : i.numel()].sum(0)
+        picked = x[i % 6, i % 10] + x.gather(1, (i % 10).unsqueeze(0).expand(6, -1).contiguous())[
+            :, : i.numel()
+        ].sum(0)
         return parts, padded, rolled, shuffled, picked, F.pixel_shuffle(y.view(1, 4, 3, 5), 2), x.diagonal()
 
     return f, [torch.randn(6, 10), torch.randn(6, 10), torch.tensor([3, -2, 11, 7, 0])], None
@@ -217,7 +250,11 @@ def integers():
         )
 
     a = torch.randint(-50, 50, (6, 9))
-    return f, [a, torch.tensor([3, -4, 7, 5, -1, 2, 9, -8, 6]), torch.randint(0, 256, (6, 9), dtype=torch.uint8)], None
+    return (
+        f,
+        [a, torch.tensor([3, -4, 7, 5, -1, 2, 9, -8, 6]), torch.randint(0, 256, (6, 9), dtype=torch.uint8)],
+        None,
+    )
 
 
 @model
@@ -283,12 +320,16 @@ def optimizer():
     return f, [*shapes, torch.rand(5, 8), torch.tensor(3.0)], None
 
 
-def record(name):
+def record(name, large):
     """Runs the model compiled, forward and backward, against eager torch."""
+    config = torch._inductor.config
+    config.unroll_reductions_threshold = 1 if large else 8
+    config.cpp.use_two_step_variance_threshold = 0 if large else 1024
+    inductor_nodes.Scheduling.epilogues = large
     torch.manual_seed(1)
     torch._dynamo.reset()
     f, inputs, net = MODELS[name]()
-    inductor_nodes.Scheduling.model = name
+    inductor_nodes.Scheduling.model = name + " large" * large
     parameters = [*(net.parameters() if net else []), *(x for x in inputs if x.requires_grad)]
     state = {k: v.clone() for k, v in net.state_dict().items()} if net else {}
 
@@ -298,9 +339,13 @@ def record(name):
         for p in parameters:
             p.grad = None
         # Some inputs are mutated; a clone would lose the mark of a dynamic dimension.
-        out = g(*(x if x.requires_grad or hasattr(x, "_dynamo_dynamic_indices") else x.clone() for x in inputs))
+        out = g(
+            *(x if x.requires_grad or hasattr(x, "_dynamo_dynamic_indices") else x.clone() for x in inputs)
+        )
         outs = list(out) if isinstance(out, tuple) else [out]
-        weighted = [(o * torch.linspace(-1, 2, o.numel()).view(o.shape)).sum() for o in outs if o.requires_grad]
+        weighted = [
+            (o * torch.linspace(-1, 2, o.numel()).view(o.shape)).sum() for o in outs if o.requires_grad
+        ]
         if weighted:
             sum(weighted).backward()
         return [*(o.detach() for o in outs), *(p.grad for p in parameters if p.grad is not None)]
@@ -316,17 +361,20 @@ def text_of(node):
         text, kinds, inexact = import_node(node, name)
     except NotImplementedError as e:
         return name, None, str(e)
-    header = f"; {node.model}: {', '.join(node.origins)}\n; {'within ' + str(TOLERANCE) if inexact else 'exact'}\n"
+    header = (
+        f"; {node.model}: {', '.join(node.origins)}\n; {'within ' + str(TOLERANCE) if inexact else 'exact'}\n"
+    )
     return name, header + text, kinds
 
 
 def data_of(node, kinds):
     before, after, sizes = node.runs[0]
-    out = [struct.pack("<I", len(sizes)), *(struct.pack("<q", s) for s in sizes), struct.pack("<I", len(kinds))]
-
-    def raw(t):
-        return t.contiguous().view(torch.uint8).numpy().tobytes() if t.numel() else b""
-
+    out = [
+        struct.pack("<I", len(sizes)),
+        *(struct.pack("<q", s) for s in sizes),
+        struct.pack("<I", len(kinds)),
+    ]
+    raw = lambda t: t.contiguous().view(torch.uint8).numpy().tobytes() if t.numel() else b""
     for key, kind in zip(node.args, kinds, strict=True):
         out.append(struct.pack("<BI", ("in", "out", "inout").index(kind), before[key].numel()))
         out += [raw(before[key])] if kind != "out" else []
@@ -334,36 +382,47 @@ def data_of(node, kinds):
     return b"".join(out)
 
 
+# Of the features of a kernel, what is hard and therefore wanted more than once.
+HARD = re.compile(
+    r"store\.add|check|row|temp|[2-9] phases|floordiv|mod|if|wrap|syms.*|reduce\.(moments|arg).*|cold|inout|u8"
+)
+
+
 def features(text):
     """What a kernel exercises, for the choice."""
-    found = set(re.findall(r"= ([a-z]+(?:\.[a-z]\w*)*)|(store(?:\.add)?) ", text))
-    found = {a or b for a, b in found} | set(
-        re.findall(r"\b(floordiv|mod|min|max|row|temp|inout|bool|u8|syms \d+| if | wrap)\b", text)
-    )
+    text = text.split("rtir 1")[1]
+    found = {a or b for a, b in re.findall(r"= ([a-z]+\w*(?:\.\w+)*)|\b(store(?:\.add)?) ", text)}
+    found |= set(re.findall(r"\b(floordiv|mod|min|max|row|temp|inout|bool|u8|syms \d+|if|wrap)\b", text))
     phases = text.split("  phase ")[1:]
     found.add(f"{len(phases)} phases")
     for p in phases:
-        nests = re.findall(r"nest (\[.*\])?", p)
-        axes = [n.count("<") for n in nests][:4]
-        found.add(f"phase axes {p.split('{')[0].count('<')}, nests {axes}")
+        inner = [line.count("<") for line in re.findall(r"nest (.*)", p)]
+        found.add(f"{p.split('{')[0].count('<')} outer axes, nests of {inner[:4]}")
     return found
 
 
 def choose(kernels, count):
-    """Greedy: the kernel with the most features not seen yet; then the models with the fewest kernels."""
-    chosen, seen, per_model = [], set(), {}
-    rest = sorted(kernels, key=lambda k: len(k[1]))
+    """Greedy: always the kernel whose features were seen least, of equal ones that of the model with the fewest."""
+    seen, models, chosen = collections.Counter(), collections.Counter(), []
+    rest = [(features(k[1]), k) for k in sorted(kernels, key=lambda k: len(k[1]))]
+
+    def gain(item):
+        wanted = (1 / (1 + seen[f]) ** (1 if HARD.fullmatch(f) else 3) for f in sorted(item[0]))
+        return sum(wanted) / (2 + models[item[1][3].model])
+
     while rest and len(chosen) < count:
-        best = max(rest, key=lambda k: (len(features(k[1]) - seen), -per_model.get(k[3].model, 0)))
+        best = max(rest, key=gain)
         rest.remove(best)
-        chosen.append(best)
-        seen |= features(best[1])
-        per_model[best[3].model] = per_model.get(best[3].model, 0) + 1
+        chosen.append(best[1])
+        seen.update(best[0])
+        models[best[1][3].model] += 1
     return chosen
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("models", nargs="*", default=list(MODELS), help="which to record (all)")
     parser.add_argument("--all", action="store_true", help="keep every kernel")
     parser.add_argument("--count", type=int, default=64, help="how many to keep")
@@ -376,11 +435,9 @@ def main():
     torch.backends.mkldnn.enabled = False
     inductor_nodes.install()
     for name in options.models:
-        print(name, file=sys.stderr, flush=True)
-        try:
-            record(name)
-        except Exception as e:
-            print(f"{name}: {type(e).__name__}: {str(e)[:2000]}", file=sys.stderr)
+        for large in (False, True)[: 1 + (name in LARGE)]:
+            print(name + " large" * large, file=sys.stderr, flush=True)
+            record(name, large)
     kernels, seen, refused = [], set(), {}
     for node in inductor_nodes.Scheduling.nodes:
         name, text, kinds = text_of(node)
@@ -389,7 +446,9 @@ def main():
             continue
         body = re.sub(r"@\w+", "@", text.split("rtir 1")[1])
         body = re.sub(
-            r"\b(buf|primals_|tangents_|arg|getitem_|convert_element_type_|\w*?)\d+(_\d+)?(?=[:\[])", "b", body
+            r"\b(buf|primals_|tangents_|arg|getitem_|convert_element_type_|\w*?)\d+(_\d+)?(?=[:\[])",
+            "b",
+            body,
         )
         if not node.runs or body in seen:
             continue
@@ -406,7 +465,9 @@ def main():
     for name, text, data, _ in chosen:
         (TARGET / f"{name}.rtir").write_text(text)
         (TARGET / f"{name}.bin").write_bytes(data)
-    print(f"{len(inductor_nodes.Scheduling.nodes)} nodes, {len(kernels)} different kernels, {len(chosen)} kept")
+    print(
+        f"{len(inductor_nodes.Scheduling.nodes)} nodes, {len(kernels)} different kernels, {len(chosen)} kept"
+    )
 
 
 if __name__ == "__main__":

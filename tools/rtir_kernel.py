@@ -117,7 +117,9 @@ class Block:
 
     def index(self, expr, dtype):
         expr = sympy.expand(expr)
-        return self.once(("index", dtype, expr), lambda: self.emit(dtype, f"index.{dtype}", index=expr, kind="index"))
+        return self.once(
+            ("index", dtype, expr), lambda: self.emit(dtype, f"index.{dtype}", index=expr, kind="index")
+        )
 
     def cold(self, mask, slow, fast):
         """`mask ? slow(block) : fast`, with `slow` computed only if any lane needs it."""
@@ -147,7 +149,8 @@ def literal(dtype, v):
 
 
 def live(phases):
-    """Removes pure instructions, loads and reductions that nothing uses, then empty nests and phases."""
+    """Removes pure instructions, loads and reductions that nothing uses, then empty nests and phases;
+    neighbouring nests without axes become one."""
     used = set()
 
     def need(expr):
@@ -169,7 +172,12 @@ def live(phases):
     for phase in reversed(phases):
         for nest in reversed(phase.nests):
             sweep(nest.body)
-        phase.nests = [n for n in phase.nests if n.body]
+        nests, phase.nests = [n for n in phase.nests if n.body], []
+        for n in nests:
+            if phase.nests and not n.axes and not phase.nests[-1].axes:
+                phase.nests[-1].body += n.body
+            else:
+                phase.nests.append(n)
     phases[:] = [p for p in phases if p.nests]
 
 
@@ -225,7 +233,11 @@ class Printer:
         if name in ("Mod", "PythonMod"):
             return f"mod({self.expr(args[0])}, {self.expr(args[1])})"
         if name == "ModularIndexing":
-            base = self.expr(args[0]) if args[1] == 1 else f"floordiv({self.expr(args[0])}, {self.expr(args[1])})"
+            base = (
+                self.expr(args[0])
+                if args[1] == 1
+                else f"floordiv({self.expr(args[0])}, {self.expr(args[1])})"
+            )
             return f"mod({base}, {self.expr(args[2])})"
         if name == "CeilDiv":
             return f"floordiv({self.expr(args[0] + args[1] - 1)}, {self.expr(args[1])})"
