@@ -211,8 +211,8 @@ class Group:
         return True
 
     def streams(self, loop):
-        """True when the loop can run in one pass with the others: without outer axes a phase is serial, and what
-        waits for a full reduction is better off in a phase of its own, with outer axes."""
+        """True when the loop can run in one pass with the others: without outer axes a phase is serial, and
+        what waits for a full reduction is better off in a phase of its own, with outer axes."""
         reduced = {b for x in self.loops for op, b, _ in accesses(x) if op == "store_reduction"}
         waits = any(b in reduced for op, b, _ in accesses(loop))
         return not waits and all(x.space() == loop.space() for x in self.loops)
@@ -238,13 +238,13 @@ def crosses(first, second, depth):
         for w2, b2, i2 in accesses(second):
             if b1 != b2 or w1 == w2 == "load":
                 continue
+            if i1 == i2 and first.sizes == second.sizes:
+                continue
+            known = all(
+                affine(sympy.expand(i), {*x.axes, *x.reduced}) for i, x in ((i1, first), (i2, second))
+            )
             for s in first.axes[:depth]:
-                same = lambda e, loop: affine(sympy.expand(e), {*loop.axes, *loop.reduced})
-                if i1 == i2 and first.sizes == second.sizes:
-                    continue
-                if not (same(i1, first) and same(i2, second)) or sympy.expand(i1).coeff(s) != sympy.expand(
-                    i2
-                ).coeff(s):
+                if not known or sympy.expand(i1).coeff(s) != sympy.expand(i2).coeff(s):
                     return True
     return False
 
@@ -311,11 +311,11 @@ class NestBuild:
                 out = b.bitcast(self.get(a[0]), NAMES[s.out.dtype])
             case "indirect":
                 self.symbols[s.out] = self.check(self.get(a[0]), self.index(a[1]), a[2], mask)
-                return None
+                return
             case "check_bounds":
                 if a[3]:
                     self.check(b.index(self.index(a[0]), "i64"), self.index(a[1]), not a[2], mask)
-                return None
+                return
             case "masked":
                 m = self.get(a[0], "bool")
                 m = m if mask is None else b.prim("and", mask, m)
@@ -325,11 +325,13 @@ class NestBuild:
                 out = b.select(self.get(a[0], "bool"), value, b.const(value.dtype, a[1]))
             case "reduction":
                 self.values.update(zip(s.out, self.reduce(a[0], NAMES[a[1]], a[2], s.out), strict=True))
-                return None
+                return
             case "store":
-                return self.store(self.nest, self.block, a[0], self.index(a[1]), a[2], mask, a[3] is not None)
+                self.store(self.nest, self.block, a[0], self.index(a[1]), a[2], mask, a[3] is not None)
+                return
             case "store_reduction":
-                return self.store(self.after, self.after_block, a[0], self.index(a[1]), a[2], None, False)
+                self.store(self.after, self.after_block, a[0], self.index(a[1]), a[2], None, False)
+                return
             case _:
                 out = self.to(self.compute(s), s.out.dtype)
         self.values[s.out] = self.block.convert(out, NAMES[s.out.dtype])
@@ -360,7 +362,10 @@ class NestBuild:
     def store(self, nest, block, key, index, value, mask, add):
         buffer = self.buffer(key)
         value = block.convert(self.values[value], buffer.dtype)
-        forget = lambda known: {k: v for k, v in known.items() if k[0] is not buffer}
+
+        def forget(known):
+            return {k: v for k, v in known.items() if k[0] is not buffer}
+
         self.loads = forget(self.loads)
         self.importer.forwarded = forget(self.importer.forwarded)
         nest.body.append(
@@ -443,7 +448,10 @@ class NestBuild:
             return b.prim("lt", bits, b.const(bits.dtype, 0))
         args = [b.convert(x, want) for x in args]
         x = args[0]
-        one = lambda: b.const(want, 1)
+
+        def one():
+            return b.const(want, 1)
+
         if op in SAME and want != "bool":
             if op == "fma" or want in ("f32", "f64") or SAME[op] not in ("floor", "ceil", "trunc", "rint"):
                 # torch's vectorised sqrt is not always the nearest float.
@@ -493,8 +501,13 @@ class NestBuild:
 
     def divide(self, op, x, y):
         b = self.block
-        q = lambda: b.once(("idiv", x, y), lambda: b.emit(x.dtype, f"idiv.{x.dtype}", x, y))
-        r = lambda: b.once(("irem", x, y), lambda: b.emit(x.dtype, f"irem.{x.dtype}", x, y))
+
+        def q():
+            return b.once(("idiv", x, y), lambda: b.emit(x.dtype, f"idiv.{x.dtype}", x, y))
+
+        def r():
+            return b.once(("irem", x, y), lambda: b.emit(x.dtype, f"irem.{x.dtype}", x, y))
+
         if op == "truncdiv":
             return q()
         if op == "mod":
@@ -516,7 +529,10 @@ class NestBuild:
 def order(loop, inner, outer):
     """`lanes` when the innermost axis is contiguous in a load, else `rows` when the last outer one is."""
     indices = [sympy.expand(i) for op, _, i in accesses(loop) if op == "load"]
-    contiguous = lambda axis: any(i.coeff(axis) == 1 for i in indices)
+
+    def contiguous(axis):
+        return any(i.coeff(axis) == 1 for i in indices)
+
     if inner and contiguous(inner[-1]):
         return "lanes"
     return "rows" if outer and contiguous(outer[-1]) else "lanes"

@@ -9,6 +9,7 @@ import functools
 import itertools
 import math
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import sympy
 import torch
@@ -65,7 +66,6 @@ class Node:
     args: list  # keys, in call order
     syms: list
     origins: list
-    outer_depth: int = None
     model: str = ""
     runs: list = field(default_factory=list)
 
@@ -146,7 +146,7 @@ class RecordedKernel(Kernel):
 
 
 class Scheduling(CppScheduling):
-    nodes: list = []
+    nodes: ClassVar[list] = []
     model = ""
     epilogues = False  # fuse what follows a reduction, which the stock scheduling does not always
 
@@ -215,9 +215,8 @@ class Scheduling(CppScheduling):
             }
         )
         number = len(Scheduling.nodes)
-        depth = getattr(node, "outer_loop_fusion_depth", None)
         way = "backward" if V.graph.is_backward else "forward"
-        recorded = Node(number, loops, buffers, args, syms, origins, depth, f"{Scheduling.model} {way}")
+        recorded = Node(number, loops, buffers, args, syms, origins, f"{Scheduling.model} {way}")
         Scheduling.nodes.append(recorded)
         wrapper = V.graph.wrapper_code
         for s in syms:
@@ -341,7 +340,10 @@ INDEX = {
 def execute(node, memory, sizes):
     memory = dict(memory)
     names = dict(INDEX, **{str(s): v for s, v in zip(node.syms, sizes, strict=True)})
-    number = lambda e: int(eval(str(e), dict(names)))
+
+    def number(e):
+        return int(eval(str(e), dict(names)))
+
     for k, (dtype, length) in node.buffers.items():
         if length is not None:
             memory[k] = torch.zeros(number(length), dtype=dtype)
@@ -444,5 +446,4 @@ class Run:
                     r = [torch.where(best, index, torch.iinfo(index.dtype).max).amin(-1)]
             case _:
                 raise NotImplementedError(f"reduction {kind}")
-        r = [v.reshape(shape).to(o.dtype) for v, o in zip(r, out, strict=True)]
-        return r
+        return [v.reshape(shape).to(o.dtype) for v, o in zip(r, out, strict=True)]

@@ -178,7 +178,7 @@ def transformer_tanh():
 
 @model
 def transformer_dynamic():
-    f, inputs, net = language(TransformerBlock(11, 8, 2, "none"), 2, 6, 11)
+    _, inputs, net = language(TransformerBlock(11, 8, 2, "none"), 2, 6, 11)
     torch._dynamo.mark_dynamic(inputs[0], 0)
     torch._dynamo.mark_dynamic(inputs[0], 1)
     return lambda x: net(x).square().mean(), inputs, net
@@ -374,7 +374,10 @@ def data_of(node, kinds):
         *(struct.pack("<q", s) for s in sizes),
         struct.pack("<I", len(kinds)),
     ]
-    raw = lambda t: t.contiguous().view(torch.uint8).numpy().tobytes() if t.numel() else b""
+
+    def raw(t):
+        return t.contiguous().view(torch.uint8).numpy().tobytes() if t.numel() else b""
+
     for key, kind in zip(node.args, kinds, strict=True):
         out.append(struct.pack("<BI", ("in", "out", "inout").index(kind), before[key].numel()))
         out += [raw(before[key])] if kind != "out" else []
@@ -384,7 +387,8 @@ def data_of(node, kinds):
 
 # Of the features of a kernel, what is hard and therefore wanted more than once.
 HARD = re.compile(
-    r"store\.add|check|row|temp|[2-9] phases|floordiv|mod|if|wrap|syms.*|reduce\.(moments|arg).*|cold|inout|u8"
+    r"store\.add|check|row|temp|[2-9] phases|floordiv|mod|if|wrap|syms.*|cold|inout|u8"
+    r"|reduce\.(moments|arg).*"
 )
 
 
@@ -402,7 +406,7 @@ def features(text):
 
 
 def choose(kernels, count):
-    """Greedy: always the kernel whose features were seen least, of equal ones that of the model with the fewest."""
+    """Greedy: always the kernel whose features were seen least, models with few kernels first."""
     seen, models, chosen = collections.Counter(), collections.Counter(), []
     rest = [(features(k[1]), k) for k in sorted(kernels, key=lambda k: len(k[1]))]
 
