@@ -207,8 +207,8 @@ class Group:
         return True
 
     def streams(self, loop):
-        """True when the loop can run in one pass with the others: without outer axes a phase is serial, and what
-        waits for a full reduction is better off in a phase of its own, with outer axes."""
+        """True when the loop can run in one pass with the others: without outer axes a phase is serial, and
+        what waits for a full reduction is better off in a phase of its own, with outer axes."""
         reduced = {b for x in self.loops for op, b, _ in accesses(x) if op == "store_reduction"}
         waits = any(b in reduced for op, b, _ in accesses(loop))
         return not waits and all(x.space() == loop.space() for x in self.loops)
@@ -234,14 +234,13 @@ def crosses(first, second, depth):
         for w2, b2, i2 in accesses(second):
             if b1 != b2 or w1 == w2 == "load":
                 continue
+            if i1 == i2 and first.sizes == second.sizes:
+                continue
+            known = all(
+                affine(sympy.expand(i), {*x.axes, *x.reduced}) for i, x in ((i1, first), (i2, second))
+            )
             for s in first.axes[:depth]:
-
-                def same(e, loop):
-                    return affine(sympy.expand(e), {*loop.axes, *loop.reduced})
-
-                if i1 == i2 and first.sizes == second.sizes:
-                    continue
-                if not (same(i1, first) and same(i2, second)) or sympy.expand(i1).coeff(s) != sympy.expand(i2).coeff(s):
+                if not known or sympy.expand(i1).coeff(s) != sympy.expand(i2).coeff(s):
                     return True
     return False
 
@@ -304,11 +303,11 @@ class NestBuild:
                 out = b.bitcast(self.get(a[0]), NAMES[s.out.dtype])
             case "indirect":
                 self.symbols[s.out] = self.check(self.get(a[0]), self.index(a[1]), a[2], mask)
-                return None
+                return
             case "check_bounds":
                 if a[3]:
                     self.check(b.index(self.index(a[0]), "i64"), self.index(a[1]), not a[2], mask)
-                return None
+                return
             case "masked":
                 m = self.get(a[0], "bool")
                 m = m if mask is None else b.prim("and", mask, m)
@@ -318,11 +317,13 @@ class NestBuild:
                 out = b.select(self.get(a[0], "bool"), value, b.const(value.dtype, a[1]))
             case "reduction":
                 self.values.update(zip(s.out, self.reduce(a[0], NAMES[a[1]], a[2], s.out), strict=True))
-                return None
+                return
             case "store":
-                return self.store(self.nest, self.block, a[0], self.index(a[1]), a[2], mask, a[3] is not None)
+                self.store(self.nest, self.block, a[0], self.index(a[1]), a[2], mask, a[3] is not None)
+                return
             case "store_reduction":
-                return self.store(self.after, self.after_block, a[0], self.index(a[1]), a[2], None, False)
+                self.store(self.after, self.after_block, a[0], self.index(a[1]), a[2], None, False)
+                return
             case _:
                 out = self.to(self.compute(s), s.out.dtype)
         self.values[s.out] = self.block.convert(out, NAMES[s.out.dtype])

@@ -66,7 +66,6 @@ class Node:
     args: list  # keys, in call order
     syms: list
     origins: list
-    outer_depth: int = None
     model: str = ""
     runs: list = field(default_factory=list)
 
@@ -205,9 +204,8 @@ class Scheduling(CppScheduling):
             {o.target.__name__.split(".")[0] for n in snodes for o in n.node.get_origins() if o.op == "call_function"}
         )
         number = len(Scheduling.nodes)
-        depth = getattr(node, "outer_loop_fusion_depth", None)
         way = "backward" if V.graph.is_backward else "forward"
-        recorded = Node(number, loops, buffers, args, syms, origins, depth, f"{Scheduling.model} {way}")
+        recorded = Node(number, loops, buffers, args, syms, origins, f"{Scheduling.model} {way}")
         Scheduling.nodes.append(recorded)
         wrapper = V.graph.wrapper_code
         for s in syms:

@@ -174,7 +174,7 @@ def transformer_tanh():
 
 @model
 def transformer_dynamic():
-    _f, inputs, net = language(TransformerBlock(11, 8, 2, "none"), 2, 6, 11)
+    _, inputs, net = language(TransformerBlock(11, 8, 2, "none"), 2, 6, 11)
     torch._dynamo.mark_dynamic(inputs[0], 0)
     torch._dynamo.mark_dynamic(inputs[0], 1)
     return lambda x: net(x).square().mean(), inputs, net
@@ -375,7 +375,8 @@ def data_of(node, kinds):
 
 # Of the features of a kernel, what is hard and therefore wanted more than once.
 HARD = re.compile(
-    r"store\.add|check|row|temp|[2-9] phases|floordiv|mod|if|wrap|syms.*|reduce\.(moments|arg).*|cold|inout|u8"
+    r"store\.add|check|row|temp|[2-9] phases|floordiv|mod|if|wrap|syms.*|cold|inout|u8"
+    r"|reduce\.(moments|arg).*"
 )
 
 
@@ -393,7 +394,7 @@ def features(text):
 
 
 def choose(kernels, count):
-    """Greedy: always the kernel whose features were seen least, of equal ones that of the model with the fewest."""
+    """Greedy: always the kernel whose features were seen least, models with few kernels first."""
     seen, models, chosen = collections.Counter(), collections.Counter(), []
     rest = [(features(k[1]), k) for k in sorted(kernels, key=lambda k: len(k[1]))]
 

@@ -281,8 +281,8 @@ class Printer:
         head = ", ".join(f"{b.name}: {b.dtype} {b.kind}" for b in args)
         syms = f" syms {len(self.names)}" if self.names else ""
         lines = ["rtir 1", f"kernel @{name}({head}){syms} {{"]
-        scratch = [b for b in buffers if b.kind in ("row", "temp")]
-        lines += [f"  {b.kind} {b.name}: {b.dtype}[{self.expr(b.length)}]" for b in scratch]
+        local = [b for b in buffers if b.kind in ("row", "temp")]
+        lines += [f"  {b.kind} {b.name}: {b.dtype}[{self.expr(b.length)}]" for b in local]
         for phase in phases:
             lines.append(f"  phase {self.loops(phase.axes)}{{")
             for nest in phase.nests:
