@@ -50,8 +50,10 @@ fn recorded(kernel: &Kernel, bytes: &[u8]) -> Recorded {
 }
 
 fn little_endian(dtype: DType, bytes: &[u8]) -> Array {
-    let elements: Vec<u64> =
-        bytes.chunks(dtype.size()).map(|c| c.iter().rev().fold(0, |bits, &b| bits << 8 | u64::from(b))).collect();
+    let elements: Vec<u64> = bytes
+        .chunks(dtype.size())
+        .map(|c| c.iter().rev().fold(0, |bits, &b| bits << 8 | u64::from(b)))
+        .collect();
     Array::from_bits(dtype, &elements)
 }
 
