@@ -84,7 +84,8 @@ format: $(call stamp,$(VENV),lint) ## Format all sources
 bench: $(call stamp,$(BENCH_VENV),bench) wheel ## Run the benchmarks, also against torch, numexpr and numba
 	$(BENCH_VENV)/bin/python -m pip install $(PIP_FLAGS) --force-reinstall --no-deps dist/rusttorch-*.whl
 	cargo bench --locked --workspace
-	@for script in $(wildcard benches/*.py); do echo "== $$script"; $(BENCH_VENV)/bin/python $$script || exit 1; done
+	@echo "== benches/compare.py"
+	$(BENCH_VENV)/bin/python benches/compare.py
 
 clean: ## Remove what the targets above made
 	rm -rf $(VENV) $(BENCH_VENV) dist

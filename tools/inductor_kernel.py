@@ -142,9 +142,7 @@ class Importer:
         for phase in self.phases:
             for nest in phase.nests:
                 nest.body[:] = [
-                    i
-                    for i in nest.body
-                    if i.kind != "store" or i.buffer.kind != "local" or i.buffer in loaded
+                    i for i in nest.body if i.kind != "store" or i.buffer.kind != "local" or i.buffer in loaded
                 ]
 
     def place_locals(self):
@@ -168,9 +166,7 @@ class Importer:
                 if rest.free_symbols & inner or not affine(row, inner):
                     break
                 rows.append(row)
-                lengths.add(
-                    1 + sum((row.coeff(s) * (n - 1) for s, n in nest.axes), row.subs(dict.fromkeys(inner, 0)))
-                )
+                lengths.add(1 + sum((row.coeff(s) * (n - 1) for s, n in nest.axes), row.subs(dict.fromkeys(inner, 0))))
             if len(rows) == len(uses) and len(lengths) == 1:
                 b.kind, b.length = "row", sympy.expand(lengths.pop())
                 for row, (_, _, inst) in zip(rows, uses, strict=True):
@@ -240,9 +236,7 @@ def crosses(first, second, depth):
                 continue
             if i1 == i2 and first.sizes == second.sizes:
                 continue
-            known = all(
-                affine(sympy.expand(i), {*x.axes, *x.reduced}) for i, x in ((i1, first), (i2, second))
-            )
+            known = all(affine(sympy.expand(i), {*x.axes, *x.reduced}) for i, x in ((i1, first), (i2, second)))
             for s in first.axes[:depth]:
                 if not known or sympy.expand(i1).coeff(s) != sympy.expand(i2).coeff(s):
                     return True
@@ -266,9 +260,7 @@ class NestBuild:
             if b in stored or (op == "store_reduction" and any(b == c for _, c, _ in self.accesses)):
                 return False
             moved = sympy.sympify(i).subs(rename, simultaneous=True)
-            if any(
-                b == c and (op, other) != ("load", "load") and moved != j for other, c, j in self.accesses
-            ):
+            if any(b == c and (op, other) != ("load", "load") and moved != j for other, c, j in self.accesses):
                 return False
         return True
 
@@ -277,9 +269,7 @@ class NestBuild:
         self.order = order(
             loop, [s for s, n in rename.items() if n in {a for a, _ in self.axes}], loop.axes[: len(outer)]
         )
-        self.accesses += [
-            (op, b, sympy.sympify(i).subs(rename, simultaneous=True)) for op, b, i in accesses(loop)
-        ]
+        self.accesses += [(op, b, sympy.sympify(i).subs(rename, simultaneous=True)) for op, b, i in accesses(loop)]
         for s in loop.steps:
             self.step(s, None)
 
@@ -368,9 +358,7 @@ class NestBuild:
 
         self.loads = forget(self.loads)
         self.importer.forwarded = forget(self.importer.forwarded)
-        nest.body.append(
-            Inst([], "store.add" if add else "store", [value], buffer, index, mask, kind="store")
-        )
+        nest.body.append(Inst([], "store.add" if add else "store", [value], buffer, index, mask, kind="store"))
         if add:
             self.importer.inexact |= is_float(buffer.dtype)
         elif nest is self.after or not self.axes:
@@ -385,9 +373,7 @@ class NestBuild:
         def make():
             out = Value("i64", symbol=sympy.Symbol(f"checked{id(value)}_{len(self.nest.body)}", integer=True))
             tail = " wrap" if wrap else ""
-            self.nest.body.append(
-                Inst([out], "check", [value], index=size, mask=mask, tail=tail, kind="check")
-            )
+            self.nest.body.append(Inst([out], "check", [value], index=size, mask=mask, tail=tail, kind="check"))
             return out
 
         return self.block.once(("check", value, size, wrap, mask), make).symbol
@@ -413,9 +399,7 @@ class NestBuild:
     def once_reduced(self, kind, dtype, args, results):
         key = (kind, self.order, *args)
         if key not in self.reductions:
-            inst = Inst(
-                [Value(d) for d in results], f"reduce.{kind}.{dtype}.{self.order}", args, kind="reduce"
-            )
+            inst = Inst([Value(d) for d in results], f"reduce.{kind}.{dtype}.{self.order}", args, kind="reduce")
             self.nest.body.append(inst)
             self.reductions[key] = inst.results
         return self.reductions[key]
@@ -438,9 +422,7 @@ class NestBuild:
         if op in ("isnan", "isinf"):
             (x,) = args
             return (
-                b.prim("ne", x, x)
-                if op == "isnan"
-                else b.prim("eq", b.prim("abs", x), b.const(x.dtype, float("inf")))
+                b.prim("ne", x, x) if op == "isnan" else b.prim("eq", b.prim("abs", x), b.const(x.dtype, float("inf")))
             )
         if op == "signbit":
             (x,) = args

@@ -153,9 +153,7 @@ class Scheduling(CppScheduling):
     def can_fuse_vertical(self, node1, node2):
         if super().can_fuse_vertical(node1, node2):
             return True
-        if not self.epilogues or any(
-            n.is_extern() or n.is_template() or n.is_foreach() for n in (node1, node2)
-        ):
+        if not self.epilogues or any(n.is_extern() or n.is_template() or n.is_foreach() for n in (node1, node2)):
             return False
         (_, (kept1, reduced1)), (_, (kept2, reduced2)) = node1.group, node2.group
         return reduced1 != () and reduced2 == () and kept2 in (kept1, kept1 + reduced1)
@@ -168,9 +166,7 @@ class Scheduling(CppScheduling):
             for n in snodes:
                 (sizes, reduced_sizes) = n._body.sizes
                 axes = [sympy.Symbol(f"a{i}", integer=True, nonnegative=True) for i in range(len(sizes))]
-                reduced = [
-                    sympy.Symbol(f"r{i}", integer=True, nonnegative=True) for i in range(len(reduced_sizes))
-                ]
+                reduced = [sympy.Symbol(f"r{i}", integer=True, nonnegative=True) for i in range(len(reduced_sizes))]
                 recorder = Recorder(kernel)
                 with V.set_ops_handler(recorder), kernel.set_current_node(n):
                     n._body(axes, reduced)
@@ -184,9 +180,7 @@ class Scheduling(CppScheduling):
         def key(name):
             real = V.graph.scheduler.mutation_real_name.get(name, name)
             place = kernel.args.inplace_buffers.get(real)
-            local = (
-                kernel.args.is_removed(real) and real in kernel.removed_buffers | kernel.inplaced_to_remove
-            )
+            local = kernel.args.is_removed(real) and real in kernel.removed_buffers | kernel.inplaced_to_remove
             shared = isinstance(place, InplacedBuffer)
             k = place.inner_name if shared else real
             if k not in buffers:
@@ -207,12 +201,7 @@ class Scheduling(CppScheduling):
             rename(loop.steps)
         syms = sorted(set().union(*(symbols(loop) for loop in loops)), key=str)
         origins = sorted(
-            {
-                o.target.__name__.split(".")[0]
-                for n in snodes
-                for o in n.node.get_origins()
-                if o.op == "call_function"
-            }
+            {o.target.__name__.split(".")[0] for n in snodes for o in n.node.get_origins() if o.op == "call_function"}
         )
         number = len(Scheduling.nodes)
         way = "backward" if V.graph.is_backward else "forward"
@@ -402,9 +391,7 @@ class Run:
                 return self.reduction(a[0], a[1], a[2], s.out)
             case "store" | "store_reduction":
                 shape = (
-                    self.shape
-                    if s.op == "store"
-                    else [*self.shape[: self.kept], *[1] * (len(self.shape) - self.kept)]
+                    self.shape if s.op == "store" else [*self.shape[: self.kept], *[1] * (len(self.shape) - self.kept)]
                 )
                 i = self.index(a[1]).broadcast_to(shape).reshape(-1)
                 target = self.memory[a[0]]

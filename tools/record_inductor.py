@@ -63,9 +63,7 @@ def mlp():
 
 @model
 def mlp_regression():
-    net = nn.Sequential(
-        nn.Linear(7, 24), nn.GELU(), nn.Linear(24, 24), nn.Sigmoid(), nn.Linear(24, 3), nn.Softplus()
-    )
+    net = nn.Sequential(nn.Linear(7, 24), nn.GELU(), nn.Linear(24, 24), nn.Sigmoid(), nn.Linear(24, 3), nn.Softplus())
     y = torch.randn(11, 3)
     return lambda x: F.smooth_l1_loss(net(x), y) + F.mse_loss(net(x), y), [torch.randn(11, 7)], net
 
@@ -112,9 +110,7 @@ def resnet():
             self.c2, self.b2 = nn.Conv2d(o, o, 3, 1, 1, bias=False), nn.BatchNorm2d(o)
             same = stride == 1 and i == o
             self.down = (
-                nn.Identity()
-                if same
-                else nn.Sequential(nn.Conv2d(i, o, 1, stride, bias=False), nn.BatchNorm2d(o))
+                nn.Identity() if same else nn.Sequential(nn.Conv2d(i, o, 1, stride, bias=False), nn.BatchNorm2d(o))
             )
 
         def forward(self, x):
@@ -210,9 +206,7 @@ def views():
         padded = F.pad(x, (2, 1), value=0.5)
         rolled = torch.roll(y, (1, 2), (0, 1))
         shuffled = x.view(6, 2, 5).transpose(1, 2).reshape(6, 10) * 2
-        picked = x[i % 6, i % 10] + x.gather(1, (i % 10).unsqueeze(0).expand(6, -1).contiguous())[
-            :, : i.numel()
-        ].sum(0)
+        picked = x[i % 6, i % 10] + x.gather(1, (i % 10).unsqueeze(0).expand(6, -1).contiguous())[:, : i.numel()].sum(0)
         return parts, padded, rolled, shuffled, picked, F.pixel_shuffle(y.view(1, 4, 3, 5), 2), x.diagonal()
 
     return f, [torch.randn(6, 10), torch.randn(6, 10), torch.tensor([3, -2, 11, 7, 0])], None
@@ -339,13 +333,9 @@ def record(name, large):
         for p in parameters:
             p.grad = None
         # Some inputs are mutated; a clone would lose the mark of a dynamic dimension.
-        out = g(
-            *(x if x.requires_grad or hasattr(x, "_dynamo_dynamic_indices") else x.clone() for x in inputs)
-        )
+        out = g(*(x if x.requires_grad or hasattr(x, "_dynamo_dynamic_indices") else x.clone() for x in inputs))
         outs = list(out) if isinstance(out, tuple) else [out]
-        weighted = [
-            (o * torch.linspace(-1, 2, o.numel()).view(o.shape)).sum() for o in outs if o.requires_grad
-        ]
+        weighted = [(o * torch.linspace(-1, 2, o.numel()).view(o.shape)).sum() for o in outs if o.requires_grad]
         if weighted:
             sum(weighted).backward()
         return [*(o.detach() for o in outs), *(p.grad for p in parameters if p.grad is not None)]
@@ -361,9 +351,7 @@ def text_of(node):
         text, kinds, inexact = import_node(node, name)
     except NotImplementedError as e:
         return name, None, str(e)
-    header = (
-        f"; {node.model}: {', '.join(node.origins)}\n; {'within ' + str(TOLERANCE) if inexact else 'exact'}\n"
-    )
+    header = f"; {node.model}: {', '.join(node.origins)}\n; {'within ' + str(TOLERANCE) if inexact else 'exact'}\n"
     return name, header + text, kinds
 
 
@@ -424,9 +412,7 @@ def choose(kernels, count):
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="*", default=list(MODELS), help="which to record (all)")
     parser.add_argument("--all", action="store_true", help="keep every kernel")
     parser.add_argument("--count", type=int, default=64, help="how many to keep")
@@ -469,9 +455,7 @@ def main():
     for name, text, data, _ in chosen:
         (TARGET / f"{name}.rtir").write_text(text)
         (TARGET / f"{name}.bin").write_bytes(data)
-    print(
-        f"{len(inductor_nodes.Scheduling.nodes)} nodes, {len(kernels)} different kernels, {len(chosen)} kept"
-    )
+    print(f"{len(inductor_nodes.Scheduling.nodes)} nodes, {len(kernels)} different kernels, {len(chosen)} kept")
 
 
 if __name__ == "__main__":

@@ -117,9 +117,7 @@ class Block:
 
     def index(self, expr, dtype):
         expr = sympy.expand(expr)
-        return self.once(
-            ("index", dtype, expr), lambda: self.emit(dtype, f"index.{dtype}", index=expr, kind="index")
-        )
+        return self.once(("index", dtype, expr), lambda: self.emit(dtype, f"index.{dtype}", index=expr, kind="index"))
 
     def cold(self, mask, slow, fast):
         """`mask ? slow(block) : fast`, with `slow` computed only if any lane needs it."""
@@ -233,11 +231,7 @@ class Printer:
         if name in ("Mod", "PythonMod"):
             return f"mod({self.expr(args[0])}, {self.expr(args[1])})"
         if name == "ModularIndexing":
-            base = (
-                self.expr(args[0])
-                if args[1] == 1
-                else f"floordiv({self.expr(args[0])}, {self.expr(args[1])})"
-            )
+            base = self.expr(args[0]) if args[1] == 1 else f"floordiv({self.expr(args[0])}, {self.expr(args[1])})"
             return f"mod({base}, {self.expr(args[2])})"
         if name == "CeilDiv":
             return f"floordiv({self.expr(args[0] + args[1] - 1)}, {self.expr(args[1])})"

@@ -76,9 +76,7 @@ class Expansion:
         """Values of operands of one dtype; numbers take the dtype of the others."""
         values = [None if number(e) is not None else self.value(e) for e in exprs]
         dtype = next((v.dtype for v in values if v is not None), self.dtype)
-        return [
-            self.block.const(dtype, number(e)) if v is None else v for e, v in zip(exprs, values, strict=True)
-        ]
+        return [self.block.const(dtype, number(e)) if v is None else v for e, v in zip(exprs, values, strict=True)]
 
     def value(self, e):
         b = self.block
@@ -117,9 +115,7 @@ class Expansion:
             return b.convert(self.value(args[0]), self.dtype)
         if f == "cold":
             mask, fast = self.value(args[0]), self.value(args[2])
-            return b.cold(
-                mask, lambda inner: Expansion(inner, self.dtype, dict(self.names)).value(args[1]), fast
-            )
+            return b.cold(mask, lambda inner: Expansion(inner, self.dtype, dict(self.names)).value(args[1]), fast)
         raise NotImplementedError(f)
 
 
