@@ -50,10 +50,8 @@ fn recorded(kernel: &Kernel, bytes: &[u8]) -> Recorded {
 }
 
 fn little_endian(dtype: DType, bytes: &[u8]) -> Array {
-    let elements: Vec<u64> = bytes
-        .chunks(dtype.size())
-        .map(|c| c.iter().rev().fold(0, |bits, &b| bits << 8 | u64::from(b)))
-        .collect();
+    let elements: Vec<u64> =
+        bytes.chunks(dtype.size()).map(|c| c.iter().rev().fold(0, |bits, &b| bits << 8 | u64::from(b))).collect();
     Array::from_bits(dtype, &elements)
 }
 
@@ -62,8 +60,7 @@ fn little_endian(dtype: DType, bytes: &[u8]) -> Array {
 fn assert_close(name: &str, buffer: &str, got: &Array, want: &Array, tolerance: f64) {
     if tolerance == 0.0 || !got.dtype().is_float() {
         // Which NaN, and the sign of a zero (torch's relu and maximum leave it open), do not count.
-        let same =
-            got.to_f64().iter().zip(want.to_f64()).position(|(g, w)| *g != w && !(g.is_nan() && w.is_nan()));
+        let same = got.to_f64().iter().zip(want.to_f64()).position(|(g, w)| *g != w && !(g.is_nan() && w.is_nan()));
         assert_eq!(same, None, "{name}: {buffer}\n{:?}\n{:?}", got.to_f64(), want.to_f64());
         return;
     }
