@@ -9,37 +9,8 @@ use super::{Graph, GraphOp, TensorMeta, View, broadcast_shapes, contiguous_strid
 use crate::dtype::{DType, Literal};
 use crate::id::{NodeId, ScalarId};
 use crate::kernel::Reduction;
+pub use crate::kernel::random::Rng;
 use crate::prim::Prim;
-
-/// A small random number generator (splitmix64).
-#[derive(Clone, Debug)]
-pub struct Rng(u64);
-
-impl Rng {
-    /// The generator of this seed.
-    pub fn new(seed: u64) -> Rng {
-        Rng(seed)
-    }
-
-    /// 64 random bits.
-    pub fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `n`, which is not 0.
-    pub fn below(&mut self, n: usize) -> usize {
-        (self.bits() % n as u64) as usize
-    }
-
-    /// One of the elements.
-    pub fn pick<T: Clone>(&mut self, from: &[T]) -> T {
-        from[self.below(from.len())].clone()
-    }
-}
 
 /// A random graph of at most about 20 nodes, with one to three outputs.
 pub fn random_graph(seed: u64) -> Graph {

@@ -51,8 +51,8 @@ impl Rng {
     }
 
     /// One of these.
-    pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        from[self.below(from.len())]
+    pub fn pick<T: Clone>(&mut self, from: &[T]) -> T {
+        from[self.below(from.len())].clone()
     }
 
     /// A constant of a computed dtype, special values often.
