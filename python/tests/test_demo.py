@@ -4,8 +4,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 
 def run(*args: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "rusttorch.demo", *args]
@@ -13,7 +11,6 @@ def run(*args: str) -> "subprocess.CompletedProcess[str]":
 
 
 def test_trains(tmp_path: Path) -> None:
-    pytest.importorskip("sklearn")
     done = run("--output", str(tmp_path))
     assert done.returncode == 0, done.stdout + done.stderr
     for text in ("Kernels compiled: ", "Threads: ", "one kernel", "under @rt.fuse"):
@@ -25,7 +22,6 @@ def test_trains(tmp_path: Path) -> None:
 
 
 def test_says_when_the_accuracy_is_too_low(tmp_path: Path) -> None:
-    pytest.importorskip("sklearn")
     code = f"""
 import sys, rusttorch.demo as demo
 demo.WANTED = 1.1
