@@ -73,15 +73,14 @@ impl Emitter<'_> {
     /// op(a, b) of a reduction; operands and results by result number.
     fn combine(&mut self, kind: Reduction, dtypes: &[DType], a: &[Val], b: &[Val]) -> Vec<Val> {
         let t = dtypes[0];
-        let simple = |p: Prim| Some(p);
         let prim = match kind {
-            Reduction::Sum => simple(Prim::Add),
-            Reduction::Prod => simple(Prim::Mul),
-            Reduction::Max => simple(Prim::Max),
-            Reduction::Min => simple(Prim::Min),
-            Reduction::Any => simple(Prim::Or),
-            Reduction::All => simple(Prim::And),
-            Reduction::Xor => simple(Prim::Xor),
+            Reduction::Sum => Some(Prim::Add),
+            Reduction::Prod => Some(Prim::Mul),
+            Reduction::Max => Some(Prim::Max),
+            Reduction::Min => Some(Prim::Min),
+            Reduction::Any => Some(Prim::Or),
+            Reduction::All => Some(Prim::And),
+            Reduction::Xor => Some(Prim::Xor),
             Reduction::ArgMax | Reduction::ArgMin => None,
             Reduction::Moments => unreachable!("expanded before scheduling"),
         };
