@@ -12,7 +12,7 @@ from rusttorch import _rusttorch
 
 HEAD = """\
 # Generated from the op table by stubs.py; do not edit.
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TypeAlias, TypeVar, overload
 
@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rusttorch import func as func
 from rusttorch._inspect import Inspection as Inspection
 from rusttorch._rusttorch import Expr as Expr
 from rusttorch._rusttorch import FallbackWarning as FallbackWarning
@@ -59,6 +60,9 @@ def matmul(a: _Array, b: _Array, *, out: _Array | None = ...) -> Any: ...
 @overload
 def matmul(a: Tensor | _Array, b: Tensor | _Array, *, out: Tensor | None = ...) -> Tensor: ...
 def show_config() -> str: ...
+def value_and_grad(
+    fun: Callable[..., Any], argnums: int | Sequence[int] = ..., has_aux: bool = ...
+) -> Callable[..., Any]: ...
 
 class ThreadCount(int):
     pool: str

@@ -112,6 +112,9 @@ pub struct Row {
     pub rule: DTypeRule,
     /// The first body whose class holds the promoted dtype is taken.
     pub body: &'static [(Class, &'static str)],
+    /// The gradient by parameter: texts over the parameters, `result` and `grad`, the gradient of the
+    /// result. Empty: it is derived from the body. Parameters that are not listed have none.
+    pub grad: &'static [(&'static str, &'static str)],
     /// What it approximates.
     pub reference: Option<Reference>,
     /// Why there is no reference.
@@ -139,6 +142,7 @@ impl Row {
         doc: "",
         rule: DTypeRule::Promote,
         body: &[],
+        grad: &[],
         reference: None,
         unreferenced: "",
         ulp_f32: None,
@@ -163,6 +167,8 @@ pub struct OpDef {
     pub rule: DTypeRule,
     /// Bodies by class; see [`Row::body`].
     pub body: Vec<(Class, Text)>,
+    /// Gradients by parameter; see [`Row::grad`].
+    pub grad: Vec<(Text, Text)>,
     /// What it approximates.
     pub reference: Option<Reference>,
     /// Why there is no reference.
@@ -203,6 +209,7 @@ impl From<&Row> for OpDef {
             doc: row.doc.into(),
             rule: row.rule,
             body: row.body.iter().map(|&(class, text)| (class, text.into())).collect(),
+            grad: row.grad.iter().map(|&(param, text)| (param.into(), text.into())).collect(),
             reference: row.reference,
             unreferenced: row.unreferenced.into(),
             ulp_f32: row.ulp_f32,
@@ -228,6 +235,7 @@ impl OpDef {
             doc: Cow::Owned(text.to_string()),
             rule: DTypeRule::Inherit,
             body: vec![(Class::Any, Cow::Owned(text.to_string()))],
+            grad: vec![],
             reference: None,
             unreferenced: Cow::Borrowed("registered"),
             ulp_f32: None,
@@ -251,6 +259,18 @@ impl OpDef {
             parse(&format!("{}({}) = {}", self.name, names.join(", "), self.body[i].1), None).map(Arc::new)
         });
         Some(parsed.clone())
+    }
+
+    /// Parsed gradients: position of the parameter, and a program of this op's parameters, `result`
+    /// and `grad`.
+    pub fn gradients(&self) -> Result<Vec<(usize, Program)>, ExprError> {
+        let names: Vec<&str> = self.params.iter().map(|p| p.name.as_str()).collect();
+        let header = format!("{}({}, result, grad)", self.name, names.join(", "));
+        let parsed = self.grad.iter().map(|(param, text)| {
+            let i = names.iter().position(|n| n == param).expect("gradients are of parameters (a test looks)");
+            parse(&format!("{header} = {text}"), None).map(|p| (i, p))
+        });
+        parsed.collect()
     }
 
     /// Which parameter takes which argument of a call: per parameter `Ok(position)` of a positional

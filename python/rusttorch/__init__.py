@@ -24,7 +24,9 @@ from rusttorch._rusttorch import (
 if TYPE_CHECKING:
     from rusttorch._control import get_num_threads, num_threads, show_config
     from rusttorch._evaluate import evaluate, expr
+    from rusttorch import func
     from rusttorch._fuse import fuse
+    from rusttorch._grad import value_and_grad
     from rusttorch._inspect import inspect
 
 # Where the functions live that are loaded at first use.
@@ -36,6 +38,7 @@ _LAZY = {
     "inspect": "_inspect",
     "num_threads": "_control",
     "show_config": "_control",
+    "value_and_grad": "_grad",
 }
 
 __all__ = [
@@ -47,6 +50,7 @@ __all__ = [
     "clear_cache",
     "evaluate",
     "expr",
+    "func",
     "fuse",
     "get_num_threads",
     "inspect",
@@ -55,11 +59,16 @@ __all__ = [
     "set_num_threads",
     "show_config",
     "stats",
+    "value_and_grad",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
+    if name == "func":
+        from importlib import import_module
+
+        value: Any = import_module("rusttorch.func")
+    elif name in _LAZY:
         from importlib import import_module
 
         value = getattr(import_module(f"rusttorch.{_LAZY[name]}"), name)

@@ -187,9 +187,7 @@ class FusedFunction(FastCall):
         for name in sorted(kwargs):
             traced_kwargs[name] = kwargs[name] if order[name] is _STATIC else _replace(kwargs[name], proxies)
         result = self.__wrapped__(*traced_args, **traced_kwargs)
-        outputs: list[Traced] = []
-        structure = _template(result, outputs, tracer)
-        expr = tracer.finish(getattr(self, "__name__", "fused"), outputs) if outputs else None
+        expr, structure = self._results(tracer, result, key_args)
         return _Trace(
             expr,
             tuple(range(len(leaves))),
@@ -199,6 +197,15 @@ class FusedFunction(FastCall):
             structure,
             tuple(owners),
         )
+
+    def _results(self, tracer: Tracer, result: Any, key_args: tuple[Any, ...]) -> tuple[Expr | None, Any]:
+        """The expression of what the function gave, and how results are made of its values."""
+        outputs: list[Traced] = []
+        structure = _template(result, outputs, tracer)
+        return tracer.finish(self._label(), outputs) if outputs else None, structure
+
+    def _label(self) -> str:
+        return getattr(self, "__name__", "fused")
 
 
 _STATIC = "static"

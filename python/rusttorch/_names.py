@@ -37,6 +37,9 @@ TORCH_NEUTRAL: dict[str, tuple[Any, ...]] = {
     "layout": (None,),
     "memory_format": (None,),
     "out": (None,),
+    "reduce": (None,),
+    "size_average": (None,),
+    "weight": (None,),
 }
 NUMPY_NEUTRAL: dict[str, tuple[Any, ...]] = {
     "casting": ("same_kind",),

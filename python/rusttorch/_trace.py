@@ -108,9 +108,9 @@ class Tracer:
         except TypeError as e:
             raise NotImplementedError(f"{said} at {_where()}: {e}") from None
 
-    def finish(self, name: str, outputs: list[Traced]) -> Expr:
-        """The expression of these results."""
-        return self.builder.finish(name, [o._id for o in outputs])
+    def finish(self, name: str, outputs: list[Traced], gradients: list[int] | None = None) -> Expr:
+        """The expression of these results, then the gradients of the first with respect to parameters."""
+        return self.builder.finish(name, [o._id for o in outputs], gradients or [])
 
     def meta(self, value: Traced) -> tuple[str, tuple[int, ...]]:
         """dtype name and shape of a value, for the arguments of this trace."""

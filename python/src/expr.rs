@@ -371,9 +371,13 @@ impl Builder {
         Ok(program.call(op, &args, &kwargs).index())
     }
 
-    /// The expression with these results.
-    fn finish(&self, py: Python<'_>, label: String, outputs: Vec<usize>) -> PyResult<Expr> {
+    /// The expression with these results, then the gradients of the first with respect to parameters.
+    #[pyo3(signature = (label, outputs, gradients = Vec::new()))]
+    fn finish(&self, py: Python<'_>, label: String, outputs: Vec<usize>, gradients: Vec<usize>) -> PyResult<Expr> {
         let mut program = self.program().clone();
+        if gradients.iter().any(|&p| p >= program.params().len()) || (outputs.is_empty() && !gradients.is_empty()) {
+            return Err(PyValueError::new_err("gradients are of a result, with respect to parameters"));
+        }
         if outputs.iter().any(|&v| v >= program.nodes().len()) {
             return Err(PyValueError::new_err("a result is no value of this program"));
         }
@@ -382,6 +386,7 @@ impl Builder {
             return Err(PyValueError::new_err("a result is a literal"));
         }
         outputs.into_iter().for_each(|v| program.output(ExprId::new(v)));
+        let program = program.with_gradients(&gradients);
         let text = program.to_string();
         Ok(Expr::new(py, program, text, label, &[]))
     }

@@ -122,13 +122,15 @@ pub struct Program {
     params: Vec<Param>,
     nodes: Vec<Expr>,
     outputs: Vec<ExprId>,
+    gradients: Vec<usize>,
     /// Nodes by their hash; a colliding node is at the next free number.
     ids: HashMap<u64, ExprId>,
 }
 
 impl PartialEq for Program {
     fn eq(&self, o: &Program) -> bool {
-        (&self.name, &self.params, &self.nodes, &self.outputs) == (&o.name, &o.params, &o.nodes, &o.outputs)
+        (&self.name, &self.params, &self.nodes, &self.outputs, &self.gradients)
+            == (&o.name, &o.params, &o.nodes, &o.outputs, &o.gradients)
     }
 }
 
@@ -151,6 +153,22 @@ impl Program {
     /// Results.
     pub fn outputs(&self) -> &[ExprId] {
         &self.outputs
+    }
+
+    /// Parameters by position whose gradients are results too, after [`Self::outputs`].
+    pub fn gradients(&self) -> &[usize] {
+        &self.gradients
+    }
+
+    /// The same program that also gives the gradients of its first result, which must be one number,
+    /// with respect to these parameters.
+    ///
+    /// # Panics
+    /// When there is no such parameter.
+    pub fn with_gradients(mut self, params: &[usize]) -> Program {
+        assert!(params.iter().all(|&p| p < self.params.len()), "gradients are of parameters");
+        self.gradients = params.to_vec();
+        self
     }
 
     /// Adds a parameter, the next in positional order.

@@ -35,6 +35,8 @@ enum Intrinsic {
     Lookup,
     /// (x, dim, keepdim)
     Reduce(Reduction),
+    /// (value, x, dim, keepdim): what x was reduced to, the reduced extents being 1 again.
+    Unreduce,
     /// (x, dim): the number of elements.
     Count,
     /// (x, normalized_shape): the last dimensions.
@@ -76,7 +78,7 @@ enum Intrinsic {
 use Intrinsic as I;
 
 /// Name, number of arguments, meaning.
-const INTRINSICS: [(&str, usize, Intrinsic); 82] = [
+const INTRINSICS: [(&str, usize, Intrinsic); 83] = [
     ("add", 2, I::Prim(Prim::Add)),
     ("sub", 2, I::Prim(Prim::Sub)),
     ("mul", 2, I::Prim(Prim::Mul)),
@@ -136,6 +138,7 @@ const INTRINSICS: [(&str, usize, Intrinsic); 82] = [
     ("reduce_any", 3, I::Reduce(Reduction::Any)),
     ("reduce_all", 3, I::Reduce(Reduction::All)),
     ("reduce_xor", 3, I::Reduce(Reduction::Xor)),
+    ("unreduce", 4, I::Unreduce),
     ("count", 2, I::Count),
     ("norm_dims", 2, I::NormDims),
     ("is_none", 1, I::IsNone),
@@ -324,6 +327,13 @@ impl Lowerer<'_> {
                 let keepdim = matches!(args[2], Value::Attr(Attr::Bool(true)));
                 let x = first(self)?;
                 self.reduce(kind, x, &args[1], keepdim, scope)?
+            }
+            I::Unreduce => {
+                let v = first(self)?;
+                let dtype = self.promote(&args[1..2]);
+                let x = self.node(&args[1], dtype)?;
+                let keepdim = matches!(args[3], Value::Attr(Attr::Bool(true)));
+                if keepdim { v } else { self.unreduce(v, x, &args[2], scope)? }
             }
             I::Count => {
                 let x = first(self)?;

@@ -121,7 +121,7 @@ pub(super) struct Scope<'a> {
     /// The dtype its values were promoted to.
     pub(super) dtype: DType,
     /// Nesting of bodies.
-    depth: usize,
+    pub(super) depth: usize,
 }
 
 impl Scope<'_> {
@@ -139,8 +139,14 @@ pub fn lower(
     operands: &[Operand],
     options: LowerOptions,
 ) -> Result<Graph, LowerError> {
-    let mut l =
-        Lowerer { graph: Graph::default(), known: HashMap::new(), table, default: options.default_dtype, steps: 0 };
+    let mut l = Lowerer {
+        graph: Graph::default(),
+        known: HashMap::new(),
+        table,
+        default: options.default_dtype,
+        steps: 0,
+        calls: (!program.gradients().is_empty()).then(Vec::new),
+    };
     let params = l.operands(program, operands)?;
     let scope = Scope { op: None, dtype: options.default_dtype, depth: 0 };
     let outputs = l.program(program, &params, scope)?;
@@ -156,6 +162,12 @@ pub fn lower(
         };
         l.graph.outputs.push(id);
     }
+    if !program.gradients().is_empty() {
+        let wrt: Vec<Value> = program.gradients().iter().map(|&p| params[p].clone()).collect();
+        let loss = l.graph.outputs[0];
+        let gradients = l.gradients(loss, &wrt)?;
+        l.graph.outputs.extend(gradients);
+    }
     narrow_scalars(&mut l.graph);
     Ok(compact(l.graph))
 }
@@ -166,6 +178,17 @@ pub(super) struct Lowerer<'a> {
     table: &'a OpTable,
     pub(super) default: DType,
     steps: usize,
+    /// Calls in the order of their ends, kept when a gradient is asked for.
+    pub(super) calls: Option<Vec<Inlined>>,
+}
+
+/// A call of an op that has been inlined.
+pub(super) struct Inlined {
+    pub(super) op: Arc<OpDef>,
+    /// Arguments, promoted.
+    pub(super) params: Vec<Value>,
+    pub(super) dtype: DType,
+    pub(super) result: NodeId,
 }
 
 impl Lowerer<'_> {
@@ -300,7 +323,7 @@ impl Lowerer<'_> {
     }
 
     /// The program's results for these parameters.
-    fn program(&mut self, program: &Program, params: &[Value], scope: Scope<'_>) -> Lowered<Vec<Value>> {
+    pub(super) fn program(&mut self, program: &Program, params: &[Value], scope: Scope<'_>) -> Lowered<Vec<Value>> {
         // An error counts only where its value is used: a static condition may discard it.
         let mut values: Vec<Result<Value, Arc<LowerError>>> = Vec::with_capacity(program.nodes().len());
         for node in program.nodes() {
@@ -385,7 +408,12 @@ impl Lowerer<'_> {
         let scope = Scope { op: Some(&op), dtype, depth: scope.depth + 1 };
         let mut results = self.program(&body, &params, scope)?;
         match results.pop() {
-            Some(value) if results.is_empty() => Ok(value),
+            Some(value) if results.is_empty() => {
+                if let (Some(calls), Value::Node { id, .. }) = (&mut self.calls, &value) {
+                    calls.push(Inlined { op: op.clone(), params, dtype, result: *id });
+                }
+                Ok(value)
+            }
             _ => Err(LowerError::new(LowerErrorKind::Internal, format!("{name} has several results"))),
         }
     }

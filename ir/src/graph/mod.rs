@@ -14,6 +14,7 @@ use crate::kernel::{Func, Reduction};
 use crate::prim::Prim;
 
 pub mod eval;
+mod grad;
 pub mod intrinsic;
 pub mod lower;
 pub mod random;

@@ -115,6 +115,14 @@ impl Lowerer<'_> {
         Ok(if keepdim { self.push(GraphOp::View(View::Reshape, value), out, left(Some(1))) } else { value })
     }
 
+    /// What `x` was reduced to over `dim`, the reduced extents being 1 again.
+    pub(super) fn unreduce(&mut self, v: NodeId, x: NodeId, dim: &Value, scope: Scope<'_>) -> Lowered<NodeId> {
+        let dims = self.dims(x, dim, scope)?;
+        let mut shape = self.shape(x).to_vec();
+        dims.iter().for_each(|&d| shape[d] = 1);
+        Ok(self.reshaped(v, shape))
+    }
+
     /// The number of elements along `dim`.
     pub(super) fn extent(&mut self, x: NodeId, dim: &Value, scope: Scope<'_>) -> Lowered<NodeId> {
         let dims = self.dims(x, dim, scope)?;
@@ -176,7 +184,7 @@ impl Lowerer<'_> {
         Ok(self.push(GraphOp::View(View::Permute(perm), x), dtype, out))
     }
 
-    fn reshaped(&mut self, x: NodeId, shape: Vec<i64>) -> NodeId {
+    pub(super) fn reshaped(&mut self, x: NodeId, shape: Vec<i64>) -> NodeId {
         let dtype = self.dtype(x);
         if self.shape(x) == shape { x } else { self.push(GraphOp::View(View::Reshape, x), dtype, shape) }
     }

@@ -13,6 +13,7 @@ pub(super) const ROWS: &[Row] = &[
         doc: "max(x, 0).",
         rule: NoBool("Boolean inputs not supported for relu"),
         body: &[(Any, "maximum(x, 0)")],
+        grad: &[("x", "where(x <= 0, 0, grad)")],
         reference: Some(Unary(|x| if x < 0.0 { 0.0 } else { x })),
         ulp_f32: Some(0.0),
         ulp_f64: Some(0.0),
@@ -24,6 +25,7 @@ pub(super) const ROWS: &[Row] = &[
         doc: "x limited to [0, 6].",
         rule: NoBool("Boolean inputs not supported for relu6"),
         body: &[(Any, "minimum(maximum(x, 0), 6)")],
+        grad: &[("x", "where((x <= 0) | (x >= 6), 0, grad)")],
         reference: Some(Unary(|x| x.clamp(0.0, 6.0))),
         ulp_f32: Some(0.0),
         ulp_f64: Some(0.0),
@@ -36,6 +38,7 @@ pub(super) const ROWS: &[Row] = &[
         doc: "x limited to [min_val, max_val].",
         rule: NoBool("Bool inputs not supported for hardtanh"),
         body: &[(Any, "minimum(maximum(x, min_val), max_val)")],
+        grad: &[("x", "where((x <= min_val) | (x >= max_val), 0, grad)")],
         reference: Some(Unary(|x| x.clamp(-1.0, 1.0))),
         ulp_f32: Some(0.0),
         ulp_f64: Some(0.0),
@@ -59,6 +62,7 @@ pub(super) const ROWS: &[Row] = &[
         doc: "relu6(x + 3) / 6.",
         rule: FloatOnly("hardsigmoid_cpu"),
         body: &[(Any, "minimum(maximum(x + 3.0, 0.0), 6.0) / 6.0")],
+        grad: &[("x", "where((x > -3.0) & (x < 3.0), grad / 6.0, 0.0)")],
         reference: Some(Unary(|x| (x + 3.0).clamp(0.0, 6.0) / 6.0)),
         torch: "torch.nn.functional.hardsigmoid",
         ..Row::DEFAULT
@@ -68,6 +72,7 @@ pub(super) const ROWS: &[Row] = &[
         doc: "x * relu6(x + 3) / 6.",
         rule: FloatOnly("hardswish_cpu"),
         body: &[(Any, "x * minimum(maximum(x + 3.0, 0.0), 6.0) / 6.0")],
+        grad: &[("x", "where(x <= -3.0, 0.0, where(x < 3.0, grad * (x / 3.0 + 0.5), grad))")],
         reference: Some(Unary(|x| x * (x + 3.0).clamp(0.0, 6.0) / 6.0)),
         torch: "torch.nn.functional.hardswish",
         ..Row::DEFAULT
@@ -100,6 +105,11 @@ pub(super) const ROWS: &[Row] = &[
         doc: "x * sigmoid(x).",
         rule: FloatOnly("silu_cpu"),
         body: &[(F32, math_f32::SILU), (F64, math_f64::SILU)],
+        grad: &[(
+            "x",
+            "s = sigmoid(x)
+             grad * s * (1.0 + x * (1.0 - s))",
+        )],
         reference: Some(Unary(|x| x * logistic(x))),
         ulp_f32: Some(1.998),
         ulp_f64: Some(1.983),
@@ -126,6 +136,7 @@ pub(super) const ROWS: &[Row] = &[
         name: "log1p_exp",
         doc: "log(1 + exp(x)), without overflow.",
         body: &[(F32, math_f32::SOFTPLUS), (F64, math_f64::SOFTPLUS)],
+        grad: &[("x", "grad * sigmoid(x)")],
         reference: Some(Unary(|x| x.max(0.0) + libm::log1p(libm::exp(-x.abs())))),
         ulp_f32: Some(1.679),
         ulp_f64: Some(1.617),
@@ -137,6 +148,7 @@ pub(super) const ROWS: &[Row] = &[
         doc: "log(sigmoid(x)).",
         rule: FloatOnly("log_sigmoid_cpu"),
         body: &[(F32, math_f32::LOGSIGMOID), (F64, math_f64::LOGSIGMOID)],
+        grad: &[("x", "grad * sigmoid(-x)")],
         reference: Some(Unary(|x| x.min(0.0) - libm::log1p(libm::exp(-x.abs())))),
         ulp_f32: Some(1.679),
         ulp_f64: Some(1.705),
@@ -148,6 +160,12 @@ pub(super) const ROWS: &[Row] = &[
         doc: "x * tanh(softplus(x)).",
         rule: FloatOnly("mish_cpu"),
         body: &[(F32, math_f32::MISH), (F64, math_f64::MISH)],
+        grad: &[(
+            "x",
+            "s = sigmoid(x)
+             t = tanh(log1p_exp(x))
+             grad * (t + x * s * (1.0 - t * t))",
+        )],
         reference: Some(Unary(|x| x * libm::tanh(libm::log1p(libm::exp(x))))),
         ulp_f32: Some(0.531),
         ulp_f64: Some(1.784),
@@ -173,6 +191,11 @@ pub(super) const ROWS: &[Row] = &[
         name: "gelu_erf",
         doc: "x times the normal distribution function of x.",
         body: &[(F32, math_f32::GELU_ERF), (F64, math_f64::GELU_ERF)],
+        grad: &[(
+            "x",
+            "p = 0.5 * (1.0 + erf(x * 0.7071067811865476))
+             grad * (p + x * 0.3989422804014327 * exp(-0.5 * x * x))",
+        )],
         reference: Some(Unary(|x| 0.5 * x * libm::erfc(-x * std::f64::consts::FRAC_1_SQRT_2))),
         ulp_f32: Some(2.013),
         ulp_f64: Some(2.108),
@@ -184,6 +207,12 @@ pub(super) const ROWS: &[Row] = &[
         name: "gelu_tanh",
         doc: "0.5 * x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x**3))).",
         body: &[(F32, math_f32::GELU_TANH), (F64, math_f64::GELU_TANH)],
+        grad: &[(
+            "x",
+            "t = tanh(0.7978845608028654 * (x + 0.044715 * x * x * x))
+             slope = (1.0 - t * t) * 0.7978845608028654 * (1.0 + 0.134145 * x * x)
+             grad * (0.5 * (1.0 + t) + 0.5 * x * slope)",
+        )],
         reference: Some(Unary(|x| {
             let t = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x);
             x * logistic(2.0 * t)

@@ -214,6 +214,7 @@ pub(super) const ROWS: &[Row] = &[
              k = where(abs(k) == inf, 0.0, k)
              log(reduce_sum(exp(x - m), dim, keepdim)) + k",
         )],
+        grad: &[("x", "unreduce(grad, x, dim, keepdim) * exp(x - logsumexp(x, dim, True))")],
         reference: Some(Fold(|x| if largest(x).is_infinite() { largest(x) } else { log_sum_exp(x) })),
         torch: "torch.logsumexp",
         ..Row::DEFAULT
@@ -229,6 +230,7 @@ pub(super) const ROWS: &[Row] = &[
             "e = exp(x - reduce_max(x, dim, True))
              e / reduce_sum(e, dim, True)",
         )],
+        grad: &[("x", "(grad - reduce_sum(grad * result, dim, True)) * result")],
         reference: Some(Along(|x| x.iter().map(|v| libm::exp(v - log_sum_exp(x))).collect())),
         torch: "torch.softmax",
         ..Row::DEFAULT
@@ -244,6 +246,7 @@ pub(super) const ROWS: &[Row] = &[
             "y = x - reduce_max(x, dim, True)
              y - log(reduce_sum(exp(y), dim, True))",
         )],
+        grad: &[("x", "grad - exp(result) * reduce_sum(grad, dim, True)")],
         reference: Some(Along(|x| x.iter().map(|v| v - log_sum_exp(x)).collect())),
         torch: "torch.log_softmax",
         ..Row::DEFAULT

@@ -1,6 +1,7 @@
 //! The op table, through the evaluator of graphs.
 
 mod fused;
+mod gradients;
 mod losses;
 mod lowering;
 mod rows;

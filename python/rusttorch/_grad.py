@@ -1,0 +1,146 @@
+"""Gradients of functions over arrays: value and gradient are one kernel.
+
+The function is traced as by :func:`rusttorch.fuse`; the engine differentiates what was traced, in reverse
+mode. This is no autograd engine: there is no tape, and gradients of gradients are not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rusttorch._fuse import _STATIC, FusedFunction, _Slot, _template
+from rusttorch._rusttorch import Expr
+from rusttorch._trace import Traced, Tracer
+
+_LEAVES = ("array", float, int, bool)
+
+
+class _GradFunction(FusedFunction):
+    """A function that gives values and gradients; ``arrange(value, aux, grads)`` makes the result of them."""
+
+    def __init__(
+        self, function: Callable[..., Any], argnums: int | Sequence[int], has_aux: bool, arrange: Callable[..., Any]
+    ) -> None:
+        if not callable(function):
+            raise TypeError(f"expected a function, not {type(function).__name__}")
+        inner = function.__wrapped__ if isinstance(function, FusedFunction) else function
+        super().__init__(inner, ())
+        self._argnums = argnums
+        self._has_aux = has_aux
+        self._arrange = arrange
+
+    def __reduce__(self) -> Any:
+        return _GradFunction, (self.__wrapped__, self._argnums, self._has_aux, self._arrange)
+
+    def _results(self, tracer: Tracer, result: Any, key_args: tuple[Any, ...]) -> tuple[Expr | None, Any]:
+        aux = None
+        if self._has_aux:
+            if not isinstance(result, tuple) or len(result) != 2:
+                raise RuntimeError(
+                    "Expected the function to return a tuple of (output, aux) when has_aux=True, "
+                    f"got {type(result).__name__}"
+                )
+            result, aux = result
+        if not isinstance(result, Traced):
+            raise RuntimeError(f"Expected f(*args) to return a single tensor, got {type(result).__name__}")
+        tracer.check(result)
+        outputs = [result]
+        aux = _template(aux, outputs, tracer)
+        starts = [0]
+        for shape in key_args:
+            starts.append(starts[-1] + _count(shape))
+        wrt: list[int] = []
+
+        def gradients(argnum: int) -> Any:
+            n = len(key_args)
+            if not -n <= argnum < n:
+                raise RuntimeError(f"Got argnum={argnum}, but only {n} positional inputs")
+            leaves = iter(range(starts[argnum % n], starts[argnum % n + 1]))
+            return _slots(key_args[argnum % n], leaves, len(outputs), wrt)
+
+        many = not isinstance(self._argnums, int)
+        grads: Any = tuple(map(gradients, self._argnums)) if many else gradients(self._argnums)  # type: ignore[arg-type]
+        return tracer.finish(self._label(), outputs, wrt), self._arrange(_Slot(0), aux, grads)
+
+
+def _count(shape: Any) -> int:
+    """Leaves of an argument's structure, as :func:`rusttorch._fuse._flatten` describes it."""
+    if shape in _LEAVES:
+        return 1
+    if shape is _STATIC or not isinstance(shape, tuple):
+        return 0
+    kind, *parts = shape
+    if kind is dict:
+        return sum(_count(v) for _, v in parts)
+    return sum(_count(p) for p in parts) if _is_container(kind) else 0
+
+
+def _is_container(kind: Any) -> bool:
+    return kind in (tuple, list) or hasattr(kind, "_fields") or hasattr(kind, "__dataclass_fields__")
+
+
+def _slots(shape: Any, leaves: Any, first: int, wrt: list[int]) -> Any:
+    """An argument's structure with the number of a gradient at every leaf."""
+    if shape in _LEAVES:
+        wrt.append(next(leaves))
+        return _Slot(first + len(wrt) - 1)
+    kind, *parts = shape if isinstance(shape, tuple) else (None,)
+    if kind is dict:
+        return {k: _slots(v, leaves, first, wrt) for k, v in parts}
+    if kind is None or not _is_container(kind):
+        raise RuntimeError("gradients are of tensors, and of tuples, lists, dicts and dataclasses of tensors")
+    values = [_slots(p, leaves, first, wrt) for p in parts]
+    if kind in (tuple, list):
+        return kind(values)
+    if hasattr(kind, "_fields"):
+        return kind(*values)
+    copy = object.__new__(kind)
+    for name, value in zip(kind.__dataclass_fields__, values, strict=True):
+        object.__setattr__(copy, name, value)
+    return copy
+
+
+def _value_aux_then_grads(value: Any, aux: Any, grads: Any) -> Any:
+    return (value, aux), grads
+
+
+def _plain(value: Any, aux: Any, grads: Any) -> Any:
+    return value, grads
+
+
+def _grads_only(value: Any, aux: Any, grads: Any) -> Any:
+    return grads
+
+
+def _grads_aux(value: Any, aux: Any, grads: Any) -> Any:
+    return grads, aux
+
+
+def _grads_then_value(value: Any, aux: Any, grads: Any) -> Any:
+    return grads, value
+
+
+def _grads_then_value_aux(value: Any, aux: Any, grads: Any) -> Any:
+    return grads, (value, aux)
+
+
+def value_and_grad(
+    fun: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
+) -> Callable[..., Any]:
+    """A function that gives ``(value, grads)`` of ``fun``, computed by one fused kernel.
+
+    ``fun`` must give one number of a float dtype. ``grads`` has the structure, shapes and dtypes of argument
+    ``argnums``, or is a tuple of such when ``argnums`` is a sequence. With ``has_aux``, ``fun`` gives
+    ``(value, aux)`` and the result is ``((value, aux), grads)``. At kinks gradients are PyTorch's.
+
+    Raises:
+        RuntimeError: the value is no single number; an argument is not of a float dtype; no such argument.
+        NotImplementedError: an operation has no derivative.
+
+    Example:
+        >>> import numpy as np, rusttorch as rt
+        >>> rt.value_and_grad(lambda x: (x * x).sum())(np.array([1.0, 2.0]))
+        (np.float64(5.0), array([2., 4.]))
+    """
+    return _GradFunction(fun, argnums, has_aux, _value_aux_then_grads if has_aux else _plain)

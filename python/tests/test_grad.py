@@ -1,0 +1,234 @@
+"""Gradients, against torch's autograd in float64 and finite differences."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+import rusttorch as rt
+from rusttorch import func
+
+UNARY = [
+    "exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh erf erfc",
+    "sigmoid sqrt rsqrt reciprocal square abs neg floor frac sign",
+]
+ACTIVATIONS = "relu relu6 hardtanh leaky_relu hardsigmoid hardswish softsign elu silu softplus logsigmoid mish gelu"
+
+
+def torch_gradients(f, *args):
+    args = [a.clone().requires_grad_() for a in args]
+    value = f(*args)
+    # The functions under test are f(args).sum(); torch's answer is unconnected only for steps.
+    grads = torch.autograd.grad(value, args, allow_unused=True)
+    return value.detach(), [torch.zeros_like(a) if g is None else g for a, g in zip(args, grads, strict=True)]
+
+
+def check(ours, theirs, *args, tol=1e-12):
+    value, grads = rt.value_and_grad(ours, argnums=tuple(range(len(args))))(*args)
+    expected, wanted = torch_gradients(theirs, *args)
+    torch.testing.assert_close(value, expected, rtol=tol, atol=tol, check_stride=False)
+    for g, w in zip(grads, wanted, strict=True):
+        assert g.shape == w.shape and g.dtype == w.dtype
+        torch.testing.assert_close(g, w, rtol=tol, atol=tol, equal_nan=True, check_stride=False)
+
+
+def points(name):
+    torch.manual_seed(0)
+    x = torch.randn(7, 9, dtype=torch.float64)
+    if name in ("log", "log2", "log10", "sqrt", "rsqrt", "reciprocal"):
+        return x.abs() + 0.1
+    if name == "acosh":
+        return x.abs() + 1.1
+    if name in ("asin", "acos", "atanh"):
+        return torch.tanh(x) * 0.9
+    return x.abs() if name == "log1p" else x
+
+
+@pytest.mark.parametrize("name", " ".join(UNARY).split())
+def test_unary(name):
+    weights = torch.linspace(-1, 2, 63, dtype=torch.float64).reshape(7, 9)
+    f = getattr(torch, name)
+    check(lambda x, w: (f(x) * w).sum(), lambda x, w: (f(x) * w).sum(), points(name), weights, tol=1e-11)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS.split())
+def test_activations(name):
+    x = torch.linspace(-8, 8, 65, dtype=torch.float64)  # with kinks at -3, 0, 1, 3, 6
+    f = getattr(F, name)
+    # torch's hardsigmoid has 1/6 in float32 whatever the dtype.
+    tol = 1e-7 if name == "hardsigmoid" else 1e-11
+    check(lambda x: (f(x) * x).sum(), lambda x: (f(x) * x).sum(), x, tol=tol)
+
+
+@pytest.mark.parametrize("approximate", ["none", "tanh"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_gelu(approximate, dtype):
+    x = torch.linspace(-6, 6, 101, dtype=dtype)
+    f = lambda x: F.gelu(x, approximate=approximate).sum()  # noqa: E731
+    check(f, f, x, tol=1e-11 if dtype == torch.float64 else 2e-6)
+
+
+BINARY = {
+    "add": lambda a, b: a + b,
+    "sub": lambda a, b: a - b,
+    "mul": lambda a, b: a * b,
+    "div": lambda a, b: a / b,
+    "pow": lambda a, b: torch.pow(a, b),
+    "maximum": torch.maximum,
+    "minimum": torch.minimum,
+    "atan2": torch.atan2,
+    "remainder": torch.remainder,
+    "fmod": torch.fmod,
+    "where": lambda a, b: torch.where(a > b, a, b * b),
+}
+
+
+@pytest.mark.parametrize("name", BINARY)
+@pytest.mark.parametrize("shapes", [((5, 4), (5, 4)), ((5, 4), (4,)), ((5, 1), (1, 4)), ((), (3,)), ((2, 0), (2, 1))])
+def test_binary_broadcast(name, shapes):
+    torch.manual_seed(1)
+    a, b = (torch.rand(s, dtype=torch.float64) + 0.5 for s in shapes)
+    f = lambda a, b: (BINARY[name](a, b) * 1.5).sum()  # noqa: E731
+    check(f, f, a, b)
+
+
+def test_ties():
+    a = torch.tensor([1.0, 2.0, 2.0], dtype=torch.float64)
+    b = torch.tensor([1.0, 1.0, 3.0], dtype=torch.float64)
+    for f in (lambda a, b: torch.maximum(a, b).sum(), lambda a, b: torch.minimum(a, b).sum()):
+        check(f, f, a, b)
+    for f in (lambda a: torch.amax(a), lambda a: torch.amin(a), lambda a: a.abs().sum()):
+        check(f, f, a)
+
+
+REDUCTIONS = {
+    "sum": lambda x: (torch.sum(x, 1) ** 2).sum(),
+    "sum0": lambda x: (torch.sum(x, 0, keepdim=True) * x).sum(),
+    "mean": lambda x: (torch.mean(x, 1) ** 2).sum(),
+    "var": lambda x: (torch.var(x, 1) ** 2).sum(),
+    "std": lambda x: torch.std(x, 0).sum(),
+    "prod": lambda x: torch.prod(x, 1).sum(),
+    "amax": lambda x: (torch.amax(x, 1) ** 2).sum(),
+    "logsumexp": lambda x: (torch.logsumexp(x, 1) ** 2).sum(),
+    "logsumexp_keep": lambda x: (torch.logsumexp(x, 0, keepdim=True) * x).sum(),
+    "softmax": lambda x: (torch.softmax(x, 1) * x).sum(),
+    "log_softmax": lambda x: (torch.log_softmax(x, 0) * x).sum(),
+    "layer_norm": lambda x: (F.layer_norm(x, [6]) ** 3).sum(),
+    "permute": lambda x: (torch.permute(x, (1, 0)) * 2.0).exp().sum(),
+    "reshape": lambda x: (torch.reshape(x, (3, 10)) ** 3).sum(),
+}
+
+
+@pytest.mark.parametrize("name", REDUCTIONS)
+def test_reductions_and_views(name):
+    torch.manual_seed(2)
+    f = REDUCTIONS[name]
+    check(f, f, torch.randn(5, 6, dtype=torch.float64), tol=1e-11)
+
+
+def test_prod_with_zeros():
+    for values in ([1.0, 0.0, 3.0], [0.0, 0.0, 3.0], [1.0, 2.0, 3.0]):
+        f = lambda x: torch.prod(x)  # noqa: E731
+        check(f, f, torch.tensor(values, dtype=torch.float64))
+
+
+LOSSES = {
+    "mse": lambda x, y: F.mse_loss(x, y),
+    "l1": lambda x, y: F.l1_loss(x, y, reduction="sum"),
+    "huber": lambda x, y: F.huber_loss(x, y, delta=0.75),
+    "bce_logits": lambda x, y: F.binary_cross_entropy_with_logits(x, torch.sigmoid(y)),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses(name):
+    torch.manual_seed(3)
+    f = LOSSES[name]
+    check(f, f, torch.randn(6, 5, dtype=torch.float64), torch.randn(6, 5, dtype=torch.float64), tol=1e-11)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_cross_entropy(smoothing):
+    torch.manual_seed(4)
+    x = torch.randn(6, 5, dtype=torch.float64)
+    target = torch.tensor([0, 4, 2, -100, 1, 1])
+    f = lambda x: F.cross_entropy(x, target, label_smoothing=smoothing)  # noqa: E731
+    check(f, f, x)
+
+
+def test_gather_sums_what_is_read_twice():
+    x = torch.arange(12, dtype=torch.float64).reshape(3, 4)
+    index = torch.tensor([[0, 0, 3], [1, 2, 1], [3, 3, 3]])
+    f = lambda x: (torch.gather(x, 1, index) ** 2).sum()  # noqa: E731
+    check(f, f, x)
+
+
+def test_finite_differences():
+    # A chain through every kind of rule, by central differences: independent of torch.
+    def f(x, w):
+        h = np.tanh(x * w + 0.3)
+        return (np.log(np.exp(h) + 1.0) / np.sqrt(w * w + 1.0)).sum()
+
+    rng = np.random.default_rng(0)
+    x, w = rng.normal(size=(4, 3)), rng.normal(size=3)
+    value, (gx, gw) = rt.value_and_grad(f, argnums=(0, 1))(x, w)
+    np.testing.assert_allclose(value, f(x, w), rtol=1e-13)
+    for array, gradient in ((x, gx), (w, gw)):
+        for i in np.ndindex(array.shape):
+            kept, eps = array[i], 1e-6
+            array[i] = kept + eps
+            above = f(x, w)
+            array[i] = kept - eps
+            below = f(x, w)
+            array[i] = kept
+            assert abs((above - below) / (2 * eps) - gradient[i]) < 1e-7
+
+
+def test_orders_of_results():
+    x = np.array([1.0, 2.0])
+    loss = lambda x: (x * x).sum()  # noqa: E731
+    aux = lambda x: ((x * x).sum(), x + 1.0)  # noqa: E731
+    value, g = rt.value_and_grad(loss)(x)
+    assert value == 5.0 and g.tolist() == [2.0, 4.0]
+    (value, more), g = rt.value_and_grad(aux, has_aux=True)(x)
+    assert value == 5.0 and more.tolist() == [2.0, 3.0] and g.tolist() == [2.0, 4.0]
+    assert func.grad(loss)(x).tolist() == [2.0, 4.0]
+    g, value = func.grad_and_value(loss)(x)
+    assert value == 5.0 and g.tolist() == [2.0, 4.0]
+    g, (value, more) = func.grad_and_value(aux, has_aux=True)(x)
+    assert value == 5.0 and more.tolist() == [2.0, 3.0]
+    g, more = rt.func.grad(aux, has_aux=True)(x)
+    assert g.tolist() == [2.0, 4.0] and more.tolist() == [2.0, 3.0]
+
+
+def test_structures_and_one_kernel():
+    params = {"w": np.ones((3, 2)), "b": [np.zeros(2)]}
+    f = rt.value_and_grad(lambda p, x: (x * p["w"] + p["b"][0]).sum())
+    x = np.arange(6.0).reshape(3, 2)
+    value, g = f(params, x)
+    assert value == 15.0
+    np.testing.assert_array_equal(g["w"], x)
+    assert g["b"][0].tolist() == [3.0, 3.0]
+    assert f.cache_info().misses == 1
+    f(params, x + 1)
+    assert f.cache_info().hits == 1
+
+
+def test_unconnected_is_zero():
+    g = func.grad(lambda x, y: (x * 2.0).sum(), argnums=1)(np.ones(3), np.ones((2, 2)))
+    assert g.shape == (2, 2) and not g.any()
+
+
+def test_errors():
+    with pytest.raises(RuntimeError, match="return a scalar tensor, got tensor with 1 dims"):
+        rt.value_and_grad(lambda x: x * 2.0)(np.ones(3))
+    with pytest.raises(RuntimeError, match="floating point dtype"):
+        rt.value_and_grad(lambda x: (x * 2.0).sum())(np.ones(3, dtype=np.int64))
+    with pytest.raises(RuntimeError, match="argnum=2, but only 1"):
+        rt.value_and_grad(lambda x: x.sum(), argnums=2)(np.ones(3))
+    with pytest.raises(RuntimeError, match="single tensor"):
+        rt.value_and_grad(lambda x: 1.0)(np.ones(3))
+    with pytest.raises(NotImplementedError, match="derivative for 'lgamma'"):
+        rt.value_and_grad(lambda x: torch.lgamma(x).sum())(torch.ones(3))
