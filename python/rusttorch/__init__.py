@@ -22,9 +22,9 @@ from rusttorch._rusttorch import (
 )
 
 if TYPE_CHECKING:
+    from rusttorch import func
     from rusttorch._control import get_num_threads, num_threads, show_config
     from rusttorch._evaluate import evaluate, expr
-    from rusttorch import func
     from rusttorch._fuse import fuse
     from rusttorch._grad import value_and_grad
     from rusttorch._inspect import inspect

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from rusttorch._grad import _grads_aux, _grads_only, _grads_then_value, _grads_then_value_aux, _GradFunction
+from rusttorch._grad import _GradFunction, _grads_aux, _grads_only, _grads_then_value, _grads_then_value_aux
 
 __all__ = ["grad", "grad_and_value"]
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import rusttorch as rt
 import torch
 import torch.nn.functional as F
-
-import rusttorch as rt
 from rusttorch import func
 
 UNARY = [
