@@ -6,7 +6,8 @@
 //! user text, registered ops included, every operator and name is an op.
 
 use crate::dtype::DType;
-use crate::expr::{Attr, ExprError, Functions, Program, parse};
+use crate::expr::{Attr, Expr, ExprError, Functions, Program, parse};
+use crate::id::ExprId;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -249,6 +250,15 @@ impl OpDef {
         }
     }
 
+    /// The program of a registered op.
+    ///
+    /// # Panics
+    /// For a row.
+    pub fn definition(&self) -> Arc<Program> {
+        let parsed = self.parsed.first().and_then(OnceLock::get).cloned();
+        parsed.and_then(Result::ok).filter(|_| !self.builtin).expect("registered ops are made of programs")
+    }
+
     /// The parsed body for a promoted dtype. Its parameters are this op's.
     ///
     /// `None` when the op has no body for the dtype.
@@ -333,6 +343,64 @@ impl OpTable {
     /// The op of this name.
     pub fn lookup(&self, name: &str) -> Option<Arc<OpDef>> {
         self.ops.get(name).cloned()
+    }
+
+    /// The program with the definitions of registered ops in place of their calls, so that it means the
+    /// same when they are replaced; `None` when it calls none. Registered ops hold no such calls
+    /// themselves, when they were made of inlined programs.
+    ///
+    /// # Errors
+    /// A call that does not fit, worded as Python words it.
+    pub fn inlined(&self, program: &Program) -> Result<Option<Program>, String> {
+        let registered = |name: &str| self.ops.get(name).filter(|op| !op.builtin);
+        let calls = |node: &Expr| matches!(node, Expr::Call { op, .. } if registered(op).is_some());
+        if !program.nodes().iter().any(calls) {
+            return Ok(None);
+        }
+        let mut out = Program::new();
+        out.name = program.name.clone();
+        let params: Vec<ExprId> = program.params().iter().map(|p| out.param(&p.name, p.default.clone())).collect();
+        let mut here: Vec<ExprId> = Vec::with_capacity(program.nodes().len());
+        for node in program.nodes() {
+            let id = match node {
+                Expr::Param(i) => params[*i],
+                Expr::Literal(a) => out.literal(a.clone()),
+                Expr::Call { op, args, kwargs } => {
+                    let args: Vec<ExprId> = args.iter().map(|id| here[id.index()]).collect();
+                    let kwargs: Vec<_> = kwargs.iter().map(|(k, id)| (k.as_str(), here[id.index()])).collect();
+                    self.call_in(&mut out, op, &args, &kwargs)?
+                }
+            };
+            here.push(id);
+        }
+        program.outputs().iter().for_each(|id| out.output(here[id.index()]));
+        Ok(Some(out.with_gradients(program.gradients())))
+    }
+
+    /// Appends a call: of a registered op, its definition.
+    ///
+    /// # Errors
+    /// A call that does not fit, worded as Python words it.
+    pub fn call_in(
+        &self,
+        program: &mut Program,
+        name: &str,
+        args: &[ExprId],
+        kwargs: &[(&str, ExprId)],
+    ) -> Result<ExprId, String> {
+        let Some(op) = self.ops.get(name).filter(|op| !op.builtin) else {
+            return Ok(program.call(name, args, kwargs));
+        };
+        let keywords: Vec<&str> = kwargs.iter().map(|k| k.0).collect();
+        let bound = op.bind(args.len(), &keywords)?;
+        let given = bound.iter().zip(&op.params).map(|(bound, param)| match bound {
+            Some(Bound::Positional(i)) => args[*i],
+            Some(Bound::Keyword(k)) => kwargs[*k].1,
+            None => program.literal(param.default.clone().expect("bind requires the others")),
+        });
+        let given: Vec<ExprId> = given.collect();
+        let body = op.definition();
+        Ok(program.splice(&body, &given)[0])
     }
 
     /// Every op, by name.

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from rusttorch._fuse import fuse
     from rusttorch._grad import value_and_grad
     from rusttorch._inspect import inspect
+    from rusttorch._register import register
 
 # Where the functions live that are loaded at first use.
 _LAZY = {
@@ -37,6 +38,7 @@ _LAZY = {
     "get_num_threads": "_control",
     "inspect": "_inspect",
     "num_threads": "_control",
+    "register": "_register",
     "show_config": "_control",
     "value_and_grad": "_grad",
 }
@@ -56,6 +58,7 @@ __all__ = [
     "inspect",
     "matmul",
     "num_threads",
+    "register",
     "set_num_threads",
     "show_config",
     "stats",

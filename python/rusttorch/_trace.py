@@ -124,6 +124,20 @@ class Tracer:
         return dtype, tuple(shape)
 
 
+def call_expr(expr: Expr, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> Any:
+    """Records a call of an expression that has stand-ins among its arguments; None when it has none."""
+    kwargs = {{"axis": "dim", "keepdims": "keepdim"}.get(k, k): v for k, v in (kwargs or {}).items()}
+    found = [v for v in (*args, *kwargs.values()) if isinstance(v, Traced)]
+    if not found:
+        return None
+    tracer = found[0]._tracer
+    bound = expr.__signature__.bind(*args, **kwargs)
+    bound.apply_defaults()
+    results = tracer.builder.splice(expr, [tracer.operand(v) for v in bound.arguments.values()])
+    traced = tuple(Traced(tracer, r) for r in results)
+    return traced[0] if len(traced) == 1 else traced
+
+
 def _source(function: Callable[..., Any], owners: list[Any], array: Any) -> Callable[[], Any] | None:
     """How to read the variable again that holds ``array``: a closure's cell, a global, an attribute of self."""
     function = getattr(function, "__func__", function)

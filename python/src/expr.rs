@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 use rusttorch_ir::expr::{Attr, Expr as Node, Program, parse};
 use rusttorch_ir::id::ExprId;
+use rusttorch_ir::op::OpDef;
 use rusttorch_ops::engine;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,6 +34,8 @@ pub struct Expr {
     label: String,
     /// Made of a row of the op table, whose text would not say which parameters are static.
     is_op: bool,
+    /// Registered under its label.
+    registered: bool,
 }
 
 impl Expr {
@@ -44,7 +47,7 @@ impl Expr {
             is_exponent: !is_static.is_empty() && p.name == "exponent",
         });
         let params = params.collect();
-        Expr { callable: Callable::new(Arc::new(program)), params, text, label, is_op: false }
+        Expr { callable: Callable::new(Arc::new(program)), params, text, label, is_op: false, registered: false }
     }
 
     /// The operand of parameter `i`.
@@ -134,24 +137,29 @@ impl Expr {
     /// Of a text.
     #[new]
     fn parse(py: Python<'_>, text: &str) -> PyResult<Expr> {
-        let program = {
-            let table = engine::table().read().unwrap_or_else(PoisonError::into_inner);
-            parse(text, Some(&*table)).map_err(|e| to_py(e.into()))?
-        };
+        let program = parsed(text)?;
         let label = program.name.clone().unwrap_or_else(|| "expr".to_owned());
         Ok(Expr::new(py, program, text.to_owned(), label, &[]))
     }
 
     #[pyo3(signature = (*args, **kwargs))]
     fn __call__<'py>(
-        &self,
+        self_: &Bound<'py, Expr>,
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = args.py();
         let mut session = Session::new(py);
-        let (operands, out) = self.bind(&mut session, args, kwargs)?;
-        self.callable.call(py, &mut session, &operands, out.as_ref())
+        let (operands, out) = match self_.get().bind(&mut session, args, kwargs) {
+            Ok(bound) => bound,
+            // What is no operand may be a tracer's stand-in, which records the call.
+            Err(e) => {
+                let traced = py.import("rusttorch._trace")?.getattr("call_expr")?;
+                let recorded = traced.call1((self_.clone(), args, kwargs))?;
+                return if recorded.is_none() { Err(e) } else { Ok(recorded) };
+            }
+        };
+        self_.get().callable.call(py, &mut session, &operands, out.as_ref())
     }
 
     /// The representations of the kernel for these arguments: (name, text).
@@ -214,6 +222,9 @@ impl Expr {
     }
 
     fn __repr__(&self, py: Python<'_>) -> String {
+        if self.registered {
+            return format!("rusttorch.register({:?})", self.text);
+        }
         if self.is_op {
             return format!("<rusttorch function {}>", self.label);
         }
@@ -223,11 +234,19 @@ impl Expr {
 
     /// Pickled as its text, or as the op's name.
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (String,))> {
+        if self.registered {
+            let function = py.import("rusttorch._register")?.getattr("_restore")?;
+            return Ok((function, (self.text.clone(),)));
+        }
         if self.is_op {
             let function = py.import("rusttorch._rusttorch")?.getattr("_op_function")?;
             return Ok((function, (self.label.clone(),)));
         }
-        Ok((py.get_type::<Expr>().into_any(), (self.text.clone(),)))
+        // Where registered ops were called, the text alone would need them.
+        let program = &*self.callable.program;
+        let portable = parse(&self.text, None).is_ok_and(|p| p == *program);
+        let text = if portable { self.text.clone() } else { program.to_string() };
+        Ok((py.get_type::<Expr>().into_any(), (text,)))
     }
 
     /// (hits, misses, plans kept).
@@ -294,6 +313,11 @@ fn _op_function(py: Python<'_>, name: &str) -> PyResult<Expr> {
     let table = engine::table().read().unwrap_or_else(PoisonError::into_inner);
     let op = table.lookup(name).filter(|op| !op.internal);
     let Some(op) = op else { return Err(PyKeyError::new_err(name.to_owned())) };
+    if !op.builtin {
+        let program = (*op.definition()).clone();
+        let text = program.to_string();
+        return Ok(Expr { registered: true, ..Expr::new(py, program, text, name.to_owned(), &[]) });
+    }
     let mut program = Program::new();
     let args: Vec<ExprId> = op.params.iter().map(|p| program.param(&p.name, p.default.clone())).collect();
     let result = program.call(name, &args, &[]);
@@ -301,6 +325,43 @@ fn _op_function(py: Python<'_>, name: &str) -> PyResult<Expr> {
     let is_static: Vec<bool> = op.params.iter().map(|p| p.is_static).collect();
     let text = program.to_string();
     Ok(Expr { is_op: true, ..Expr::new(py, program, text, name.to_owned(), &is_static) })
+}
+
+/// The program of a text, registered ops in place.
+fn parsed(text: &str) -> PyResult<Program> {
+    let table = engine::table().read().unwrap_or_else(PoisonError::into_inner);
+    let program = parse(text, Some(&*table)).map_err(|e| to_py(e.into()))?;
+    Ok(table.inlined(&program).map_err(PyTypeError::new_err)?.unwrap_or(program))
+}
+
+/// Registers a text with a header; true when it replaces another definition.
+#[pyfunction]
+fn _register_op(text: &str) -> PyResult<bool> {
+    let mut program = parsed(text)?;
+    let Some(name) = program.name.clone() else {
+        return Err(PyValueError::new_err("a registered op needs a name: register(\"name\", \"a * b\")"));
+    };
+    let calls =
+        parse(text, None).is_ok_and(|p| p.nodes().iter().any(|n| matches!(n, Node::Call { op, .. } if *op == name)));
+    if calls {
+        return Err(PyValueError::new_err(format!("{name} is defined by itself")));
+    }
+    if program.outputs().len() != 1 || matches!(program.node(program.outputs()[0]), Node::Literal(_)) {
+        return Err(PyValueError::new_err("a registered op gives one tensor"));
+    }
+    program.name = Some(name.clone());
+    let mut table = engine::table().write().unwrap_or_else(PoisonError::into_inner);
+    match table.lookup(&name) {
+        Some(op) if op.builtin => {
+            Err(PyValueError::new_err(format!("{name} is a built-in op: register yours under another name")))
+        }
+        Some(op) if *op.definition() == program => Ok(false),
+        replaced => {
+            let definition = program.to_string();
+            table.insert(OpDef::registered(&name, &definition, program));
+            Ok(replaced.is_some())
+        }
+    }
 }
 
 /// The public rows: (name, parameters, static ones, doc, torch name, NumPy name).
@@ -368,7 +429,17 @@ impl Builder {
         }
         let args: Vec<ExprId> = args.into_iter().map(ExprId::new).collect();
         let kwargs: Vec<(&str, ExprId)> = kwargs.iter().map(|(k, v)| (k.as_str(), ExprId::new(*v))).collect();
-        Ok(program.call(op, &args, &kwargs).index())
+        Ok(table.call_in(&mut program, op, &args, &kwargs).map_err(PyTypeError::new_err)?.index())
+    }
+
+    /// The results of an expression for these arguments, one per parameter.
+    fn splice(&self, expr: &Expr, args: Vec<usize>) -> PyResult<Vec<usize>> {
+        let mut program = self.program();
+        if args.len() != expr.params.len() || args.iter().any(|&v| v >= program.nodes().len()) {
+            return Err(PyValueError::new_err("an argument is no value of this program"));
+        }
+        let args: Vec<ExprId> = args.into_iter().map(ExprId::new).collect();
+        Ok(program.splice(&expr.callable.program, &args).iter().map(|id| id.index()).collect())
     }
 
     /// The expression with these results, then the gradients of the first with respect to parameters.
@@ -396,5 +467,6 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<Expr>()?;
     m.add_class::<Builder>()?;
     m.add_function(wrap_pyfunction!(_op_function, m)?)?;
+    m.add_function(wrap_pyfunction!(_register_op, m)?)?;
     m.add_function(wrap_pyfunction!(_op_table, m)?)
 }

@@ -193,6 +193,28 @@ impl Program {
         self.push(Expr::Call { op: op.to_string(), args: args.to_vec(), kwargs })
     }
 
+    /// Appends the nodes of `other`, its parameters being `args`; its results.
+    ///
+    /// # Panics
+    /// When there is not one argument per parameter, or one is no node of this program.
+    pub fn splice(&mut self, other: &Program, args: &[ExprId]) -> Vec<ExprId> {
+        assert_eq!(args.len(), other.params.len(), "one argument per parameter");
+        let mut here: Vec<ExprId> = Vec::with_capacity(other.nodes.len());
+        for node in &other.nodes {
+            let id = match node {
+                Expr::Param(i) => args[*i],
+                Expr::Literal(a) => self.literal(a.clone()),
+                Expr::Call { op, args, kwargs } => {
+                    let args: Vec<ExprId> = args.iter().map(|id| here[id.index()]).collect();
+                    let kwargs: Vec<_> = kwargs.iter().map(|(k, id)| (k.as_str(), here[id.index()])).collect();
+                    self.call(op, &args, &kwargs)
+                }
+            };
+            here.push(id);
+        }
+        other.outputs.iter().map(|id| here[id.index()]).collect()
+    }
+
     /// Appends a result.
     pub fn output(&mut self, id: ExprId) {
         self.outputs.push(id);
