@@ -16,7 +16,7 @@ const DTYPES: [DType; 6] = [DType::F32, DType::F64, DType::I32, DType::I64, DTyp
 
 /// Rows that need more than tensors of one shape: names, sizes and dims, or indices as an operand.
 /// `rows_over_dimensions` has some of them.
-const NEED_MORE: [&str; 14] = [
+const NEED_MORE: [&str; 15] = [
     "broadcast_to",
     "cross_entropy",
     "gather",
@@ -29,6 +29,7 @@ const NEED_MORE: [&str; 14] = [
     "reshape",
     "rms_norm",
     "softmax",
+    "softmin",
     "transpose",
     "unsqueeze",
 ];

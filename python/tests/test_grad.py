@@ -13,7 +13,7 @@ UNARY = [
     "exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh erf erfc",
     "sigmoid sqrt rsqrt reciprocal square abs neg floor frac sign",
 ]
-ACTIVATIONS = "relu relu6 hardtanh leaky_relu hardsigmoid hardswish softsign elu silu softplus logsigmoid mish gelu"
+ACTIVATIONS = "selu celu hardshrink softshrink tanhshrink relu relu6 hardtanh leaky_relu hardsigmoid hardswish softsign elu silu softplus logsigmoid mish gelu"
 
 
 def torch_gradients(f, *args):
@@ -133,7 +133,31 @@ def test_prod_with_zeros():
         check(f, f, torch.tensor(values, dtype=torch.float64))
 
 
+SIGNS = torch.ones(6, 5, dtype=torch.float64) * torch.tensor([1.0, -1.0, 1.0, -1.0, 1.0])
 LOSSES = {
+    "smooth_l1": lambda x, y: F.smooth_l1_loss(x, y, beta=0.5),
+    "smooth_l1_0": lambda x, y: F.smooth_l1_loss(x, y, beta=0.0, reduction="sum"),
+    "bce": lambda x, y: F.binary_cross_entropy(torch.sigmoid(x), torch.sigmoid(y)),
+    "kl_div": lambda x, y: F.kl_div(x, torch.softmax(y, 1), reduction="batchmean"),
+    "kl_div_log": lambda x, y: F.kl_div(x, torch.log_softmax(y, 1), log_target=True, reduction="sum"),
+    "margin_ranking": lambda x, y: F.margin_ranking_loss(x, y, torch.sign(x), margin=0.25),
+    "hinge_embedding": lambda x, y: F.hinge_embedding_loss(x * y, torch.sign(y)),
+    "soft_margin": lambda x, y: F.soft_margin_loss(x * y, SIGNS),
+    "poisson": lambda x, y: F.poisson_nll_loss(x, torch.exp(y), full=True),
+    "poisson_rate": lambda x, y: F.poisson_nll_loss(torch.exp(x), torch.exp(y), log_input=False),
+    "cosine": lambda x, y: F.cosine_similarity(x, y).sum(),
+    "normalize": lambda x, y: (F.normalize(x) * y).sum(),
+    "norm": lambda x, y: torch.linalg.vector_norm(x - y, dim=1).sum(),
+    "norm1": lambda x, y: torch.linalg.vector_norm(x - y, 1),
+    "norm3": lambda x, y: torch.linalg.vector_norm(x * y, 3, dim=0).sum(),
+    "norm_inf": lambda x, y: torch.linalg.vector_norm(x - y, float("inf"), dim=1).sum(),
+    "logaddexp": lambda x, y: torch.logaddexp(x, y).sum(),
+    "xlogy": lambda x, y: torch.special.xlogy(x, torch.exp(y)).sum(),
+    "logit": lambda x, y: (torch.logit(torch.sigmoid(x)) * y).sum(),
+    "copysign": lambda x, y: (torch.copysign(x, y) * y).sum(),
+    "degrees": lambda x, y: (torch.deg2rad(x) * torch.rad2deg(y)).sum(),
+    "softmin": lambda x, y: (F.softmin(x, 1) * y).sum(),
+    "threshold": lambda x, y: (F.threshold(x, 0.25, 3.0) * y).sum(),
     "mse": lambda x, y: F.mse_loss(x, y),
     "l1": lambda x, y: F.l1_loss(x, y, reduction="sum"),
     "huber": lambda x, y: F.huber_loss(x, y, delta=0.75),
@@ -162,6 +186,12 @@ def test_gather_sums_what_is_read_twice():
     index = torch.tensor([[0, 0, 3], [1, 2, 1], [3, 3, 3]])
     f = lambda x: (torch.gather(x, 1, index) ** 2).sum()  # noqa: E731
     check(f, f, x)
+
+
+def test_numbers_keep_the_precision_of_the_tensors():
+    a, b = torch.linspace(0, 1, 5, dtype=torch.float64), torch.linspace(2, 5, 5, dtype=torch.float64)
+    for weight in (0.3, 0.7):
+        torch.testing.assert_close(rt.lerp(a, b, weight), torch.lerp(a, b, weight), rtol=1e-15, atol=0)
 
 
 def test_finite_differences():

@@ -274,6 +274,13 @@ impl Lowerer<'_> {
     /// floats are, and integers have its size.
     pub(super) fn promote_in(&self, values: &[Value], scope: Scope<'_>) -> DType {
         let is = |v: &Value, f: fn(&Attr) -> bool| matches!(v, Value::Attr(a) if f(a));
+        // Numbers that the rule made of the body's dtype stay so among themselves: `1 - weight` is f64 in an
+        // op over f64 tensors, whatever the default dtype.
+        let weak = |v: &Value| !matches!(v, Value::Node { weak: false, .. });
+        let made = |v: &Value| matches!(v, Value::Node { id, .. } if self.dtype(*id) == scope.dtype);
+        if scope.dtype.is_float() && values.iter().all(weak) && values.iter().any(made) {
+            return scope.dtype;
+        }
         if values.iter().any(|v| matches!(v, Value::Node { .. }))
             || values.iter().all(|v| is(v, |a| matches!(a, Attr::Bool(_))))
         {

@@ -223,4 +223,87 @@ pub(super) const ROWS: &[Row] = &[
         internal: true,
         ..Row::DEFAULT
     },
+    Row {
+        name: "selu",
+        doc: "elu of alpha 1.6732632423543772, times 1.0507009873554805 (Klambauer et al. 2017).",
+        rule: FloatOnly("elu_cpu"),
+        body: &[(Any, "where(x > 0, 1.0507009873554805 * x, 1.7580993408473766 * expm1(x))")],
+        reference: Some(Unary(|x| if x > 0.0 { 1.0507009873554805 * x } else { 1.7580993408473766 * libm::expm1(x) })),
+        torch: "torch.selu",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "celu",
+        params: "x, alpha=1.0",
+        doc: "x where positive, else alpha * (exp(x / alpha) - 1).",
+        rule: FloatOnly("elu_cpu"),
+        body: &[(Any, "where(x > 0, x, alpha * expm1(x / alpha))")],
+        reference: Some(Unary(|x| if x > 0.0 { x } else { libm::expm1(x) })),
+        torch: "torch.celu",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "hardshrink",
+        params: "x, lambd=0.5",
+        doc: "x, and 0 where it is within [-lambd, lambd].",
+        rule: FloatOnly("hardshrink_cpu"),
+        body: &[(Any, "where((x >= -lambd) & (x <= lambd), 0.0, x)")],
+        reference: Some(Unary(|x| if (-0.5..=0.5).contains(&x) { 0.0 } else { x })),
+        ulp_f32: Some(0.0),
+        ulp_f64: Some(0.0),
+        torch: "torch.nn.functional.hardshrink",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "softshrink",
+        params: "x, lambd=0.5",
+        doc: "x moved towards 0 by lambd, and 0 where it is within [-lambd, lambd].",
+        rule: FloatOnly("softshrink_cpu"),
+        body: &[(Any, "where(x > lambd, x - lambd, where(x < -lambd, x + lambd, x * 0.0))")],
+        reference: Some(Unary(|x| {
+            if x > 0.5 {
+                x - 0.5
+            } else if x < -0.5 {
+                x + 0.5
+            } else {
+                x * 0.0
+            }
+        })),
+        ulp_f32: Some(0.5),
+        ulp_f64: Some(0.5),
+        torch: "torch.nn.functional.softshrink",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "tanhshrink",
+        doc: "x - tanh(x).",
+        rule: ToFloat,
+        body: &[(Any, "x - tanh(x)")],
+        unreferenced: "cancels near 0, as in PyTorch: tests compare with torch",
+        torch: "torch.nn.functional.tanhshrink",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "threshold",
+        params: "x, threshold, value",
+        doc: "x where above threshold, else value.",
+        rule: FloatElse("threshold of {} is not supported"),
+        body: &[(Any, "where(x <= threshold, value, x)")],
+        reference: Some(Ternary(|x, t, v| if x <= t { v } else { x })),
+        ulp_f32: Some(0.0),
+        ulp_f64: Some(0.0),
+        torch: "torch.nn.functional.threshold",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "softmin",
+        params: "x, dim",
+        statics: &["dim"],
+        doc: "softmax(-x).",
+        rule: FloatOnly("softmax_lastdim_kernel_impl"),
+        body: &[(Any, "softmax(-x, dim)")],
+        unreferenced: "softmax has one",
+        torch: "torch.nn.functional.softmin",
+        ..Row::DEFAULT
+    },
 ];

@@ -145,4 +145,122 @@ pub(super) const ROWS: &[Row] = &[
         internal: true,
         ..Row::DEFAULT
     },
+    Row {
+        name: "smooth_l1_loss",
+        params: "x, y, reduction='mean', beta=1.0",
+        statics: &["reduction", "beta"],
+        doc: "(x - y) ** 2 / (2 * beta), and |x - y| - beta / 2 from beta on.",
+        rule: FloatOnly("smooth_l1_cpu"),
+        body: &[(
+            Any,
+            "d = abs(x - y)
+             l = d if beta == 0 else where(d < beta, 0.5 * d * d / beta, d - 0.5 * beta)
+             bad = runtime_error('smooth_l1_loss does not support negative values for beta.')
+             bad if beta < 0 else reduce_loss(l, reduction)",
+        )],
+        unreferenced: "tests compare with torch",
+        torch: "torch.nn.functional.smooth_l1_loss",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "binary_cross_entropy",
+        params: "x, target, weight=None, reduction='mean'",
+        statics: &["reduction"],
+        doc: "-target * log(x) - (1 - target) * log(1 - x), logarithms not below -100. Of x outside of [0, 1] it is NaN; PyTorch raises.",
+        rule: FloatOnly("binary_cross_entropy"),
+        body: &[(
+            Any,
+            "l = binary_entropy(x, target)
+             reduce_loss(l if weight is None else l * weight, reduction)",
+        )],
+        unreferenced: "tests compare with torch",
+        torch: "torch.nn.functional.binary_cross_entropy",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "binary_entropy",
+        params: "x, target",
+        doc: "The terms of binary_cross_entropy.",
+        body: &[(Any, "-(target * maximum(log(x), -100.0)) - (1.0 - target) * maximum(log1p(-x), -100.0)")],
+        grad: &[
+            ("x", "grad * (x - target) / maximum((1.0 - x) * x, 1e-12)"),
+            ("target", "grad * (maximum(log1p(-x), -100.0) - maximum(log(x), -100.0))"),
+        ],
+        unreferenced: "a part of losses",
+        internal: true,
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "kl_div",
+        params: "x, target, reduction='mean', log_target=False",
+        statics: &["reduction", "log_target"],
+        doc: "target * (log(target) - x), x and with log_target also target being logarithms; reduction may be 'batchmean'.",
+        rule: FloatOnly("kl_div"),
+        body: &[(
+            Any,
+            "l = exp(target) * (target - x) if log_target else xlogy(target, target) - target * x
+             reduce_sum(l, None, False) / count(x, 0) if reduction == 'batchmean' else reduce_loss(l, reduction)",
+        )],
+        unreferenced: "tests compare with torch",
+        torch: "torch.nn.functional.kl_div",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "margin_ranking_loss",
+        params: "x1, x2, target, margin=0.0, reduction='mean'",
+        statics: &["reduction"],
+        doc: "max(0, -target * (x1 - x2) + margin).",
+        rule: FloatOnly("margin_ranking_loss"),
+        body: &[(
+            Any,
+            "d = -target * (x1 - x2) + margin
+             reduce_loss(where(d < 0.0, 0.0, d), reduction)",
+        )],
+        unreferenced: "tests compare with torch",
+        torch: "torch.nn.functional.margin_ranking_loss",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "hinge_embedding_loss",
+        params: "x, target, margin=1.0, reduction='mean'",
+        statics: &["reduction"],
+        doc: "x where target is 1, max(0, margin - x) where it is -1.",
+        rule: FloatOnly("hinge_embedding_loss"),
+        body: &[(
+            Any,
+            "d = margin - x
+             d = where(d < 0.0, 0.0, d)
+             reduce_loss(where(target != 1.0, d, 0.0) + where(target != -1.0, x, 0.0), reduction)",
+        )],
+        unreferenced: "tests compare with torch",
+        torch: "torch.nn.functional.hinge_embedding_loss",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "soft_margin_loss",
+        params: "x, target, reduction='mean'",
+        statics: &["reduction"],
+        doc: "log(1 + exp(-target * x)).",
+        rule: FloatOnly("soft_margin_loss"),
+        body: &[(Any, "reduce_loss(log1p_exp(-target * x), reduction)")],
+        unreferenced: "tests compare with torch",
+        torch: "torch.nn.functional.soft_margin_loss",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "poisson_nll_loss",
+        params: "x, target, log_input=True, full=False, eps=1e-8, reduction='mean'",
+        statics: &["log_input", "full", "reduction"],
+        doc: "exp(x) - target * x, or x - target * log(x + eps) without log_input; full adds the Stirling term where target is above 1.",
+        rule: FloatOnly("poisson_nll_loss"),
+        body: &[(
+            Any,
+            "l = exp(x) - target * x if log_input else x - target * log(x + eps)
+             s = target * log(target) - target + 0.5 * log(6.283185307179586 * target)
+             reduce_loss(l + where(target <= 1.0, 0.0, s) if full else l, reduction)",
+        )],
+        unreferenced: "tests compare with torch",
+        torch: "torch.nn.functional.poisson_nll_loss",
+        ..Row::DEFAULT
+    },
 ];

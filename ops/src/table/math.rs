@@ -331,4 +331,81 @@ pub(super) const ROWS: &[Row] = &[
         internal: true,
         ..Row::DEFAULT
     },
+    Row {
+        name: "logaddexp",
+        params: "a, b",
+        doc: "log(exp(a) + exp(b)), without overflow.",
+        rule: FloatOnly("logaddexp_cpu"),
+        body: &[(Any, "where((a == b) & (abs(a) == inf), a, maximum(a, b) + log1p_exp(-abs(a - b)))")],
+        unreferenced: "cancels where the result is near 0, as in PyTorch: tests compare with torch",
+        torch: "torch.logaddexp",
+        np: "numpy.logaddexp",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "xlogy",
+        params: "x, y",
+        doc: "x * log(y), and 0 where x is 0 and y no NaN.",
+        rule: ToFloat,
+        body: &[(Any, "where(isnan(y), y, where(x == 0.0, 0.0, x * log(y)))")],
+        grad: &[("x", "where((x == 0.0) & (y <= 0.0), 0.0, grad * log(y))"), ("y", "grad * x / y")],
+        reference: Some(Binary(|x, y| {
+            if y.is_nan() {
+                y
+            } else if x == 0.0 {
+                0.0
+            } else {
+                x * libm::log(y)
+            }
+        })),
+        torch: "torch.special.xlogy",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "deg2rad",
+        doc: "x * pi / 180.",
+        rule: ToFloat,
+        body: &[(Any, "x * 0.017453292519943295")],
+        reference: Some(Unary(f64::to_radians)),
+        torch: "torch.deg2rad",
+        np: "numpy.deg2rad",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "rad2deg",
+        doc: "x * 180 / pi.",
+        rule: ToFloat,
+        body: &[(Any, "x * 57.29577951308232")],
+        reference: Some(Unary(f64::to_degrees)),
+        torch: "torch.rad2deg",
+        np: "numpy.rad2deg",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "logit",
+        params: "x, eps=None",
+        doc: "log(x / (1 - x)), x limited to [eps, 1 - eps] first.",
+        rule: ToFloat,
+        body: &[(
+            Any,
+            "z = x if eps is None else minimum(maximum(x, eps), 1.0 - eps)
+             log(z / (1.0 - z))",
+        )],
+        unreferenced: "cancels near 1/2, as in PyTorch: tests compare with torch",
+        torch: "torch.logit",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "copysign",
+        params: "a, b",
+        doc: "The magnitude of a with the sign of b.",
+        rule: ToFloat,
+        body: &[(Any, "copysign(a, b)")],
+        reference: Some(Binary(f64::copysign)),
+        ulp_f32: Some(0.0),
+        ulp_f64: Some(0.0),
+        torch: "torch.copysign",
+        np: "numpy.copysign",
+        ..Row::DEFAULT
+    },
 ];
