@@ -13,7 +13,10 @@ UNARY = [
     "exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh erf erfc",
     "sigmoid sqrt rsqrt reciprocal square abs neg floor frac sign",
 ]
-ACTIVATIONS = "selu celu hardshrink softshrink tanhshrink relu relu6 hardtanh leaky_relu hardsigmoid hardswish softsign elu silu softplus logsigmoid mish gelu"
+ACTIVATIONS = """
+    selu celu hardshrink softshrink tanhshrink relu relu6 hardtanh leaky_relu hardsigmoid
+    hardswish softsign elu silu softplus logsigmoid mish gelu
+"""
 
 
 def torch_gradients(f, *args):
