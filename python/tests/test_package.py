@@ -148,3 +148,12 @@ STUBS = Path(__file__).parent.parent / "stubs.py"
 def test_stub_is_up_to_date() -> None:
     # -P: the script stands beside the sources, which hold no compiled module.
     subprocess.run([sys.executable, "-P", str(STUBS), "--check"], check=True)
+
+
+def test_stub_of_the_compiled_module(tmp_path: Path) -> None:
+    # PyO3 lists the module's names; the stub has them as functions and classes.
+    allowed = tmp_path / "allowed"
+    allowed.write_text("rusttorch._rusttorch.__all__\n")
+    command = [sys.executable, "-m", "mypy.stubtest", "--allowlist", str(allowed), "--ignore-unused-allowlist"]
+    done = subprocess.run([*command, "rusttorch._rusttorch"], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
