@@ -7,6 +7,8 @@ mod clif;
 pub mod disasm;
 pub mod error;
 pub mod frame;
+mod host;
+mod image;
 pub mod isa;
 pub mod lane;
 pub mod module;
@@ -14,5 +16,7 @@ pub mod schedule;
 
 pub use error::CodegenError;
 pub use frame::{ErrorRecord, FrameLayout};
+pub use host::HostFn;
+pub use image::{Image, image};
 pub use isa::Isa;
 pub use module::{Artifact, Compiled, compile, compile_for};

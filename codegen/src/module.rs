@@ -8,6 +8,7 @@ use crate::clif;
 use crate::disasm;
 use crate::error::CodegenError;
 use crate::frame::FrameLayout;
+use crate::host::HostFn;
 use crate::isa::Isa;
 use crate::schedule::schedule;
 use cranelift_codegen::Context;
@@ -138,15 +139,7 @@ fn target(scratch: &mut Scratch, isa: Isa) -> Result<OwnedTargetIsa, CodegenErro
     Ok(t)
 }
 
-/// Correctly rounded fma for targets without the instruction, never the system's.
-extern "C" fn fma_f64(a: f64, b: f64, c: f64) -> f64 {
-    libm::fma(a, b, c)
-}
-extern "C" fn fma_f32(a: f32, b: f32, c: f32) -> f32 {
-    libm::fmaf(a, b, c)
-}
-
-fn expanded(kernel: &Kernel) -> Cow<'_, Kernel> {
+pub(crate) fn expanded(kernel: &Kernel) -> Cow<'_, Kernel> {
     let moments = kernel
         .phases
         .iter()
@@ -174,8 +167,7 @@ fn compile_with(scratch: &mut Scratch, kernel: &Kernel, isa: Isa) -> Result<Comp
         let kernel = expanded(kernel).into_owned();
         let programs = schedule(&kernel)?;
         let mut builder = JITBuilder::with_isa(target.clone(), default_libcall_names());
-        builder.symbol("fma", fma_f64 as *const u8);
-        builder.symbol("fmaf", fma_f32 as *const u8);
+        builder.symbol_lookup_fn(Box::new(|name| HostFn::of_libcall(name).map(|f| f.address() as *const u8)));
         let mut code = Code(Some(JITModule::new(builder)));
         let module = code.module();
         let mut ids = Vec::new();
@@ -188,6 +180,7 @@ fn compile_with(scratch: &mut Scratch, kernel: &Kernel, isa: Isa) -> Result<Comp
                 &mut scratch.builder,
                 &*target,
                 isa != Isa::Baseline,
+                &HostFn::address,
                 &kernel,
                 program,
             )?;
@@ -229,7 +222,15 @@ pub fn compile_for(kernel: &Kernel, isa: Isa) -> Result<Artifact, CodegenError> 
         let mut context = Context::new();
         context.set_disasm(isa == Isa::Neon);
         let mut builder = FunctionBuilderContext::new();
-        clif::emit_phase(&mut context.func, &mut builder, &*target, isa != Isa::Baseline, &kernel, program)?;
+        clif::emit_phase(
+            &mut context.func,
+            &mut builder,
+            &*target,
+            isa != Isa::Baseline,
+            &HostFn::address,
+            &kernel,
+            program,
+        )?;
         artifact.clif += &format!("; phase {i}\n{}\n", context.func.display());
         let code = context
             .compile(&*target, &mut ControlPlane::default())

@@ -4,6 +4,7 @@ use super::memory::Width;
 use super::record::Failure;
 use super::val::{LaneTy, Lanes, Val, scalar_type};
 use super::{Emitter, GROUP};
+use crate::host::HostFn;
 use crate::lane::{LaneInst, LaneOp};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{BlockArg, InstBuilder, Value, types};
@@ -13,14 +14,14 @@ use rusttorch_ir::index::IndexExpr;
 use rusttorch_ir::kernel::{Func, ScalarFn};
 use rusttorch_ir::prim::Prim;
 
-extern "C" fn call_f64(func: u64, a: f64, b: f64) -> f64 {
+pub(crate) extern "C" fn call_f64(func: u64, a: f64, b: f64) -> f64 {
     match Func::ALL[func as usize].f64() {
         ScalarFn::Unary(f) => f(a),
         ScalarFn::Binary(f) => f(a, b),
     }
 }
 
-extern "C" fn call_f32(func: u64, a: f32, b: f32) -> f32 {
+pub(crate) extern "C" fn call_f32(func: u64, a: f32, b: f32) -> f32 {
     match Func::ALL[func as usize].f32() {
         ScalarFn::Unary(f) => f(a),
         ScalarFn::Binary(f) => f(a, b),
@@ -159,7 +160,7 @@ impl Emitter<'_> {
     fn library_call(&mut self, f: Func, result: ValueId, args: &[ValueId], width: Width) -> Val {
         let dtype = self.k.dtype(result);
         let ty = scalar_type(dtype);
-        let callee = if dtype == DType::F32 { call_f32 as *const () as usize } else { call_f64 as *const () as usize };
+        let callee = if dtype == DType::F32 { HostFn::CallF32 } else { HostFn::CallF64 };
         let vals: Vec<Val> = args.iter().map(|&a| self.val(a)).collect();
         let width = if Self::all_scalar(&vals) { Width::One } else { width };
         let number = Func::ALL.iter().position(|x| *x == f).expect("every function is listed");

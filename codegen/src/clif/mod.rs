@@ -14,8 +14,12 @@ mod scalar;
 mod val;
 mod vector;
 
+pub(crate) use body::{call_f32, call_f64};
+pub(crate) use record::record_failure;
+
 use crate::error::CodegenError;
 use crate::frame::FrameLayout;
+use crate::host::HostFn;
 use crate::lane::Program;
 use cranelift_codegen::ir::{AbiParam, Function, InstBuilder, Signature, StackSlot, Type, UserFuncName, Value, types};
 use cranelift_codegen::isa::{CallConv, TargetIsa};
@@ -51,6 +55,8 @@ pub(crate) struct Emitter<'a> {
     layout: FrameLayout,
     call_conv: CallConv,
     has_fma: bool,
+    /// Where the functions are that code calls.
+    host: &'a dyn Fn(HostFn) -> u64,
     has_blendv: bool,
     frame: Value,
     /// Current value of every axis in scope; of the lane axis, that of the first lane in flight.
@@ -84,6 +90,7 @@ pub(crate) fn emit_phase(
     ctx: &mut FunctionBuilderContext,
     isa: &dyn TargetIsa,
     has_fma: bool,
+    host: &dyn Fn(HostFn) -> u64,
     k: &Kernel,
     program: &Program,
 ) -> Result<(), CodegenError> {
@@ -101,6 +108,7 @@ pub(crate) fn emit_phase(
         layout: FrameLayout::new(k),
         call_conv,
         has_fma,
+        host,
         has_blendv: isa.triple().architecture == target_lexicon::Architecture::X86_64,
         frame,
         axes: HashMap::new(),

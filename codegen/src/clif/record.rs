@@ -2,6 +2,7 @@
 
 use super::Emitter;
 use crate::frame::{ErrorRecord, FrameLayout};
+use crate::host::HostFn;
 use cranelift_codegen::ir::{AbiParam, InstBuilder, Signature, Value, types};
 
 /// What a check found.
@@ -67,16 +68,15 @@ impl Emitter<'_> {
         let site = self.b.ins().iconst(types::I64, i64::from(self.site));
         let position = self.position();
         let record = self.slot(FrameLayout::ERROR, types::I64);
-        let callee = record_failure as *const () as usize;
-        self.call_host(callee, &[types::I64; 6], None, &[record, kind, site, position, value, size]);
+        self.call_host(HostFn::RecordFailure, &[types::I64; 6], None, &[record, kind, site, position, value, size]);
         self.b.ins().jump(go_on, &[]);
         self.b.switch_to_block(go_on);
     }
 
-    /// Calls a function of this crate by its address.
+    /// Calls a function of this process by its address.
     pub fn call_host(
         &mut self,
-        address: usize,
+        callee: HostFn,
         params: &[cranelift_codegen::ir::Type],
         result: Option<cranelift_codegen::ir::Type>,
         args: &[Value],
@@ -85,7 +85,7 @@ impl Emitter<'_> {
         sig.params.extend(params.iter().map(|t| AbiParam::new(*t)));
         sig.returns.extend(result.map(AbiParam::new));
         let sig = self.b.import_signature(sig);
-        let callee = self.b.ins().iconst(types::I64, address as i64);
+        let callee = self.b.ins().iconst(types::I64, (self.host)(callee) as i64);
         let call = self.b.ins().call_indirect(sig, callee, args);
         self.b.inst_results(call).first().copied()
     }
