@@ -1,11 +1,12 @@
 //! Machine code for addresses that the caller chooses, not linked into this process: what an emulator
 //! runs, for instruction sets that this machine does not have.
 
+use crate::clif::{self, Inside};
 use crate::error::CodegenError;
 use crate::frame::FrameLayout;
 use crate::host::HostFn;
 use crate::isa::Isa;
-use crate::module;
+use crate::module::{self, Emitters};
 use crate::schedule::schedule;
 use cranelift_codegen::Context;
 use cranelift_codegen::binemit::Reloc;
@@ -43,9 +44,25 @@ pub fn image(kernel: &Kernel, isa: Isa, base: u64, host: &dyn Fn(HostFn) -> u64)
     let (mut code, mut entries) = (Vec::new(), Vec::new());
     for program in &programs {
         let mut context = Context::new();
+        context.func.signature = clif::entry_signature(target.default_call_conv());
+        let mut strip = None;
+        let inside = match module::wide_strip(&kernel, program, isa, host, Emitters::Widest)? {
+            Ok(bytes) => {
+                code.resize(code.len().next_multiple_of(64), 0);
+                let at = code.len();
+                code.extend_from_slice(&bytes.bytes);
+                if program.nest.is_empty() {
+                    entries.push(at);
+                    continue;
+                }
+                strip = Some(base + at as u64);
+                Inside::Call(clif::import_strip(&mut context.func, target.default_call_conv()))
+            }
+            Err(_) => Inside::Strip,
+        };
         let mut builder = FunctionBuilderContext::new();
         let has_fma = isa != Isa::Baseline;
-        crate::clif::emit_phase(&mut context.func, &mut builder, &*target, has_fma, host, &kernel, program)?;
+        clif::emit_phase(&mut context.func, &mut builder, &*target, has_fma, host, &kernel, program, &inside)?;
         let compiled = context
             .compile(&*target, &mut ControlPlane::default())
             .map_err(|e| CodegenError::internal(format!("{:?}", e.inner)))?;
@@ -54,7 +71,7 @@ pub fn image(kernel: &Kernel, isa: Isa, base: u64, host: &dyn Fn(HostFn) -> u64)
         let at = base + code.len() as u64;
         let mut bytes = compiled.code_buffer().to_vec();
         for reloc in compiled.buffer.relocs() {
-            relocate(&mut bytes, at, reloc, host)?;
+            relocate(&mut bytes, at, reloc, host, strip)?;
         }
         code.append(&mut bytes);
     }
@@ -62,12 +79,14 @@ pub fn image(kernel: &Kernel, isa: Isa, base: u64, host: &dyn Fn(HostFn) -> u64)
     Ok(Image { layout: FrameLayout::new(&kernel), tiles, kernel, isa, code, entries })
 }
 
-/// Writes the address that a relocation of a function at `at` asks for.
+/// Writes the address that a relocation of a function at `at` asks for; `strip` is what it calls inside its
+/// nest.
 fn relocate(
     bytes: &mut [u8],
     at: u64,
     reloc: &FinalizedMachReloc,
     host: &dyn Fn(HostFn) -> u64,
+    strip: Option<u64>,
 ) -> Result<(), CodegenError> {
     let unknown = || CodegenError::internal(format!("a relocation of an image: {reloc:?}"));
     let target = match &reloc.target {
@@ -75,6 +94,7 @@ fn relocate(
             host(HostFn::of_libcall(&default_libcall_names()(*call)).ok_or_else(unknown)?)
         }
         FinalizedRelocTarget::Func(offset) => at + u64::from(*offset),
+        FinalizedRelocTarget::ExternalName(ExternalName::User(_)) => strip.ok_or_else(unknown)?,
         FinalizedRelocTarget::ExternalName(_) => return Err(unknown()),
     };
     let target = target.wrapping_add_signed(reloc.addend);

@@ -234,3 +234,24 @@ impl Access {
         }
     }
 }
+
+/// The identity of a reduction's result number `result`.
+pub fn identity(kind: Reduction, result: usize, dtype: DType) -> Literal {
+    let extreme = |largest: bool| match dtype {
+        DType::F32 | DType::F64 => Literal::float(dtype, if largest { f64::INFINITY } else { f64::NEG_INFINITY }),
+        DType::I64 => Literal::int(dtype, if largest { i64::MAX } else { i64::MIN }),
+        DType::U8 => Literal::int(dtype, if largest { 255 } else { 0 }),
+        _ => Literal::int(dtype, if largest { i64::from(i32::MAX) } else { i64::from(i32::MIN) }),
+    };
+    match (kind, result) {
+        (Reduction::Sum, _) => Literal::from_f64(dtype, -0.0),
+        (Reduction::Prod, _) => Literal::from_f64(dtype, 1.0),
+        (Reduction::Max, _) | (Reduction::ArgMax, 0) => extreme(false),
+        (Reduction::Min, _) | (Reduction::ArgMin, 0) => extreme(true),
+        // An index above every real one: ties go to the lower.
+        (Reduction::ArgMax | Reduction::ArgMin, _) => extreme(true),
+        (Reduction::Any | Reduction::Xor, _) => Literal::int(dtype, 0),
+        (Reduction::All, _) => Literal::int(dtype, 1),
+        (Reduction::Moments, _) => unreachable!("expanded before scheduling"),
+    }
+}

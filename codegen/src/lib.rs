@@ -13,10 +13,11 @@ pub mod isa;
 pub mod lane;
 pub mod module;
 pub mod schedule;
+mod wide;
 
 pub use error::CodegenError;
 pub use frame::{ErrorRecord, FrameLayout};
 pub use host::HostFn;
 pub use image::{Image, image};
 pub use isa::Isa;
-pub use module::{Artifact, Compiled, compile, compile_for};
+pub use module::{Artifact, Compiled, Emitters, compile, compile_by, compile_for};

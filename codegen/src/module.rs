@@ -4,13 +4,15 @@
 //! [`Compiled`] drops. This is the only module of the crate that turns bytes into something callable.
 #![allow(unsafe_code)]
 
-use crate::clif;
+use crate::clif::{self, Inside, entry_signature, strip_signature};
 use crate::disasm;
 use crate::error::CodegenError;
 use crate::frame::FrameLayout;
 use crate::host::HostFn;
 use crate::isa::Isa;
+use crate::lane::Program;
 use crate::schedule::schedule;
+use crate::wide;
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::isa::OwnedTargetIsa;
@@ -50,6 +52,8 @@ pub struct Compiled {
     pub code_size: usize,
     /// How long compilation took.
     pub compile_time: Duration,
+    /// What the full-width emitter lacked, for every phase that Cranelift took in its stead.
+    pub narrow: Vec<Cow<'static, str>>,
     entries: Vec<Entry>,
     /// Keeps the code alive.
     _code: Code,
@@ -149,10 +153,24 @@ pub(crate) fn expanded(kernel: &Kernel) -> Cow<'_, Kernel> {
     if moments { Cow::Owned(expand::expand_moments(kernel)) } else { Cow::Borrowed(kernel) }
 }
 
+/// Which emitters may take a phase.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Emitters {
+    /// The widest that has what the phase needs.
+    Widest,
+    /// Cranelift alone, at 128 bits: for comparisons.
+    Cranelift,
+}
+
 /// Compiles a verified kernel for this machine.
 pub fn compile(kernel: &Kernel, isa: Isa) -> Result<Compiled, CodegenError> {
+    compile_by(kernel, isa, Emitters::Widest)
+}
+
+/// Compiles a verified kernel for this machine by the given emitters.
+pub fn compile_by(kernel: &Kernel, isa: Isa, emitters: Emitters) -> Result<Compiled, CodegenError> {
     let mut scratch = SCRATCH.take().unwrap_or_else(Scratch::new);
-    let result = compile_with(&mut scratch, kernel, isa);
+    let result = compile_with(&mut scratch, kernel, isa, emitters);
     if result.is_err() {
         (scratch.context, scratch.builder) = (Context::new(), FunctionBuilderContext::new());
     }
@@ -160,57 +178,101 @@ pub fn compile(kernel: &Kernel, isa: Isa) -> Result<Compiled, CodegenError> {
     result
 }
 
-fn compile_with(scratch: &mut Scratch, kernel: &Kernel, isa: Isa) -> Result<Compiled, CodegenError> {
-    let start = Instant::now();
-    {
-        let target = target(scratch, isa)?;
-        let kernel = expanded(kernel).into_owned();
-        let programs = schedule(&kernel)?;
-        let mut builder = JITBuilder::with_isa(target.clone(), default_libcall_names());
-        builder.symbol_lookup_fn(Box::new(|name| HostFn::of_libcall(name).map(|f| f.address() as *const u8)));
-        let mut code = Code(Some(JITModule::new(builder)));
-        let module = code.module();
-        let mut ids = Vec::new();
-        let mut code_size = 0;
-        for (i, program) in programs.iter().enumerate() {
-            let context = &mut scratch.context;
-            context.clear();
-            clif::emit_phase(
-                &mut context.func,
-                &mut scratch.builder,
-                &*target,
-                isa != Isa::Baseline,
-                &HostFn::address,
-                &kernel,
-                program,
-            )?;
-            let id = module
-                .declare_function(&format!("phase{i}"), Linkage::Local, &context.func.signature)
-                .map_err(CodegenError::internal)?;
-            module.define_function(id, context).map_err(|e| CodegenError::internal(format!("{e:?}")))?;
-            code_size += context.compiled_code().map_or(0, |c| c.code_buffer().len());
-            ids.push(id);
-        }
-        module.finalize_definitions().map_err(CodegenError::internal)?;
-        let entries = ids
-            .into_iter()
-            .map(|id| {
-                let p = module.get_finalized_function(id);
-                // SAFETY: `emit_phase` gives every phase this signature, in the host's convention.
-                unsafe { std::mem::transmute::<*const u8, Entry>(p) }
-            })
-            .collect();
-        Ok(Compiled {
-            layout: FrameLayout::new(&kernel),
-            tiles: programs.iter().map(|p| p.strip.tile_values()).collect(),
-            kernel,
-            isa,
-            code_size,
-            compile_time: start.elapsed(),
-            entries,
-            _code: code,
-        })
+/// The full-width strip of a phase, or why Cranelift must take it; an error is a bug.
+pub(crate) fn wide_strip(
+    kernel: &Kernel,
+    program: &Program,
+    isa: Isa,
+    host: &dyn Fn(HostFn) -> u64,
+    emitters: Emitters,
+) -> Result<Result<wide::Bytes, Option<Cow<'static, str>>>, CodegenError> {
+    if emitters == Emitters::Cranelift || !matches!(isa, Isa::Avx2 | Isa::Avx512) {
+        return Ok(Err(None));
     }
+    match wide::emit_strip(kernel, program, isa, host) {
+        Ok(bytes) => Ok(Ok(bytes)),
+        Err(CodegenError::Unsupported(what)) => Ok(Err(Some(what))),
+        Err(e) => Err(e),
+    }
+}
+
+fn compile_with(scratch: &mut Scratch, kernel: &Kernel, isa: Isa, emitters: Emitters) -> Result<Compiled, CodegenError> {
+    let start = Instant::now();
+    let target = target(scratch, isa)?;
+    let kernel = expanded(kernel).into_owned();
+    let programs = schedule(&kernel)?;
+    let mut builder = JITBuilder::with_isa(target.clone(), default_libcall_names());
+    builder.symbol_lookup_fn(Box::new(|name| HostFn::of_libcall(name).map(|f| f.address() as *const u8)));
+    let mut code = Code(Some(JITModule::new(builder)));
+    let module = code.module();
+    let mut ids = Vec::new();
+    let mut code_size = 0;
+    let mut narrow = Vec::new();
+    for (i, program) in programs.iter().enumerate() {
+        let context = &mut scratch.context;
+        context.clear();
+        context.func.signature = entry_signature(target.default_call_conv());
+        let inside = match wide_strip(&kernel, program, isa, &HostFn::address, emitters)? {
+            Ok(bytes) => {
+                let signature = strip_signature(target.default_call_conv());
+                let id = module
+                    .declare_function(&format!("strip{i}"), Linkage::Local, &signature)
+                    .map_err(CodegenError::internal)?;
+                module
+                    .define_function_bytes(id, wide::ALIGN, &bytes.bytes, &[])
+                    .map_err(CodegenError::internal)?;
+                code_size += bytes.bytes.len();
+                if program.nest.is_empty() {
+                    // Without a nest the strip reads the frame alone: it is the entry.
+                    ids.push(id);
+                    continue;
+                }
+                Inside::Call(module.declare_func_in_func(id, &mut context.func))
+            }
+            Err(why) => {
+                narrow.extend(why);
+                Inside::Strip
+            }
+        };
+        let fma = isa != Isa::Baseline;
+        clif::emit_phase(
+            &mut context.func,
+            &mut scratch.builder,
+            &*target,
+            fma,
+            &HostFn::address,
+            &kernel,
+            program,
+            &inside,
+        )?;
+        let id = module
+            .declare_function(&format!("phase{i}"), Linkage::Local, &context.func.signature)
+            .map_err(CodegenError::internal)?;
+        module.define_function(id, context).map_err(|e| CodegenError::internal(format!("{e:?}")))?;
+        code_size += context.compiled_code().map_or(0, |c| c.code_buffer().len());
+        ids.push(id);
+    }
+    module.finalize_definitions().map_err(CodegenError::internal)?;
+    let entries = ids
+        .into_iter()
+        .map(|id| {
+            let p = module.get_finalized_function(id);
+            // SAFETY: `emit_phase` gives every phase this signature, in the host's convention; a strip
+            // without a nest takes one more argument, which it does not read.
+            unsafe { std::mem::transmute::<*const u8, Entry>(p) }
+        })
+        .collect();
+    Ok(Compiled {
+        layout: FrameLayout::new(&kernel),
+        tiles: programs.iter().map(|p| p.strip.tile_values()).collect(),
+        kernel,
+        isa,
+        code_size,
+        compile_time: start.elapsed(),
+        narrow,
+        entries,
+        _code: code,
+    })
 }
 
 /// Compiles for any instruction set without linking, and shows what came out.
@@ -221,6 +283,18 @@ pub fn compile_for(kernel: &Kernel, isa: Isa) -> Result<Artifact, CodegenError> 
     for (i, program) in schedule(&kernel)?.iter().enumerate() {
         let mut context = Context::new();
         context.set_disasm(isa == Isa::Neon);
+        context.func.signature = entry_signature(target.default_call_conv());
+        let inside = match wide_strip(&kernel, program, isa, &HostFn::address, Emitters::Widest)? {
+            Ok(bytes) => {
+                artifact.asm += &format!("; phase {i}, strip\n{}\n", disasm::x86(&bytes.bytes[..bytes.code], isa));
+                if program.nest.is_empty() {
+                    artifact.clif += &format!("; phase {i} is one strip: no nest around it\n");
+                    continue;
+                }
+                Inside::Call(clif::import_strip(&mut context.func, target.default_call_conv()))
+            }
+            Err(_) => Inside::Strip,
+        };
         let mut builder = FunctionBuilderContext::new();
         clif::emit_phase(
             &mut context.func,
@@ -230,6 +304,7 @@ pub fn compile_for(kernel: &Kernel, isa: Isa) -> Result<Artifact, CodegenError> 
             &HostFn::address,
             &kernel,
             program,
+            &inside,
         )?;
         artifact.clif += &format!("; phase {i}\n{}\n", context.func.display());
         let code = context

@@ -14,6 +14,7 @@ use rusttorch_ir::index::IndexExpr;
 use rusttorch_ir::kernel::{Func, ScalarFn};
 use rusttorch_ir::prim::Prim;
 
+/// [`Func`] number `func` at f64.
 pub(crate) extern "C" fn call_f64(func: u64, a: f64, b: f64) -> f64 {
     match Func::ALL[func as usize].f64() {
         ScalarFn::Unary(f) => f(a),
@@ -21,6 +22,7 @@ pub(crate) extern "C" fn call_f64(func: u64, a: f64, b: f64) -> f64 {
     }
 }
 
+/// [`Func`] number `func` at f32.
 pub(crate) extern "C" fn call_f32(func: u64, a: f32, b: f32) -> f32 {
     match Func::ALL[func as usize].f32() {
         ScalarFn::Unary(f) => f(a),

@@ -65,17 +65,21 @@ impl Emitter<'_> {
     }
 
     /// The outer loops, over the worker's share.
-    pub fn nest(&mut self, axes: &[AxisId], strip: &Strip) -> Result<(), CodegenError> {
+    pub fn nest(
+        &mut self,
+        axes: &[AxisId],
+        inside: &mut dyn FnMut(&mut Self) -> Result<(), CodegenError>,
+    ) -> Result<(), CodegenError> {
         match axes {
-            [] => self.strip(strip),
+            [] => inside(self),
             [a, rest @ ..] => {
                 let (lo, hi) = self.axis_range(*a);
-                self.axis_loop(*a, lo, hi, &mut |e| e.nest(rest, strip))
+                self.axis_loop(*a, lo, hi, &mut |e| e.nest(rest, inside))
             }
         }
     }
 
-    fn strip(&mut self, strip: &Strip) -> Result<(), CodegenError> {
+    pub fn strip(&mut self, strip: &Strip) -> Result<(), CodegenError> {
         match strip.rows {
             Some(a) => {
                 let (lo, hi) = self.axis_range(a);

@@ -21,7 +21,10 @@ use crate::error::CodegenError;
 use crate::frame::FrameLayout;
 use crate::host::HostFn;
 use crate::lane::Program;
-use cranelift_codegen::ir::{AbiParam, Function, InstBuilder, Signature, StackSlot, Type, UserFuncName, Value, types};
+use cranelift_codegen::ir::{
+    AbiParam, ExtFuncData, ExternalName, FuncRef, Function, InstBuilder, Signature, StackSlot, Type, UserExternalName,
+    UserFuncName, Value, types,
+};
 use cranelift_codegen::isa::{CallConv, TargetIsa};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use rusttorch_ir::dtype::Literal;
@@ -84,7 +87,16 @@ pub(crate) struct Emitter<'a> {
     group: HashMap<ValueId, Lanes>,
 }
 
-/// Emits the function of one phase.
+/// What runs inside the nest of a phase.
+pub(crate) enum Inside {
+    /// The strip, emitted here.
+    Strip,
+    /// A call of a full-width strip: `fn(frame, values of the nest's axes)`.
+    Call(FuncRef),
+}
+
+/// Emits the function of one phase. `func` has [`entry_signature`], and is otherwise empty but for the
+/// import of a strip.
 pub(crate) fn emit_phase(
     func: &mut Function,
     ctx: &mut FunctionBuilderContext,
@@ -93,9 +105,9 @@ pub(crate) fn emit_phase(
     host: &dyn Fn(HostFn) -> u64,
     k: &Kernel,
     program: &Program,
+    inside: &Inside,
 ) -> Result<(), CodegenError> {
     let call_conv = isa.default_call_conv();
-    func.signature = entry_signature(call_conv);
     func.name = UserFuncName::user(0, 0);
     let mut b = FunctionBuilder::new(func, ctx);
     let entry = b.create_block();
@@ -125,11 +137,28 @@ pub(crate) fn emit_phase(
         literals: HashMap::new(),
         group: HashMap::new(),
     };
-    for segment in &program.strip.segments {
-        e.make_tables(&segment.prelude);
-        e.make_tables(&segment.body);
+    match inside {
+        Inside::Strip => {
+            for segment in &program.strip.segments {
+                e.make_tables(&segment.prelude);
+                e.make_tables(&segment.body);
+            }
+            e.nest(&program.nest, &mut |e| e.strip(&program.strip))?;
+        }
+        Inside::Call(strip) => {
+            let axes = e.stack_slot(8 * program.nest.len());
+            e.nest(&program.nest, &mut |e| {
+                let p = e.b.ins().stack_addr(types::I64, axes, 0);
+                for (i, &a) in program.nest.iter().enumerate() {
+                    let v = e.axis_value(a);
+                    e.b.ins().store(FLAGS, v, p, 8 * i as i32);
+                }
+                let frame = e.frame;
+                e.b.ins().call(*strip, &[frame, p]);
+                Ok(())
+            })?;
+        }
     }
-    e.nest(&program.nest, &program.strip)?;
     e.b.ins().return_(&[]);
     e.b.seal_all_blocks();
     e.b.finalize(isa.frontend_config());
@@ -139,6 +168,21 @@ pub(crate) fn emit_phase(
 /// Signature of a phase's entry.
 pub(crate) fn entry_signature(call_conv: CallConv) -> Signature {
     let mut sig = Signature::new(call_conv);
+    sig.params.push(AbiParam::new(types::I64));
+    sig
+}
+
+/// The import of a strip by a function that is not part of a module.
+pub(crate) fn import_strip(func: &mut Function, call_conv: CallConv) -> FuncRef {
+    let signature = func.import_signature(strip_signature(call_conv));
+    let name = func.declare_imported_user_function(UserExternalName::new(0, 0));
+    let name = ExternalName::user(name);
+    func.import_function(ExtFuncData { name, signature, colocated: true, patchable: false })
+}
+
+/// Signature of a full-width strip.
+pub(crate) fn strip_signature(call_conv: CallConv) -> Signature {
+    let mut sig = entry_signature(call_conv);
     sig.params.push(AbiParam::new(types::I64));
     sig
 }

@@ -1,0 +1,175 @@
+//! Straight-line lane code.
+
+use super::Emitter;
+use super::val::{LaneTy, Lanes, Val};
+use crate::error::CodegenError;
+use crate::lane::{LaneInst, LaneOp, Segment};
+use iced_x86::Code;
+use rusttorch_ir::dtype::DType;
+use rusttorch_ir::id::ValueId;
+use rusttorch_ir::prim::Prim;
+use std::collections::HashMap;
+
+/// How often values are still to be read: tells which operand of an `fma` may be overwritten. Wrong
+/// counts cost a move, never a result.
+pub type Uses = HashMap<ValueId, u32>;
+
+/// The reads of a segment's body, those of its reductions and of later segments included.
+pub fn count_uses(seg: &Segment) -> Uses {
+    fn count(body: &[LaneInst], uses: &mut Uses) {
+        for inst in body {
+            inst.op.for_operands(&mut |v| *uses.entry(v).or_default() += 1);
+            if let LaneOp::Cold { body, .. } = &inst.op {
+                count(body, uses);
+            }
+        }
+    }
+    let mut uses = Uses::new();
+    count(&seg.body, &mut uses);
+    for v in seg.keeps.iter().chain(seg.reduces.iter().flat_map(|r| &r.args)) {
+        *uses.entry(*v).or_default() += 1;
+    }
+    uses
+}
+
+impl Emitter<'_> {
+    pub fn define(&mut self, v: ValueId, x: Val) {
+        self.copy.vals.insert(v, x);
+    }
+
+    /// Emits uniform code: values the same for all lanes, effects once.
+    pub fn run_uniform(&mut self, code: &[LaneInst]) -> Result<(), CodegenError> {
+        let n = std::mem::take(&mut self.n);
+        let tail = self.tail.take();
+        self.run(code, &mut Uses::new())?;
+        (self.n, self.tail) = (n, tail);
+        Ok(())
+    }
+
+    /// Emits a segment's body for the lanes in flight.
+    pub fn body(&mut self, seg: &Segment) -> Result<(), CodegenError> {
+        self.run(&seg.body, &mut count_uses(seg))
+    }
+
+    fn run(&mut self, code: &[LaneInst], uses: &mut Uses) -> Result<(), CodegenError> {
+        code.iter().try_for_each(|inst| self.run_inst(inst, uses))
+    }
+
+    fn run_inst(&mut self, inst: &LaneInst, uses: &mut Uses) -> Result<(), CodegenError> {
+        self.site = inst.site;
+        inst.op.for_operands(&mut |v| {
+            if let Some(n) = uses.get_mut(&v) {
+                *n -= 1;
+            }
+        });
+        let result = match &inst.op {
+            LaneOp::Const(l) => Val::Const(*l),
+            LaneOp::Scalar(s) => {
+                let dtype = self.k.scalars[s.index()];
+                let disp = 8 * self.layout.scalar(*s) as i32;
+                Val::Uniform(self.load_uniform(dtype, super::vcode::A::Mem(self.frame, disp))?)
+            }
+            LaneOp::Index(access) => {
+                let dtype = self.k.dtype(inst.results[0]);
+                self.index_value(access, dtype)?
+            }
+            LaneOp::Prim(p, t, args) => {
+                let from = self.k.dtype(args[0]);
+                let vals = args.iter().map(|&a| self.val(a)).collect::<Result<Vec<_>, _>>()?;
+                if matches!(p, Prim::IDiv | Prim::IRem) {
+                    self.divide_lanes(*p, *t, &vals)?
+                } else {
+                    let dead = |a: &ValueId| uses.get(a) == Some(&0);
+                    let dies: Vec<bool> =
+                        args.iter().zip(&vals).map(|(a, v)| matches!(v, Val::Lanes(_)) && dead(a)).collect();
+                    self.prim(*p, *t, from, &vals, &dies)?
+                }
+            }
+            LaneOp::Call(f, args) => {
+                let vals = args.iter().map(|&a| self.val(a)).collect::<Result<Vec<_>, _>>()?;
+                self.library_call(*f, self.k.dtype(inst.results[0]), &vals)?
+            }
+            LaneOp::Lookup(table, index) => {
+                let v = self.val(*index)?;
+                self.lookup(table, self.k.dtype(*index), &v)?
+            }
+            LaneOp::Load { buffer, access, mask } => self.load(*buffer, access, *mask)?,
+            LaneOp::Store { buffer, access, value, mask, add } => {
+                let v = self.val(*value)?;
+                return self.store(*buffer, access, &v, *mask, *add);
+            }
+            LaneOp::Check { value, size, wrap, mask } => {
+                let v = self.val(*value)?;
+                self.check(self.k.dtype(*value), &v, size, *wrap, *mask)?
+            }
+            LaneOp::Cold { mask, body, slow, fast } => return self.cold(inst, *mask, body, slow, fast, uses),
+        };
+        self.define(inst.results[0], result);
+        Ok(())
+    }
+
+    /// A value with a register for every part; with one, in uniform code.
+    fn registers(&mut self, dtype: DType, v: &Val) -> Result<Lanes, CodegenError> {
+        let ty = LaneTy::of(dtype)?;
+        if self.n > 0 {
+            let lanes = self.spread(dtype, v)?;
+            let parts = if ty.is_mask() { self.mask_as(&lanes, ty) } else { lanes.parts };
+            return Ok(Lanes { ty, parts });
+        }
+        let part = if ty.is_mask() { self.uniform_mask(v, ty) } else { self.part_reg(v, 0) };
+        Ok(Lanes { ty, parts: vec![part] })
+    }
+
+    fn cold(
+        &mut self,
+        inst: &LaneInst,
+        mask: ValueId,
+        body: &[LaneInst],
+        slow: &[ValueId],
+        fast: &[ValueId],
+        uses: &mut Uses,
+    ) -> Result<(), CodegenError> {
+        let mask = self.val(mask)?;
+        let flags = match &mask {
+            Val::Lanes(m) | Val::Uniform(m) => m.clone(),
+            Val::Const(_) => Lanes { ty: LaneTy::Mask32, parts: vec![self.uniform_mask(&mask, LaneTy::Mask32)] },
+        };
+        let mut fast_lanes = Vec::new();
+        for &v in fast {
+            let x = self.val(v)?;
+            fast_lanes.push(self.registers(self.k.dtype(v), &x)?);
+        }
+        let (needed, skip, join) = (self.c.cold_block(), self.c.block(), self.c.block());
+        let results: Vec<Lanes> = fast_lanes
+            .iter()
+            .map(|l| {
+                let class = self.class(l.ty);
+                Lanes { ty: l.ty, parts: l.parts.iter().map(|_| self.c.param(join, class)).collect() }
+            })
+            .collect();
+        self.test_any(&flags);
+        self.c.branch(Code::Jne_rel32_64, needed, skip);
+        self.c.enter(needed);
+        let before = self.copy.clone();
+        self.run(body, uses)?;
+        let mut merged = Vec::new();
+        for (&s, f) in slow.iter().zip(&fast_lanes) {
+            let dtype = self.k.dtype(s);
+            let x = self.val(s)?;
+            let f = if self.n > 0 { Val::Lanes(f.clone()) } else { Val::Uniform(f.clone()) };
+            let v = self.merge(dtype, &mask, &x, &f)?;
+            merged.extend(self.registers(dtype, &v)?.parts);
+        }
+        self.c.jump(join, &merged);
+        // What the cold block made does not reach beyond it.
+        self.copy = before;
+        self.c.enter(skip);
+        let parts: Vec<_> = fast_lanes.iter().flat_map(|l| l.parts.clone()).collect();
+        self.c.jump(join, &parts);
+        self.c.enter(join);
+        for (&r, lanes) in inst.results.iter().zip(results) {
+            self.define(r, if self.n > 0 { Val::Lanes(lanes) } else { Val::Uniform(lanes) });
+        }
+        Ok(())
+    }
+}

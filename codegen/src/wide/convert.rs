@@ -1,0 +1,242 @@
+//! Conversions. To integers: truncating, saturating, NaN gives 0; the instructions give the smallest
+//! integer for all of these, which is mended by masks.
+
+use super::Emitter;
+use super::val::{LaneTy, Lanes, Src, Val};
+use super::vcode::{A, VEC};
+use crate::error::CodegenError;
+use iced_x86::Code;
+use regalloc2::VReg;
+use rusttorch_ir::dtype::{DType, Literal};
+use rusttorch_ir::prim::Prim;
+
+/// Predicates of vcmpps.
+const ORDERED: u8 = 7;
+const GREATER_EQUAL: u8 = 29;
+
+impl Emitter<'_> {
+    pub fn convert(&mut self, from: DType, to: DType, x: &Val) -> Result<Val, CodegenError> {
+        use DType::*;
+        if from == to {
+            return Ok(x.clone());
+        }
+        let (from_ty, ty) = (LaneTy::of(from)?, LaneTy::of(to)?);
+        let uniform = !matches!(x, Val::Lanes(_));
+        if to == Bool {
+            let zero = Val::Const(Literal::from_f64(from, 0.0));
+            let v = [self.materialise(x, from_ty), zero];
+            return self.prim(Prim::Ne, from, from, &v, &[false; 2]);
+        }
+        if from == Bool {
+            return self.convert_mask(to, ty, x);
+        }
+        let x = match self.materialise(x, from_ty) {
+            Val::Uniform(x) | Val::Lanes(x) => x,
+            Val::Const(_) => return Err(CodegenError::internal("a constant in no register")),
+        };
+        let parts = match (from, to) {
+            (U8, I32) => x.parts,
+            (I32, U8) => x.parts.into_iter().map(|p| self.wrap(to, p)).collect(),
+            (U8 | I32, F32) => {
+                let code = self.pick(Code::VEX_Vcvtdq2ps_ymm_ymmm256, Code::EVEX_Vcvtdq2ps_zmm_k1z_zmmm512b32_er);
+                x.parts.into_iter().map(|p| self.vec1(code, Src::Reg(p))).collect()
+            }
+            (U8 | I32, F64) => {
+                let code = self.pick(Code::VEX_Vcvtdq2pd_ymm_xmmm128, Code::EVEX_Vcvtdq2pd_zmm_k1z_ymmm256b32_er);
+                self.widen(&x, code, uniform)
+            }
+            (F32, F64) => {
+                let code = self.pick(Code::VEX_Vcvtps2pd_ymm_xmmm128, Code::EVEX_Vcvtps2pd_zmm_k1z_ymmm256b32_sae);
+                self.widen(&x, code, uniform)
+            }
+            (U8 | I32, I64) => {
+                let code = self.pick(Code::VEX_Vpmovsxdq_ymm_xmmm128, Code::EVEX_Vpmovsxdq_zmm_k1z_ymmm256);
+                self.widen(&x, code, uniform)
+            }
+            (F64, F32) => {
+                let code = self.pick(Code::VEX_Vcvtpd2ps_xmm_ymmm256, Code::EVEX_Vcvtpd2ps_ymm_k1z_zmmm512b64_er);
+                self.narrow(&x, uniform, |e, p| e.vec1(code, Src::Reg(p)))
+            }
+            (F32, I32 | U8) => {
+                let code =
+                    self.pick(Code::VEX_Vcvttps2dq_ymm_ymmm256, Code::EVEX_Vcvttps2dq_zmm_k1z_zmmm512b32_sae);
+                let parts: Vec<VReg> = x.parts.iter().map(|&p| self.vec1(code, Src::Reg(p))).collect();
+                let parts = self.saturate(LaneTy::F32, 2_147_483_648.0, &x.parts, parts);
+                parts.into_iter().map(|p| self.wrap(to, p)).collect()
+            }
+            (F64, I32 | U8) => self.narrow(&x, uniform, |e, p| {
+                // Limited from above; from below the instruction does it; NaN becomes 0 first.
+                let limit = e.float_const(LaneTy::F64, 2_147_483_647.0);
+                let limit = e.load_pool(limit, true);
+                let code =
+                    e.pick(Code::VEX_Vminpd_ymm_ymm_ymmm256, Code::EVEX_Vminpd_zmm_k1z_zmm_zmmm512b64_sae);
+                let low = e.vec2(code, limit, Src::Reg(p));
+                let number = e.compare_float(LaneTy::F64, p, Src::Reg(p), ORDERED);
+                let low = e.keep(LaneTy::F64, number, low);
+                let code =
+                    e.pick(Code::VEX_Vcvttpd2dq_xmm_ymmm256, Code::EVEX_Vcvttpd2dq_ymm_k1z_zmmm512b64_sae);
+                e.vec1(code, Src::Reg(low))
+            })
+            .into_iter()
+            .map(|p| self.wrap(to, p))
+            .collect(),
+            (I64, I32 | U8) => {
+                let parts: Vec<VReg> = if uniform {
+                    vec![self.even_dwords(x.parts[0], x.parts[0])]
+                } else {
+                    x.parts.chunks(2).map(|p| (p[0], p[1])).collect::<Vec<_>>().into_iter()
+                        .map(|(a, b)| self.even_dwords(a, b)).collect()
+                };
+                parts.into_iter().map(|p| self.wrap(to, p)).collect()
+            }
+            (I64, F64) => self.int64_to_double(&x),
+            // By one rounding: not by way of f64.
+            (I64, F32) => self.int64_to_float(&x, uniform),
+            (F32, I64) => self.float_to_int64(&x, uniform),
+            (F64, I64) => self.double_to_int64(&x),
+            (a, b) => return Err(CodegenError::internal(format!("conversion of {a} to {b}"))),
+        };
+        Ok(Self::wrap_parts(ty, parts, uniform))
+    }
+
+    fn convert_mask(&mut self, to: DType, ty: LaneTy, x: &Val) -> Result<Val, CodegenError> {
+        let one = Val::Const(Literal::from_f64(to, 1.0));
+        let zero = Val::Const(Literal::from_f64(to, 0.0));
+        if self.wide512 {
+            return self.merge(to, x, &one, &zero);
+        }
+        let (n, uniform) = self.shape(ty, std::slice::from_ref(x));
+        let masks = if uniform { vec![self.uniform_mask(x, ty.mask())] } else { self.mask_regs(x, ty.mask()) };
+        let parts = (0..n)
+            .map(|i| {
+                let one = self.part(&one, 0);
+                self.and(masks[i], one)
+            })
+            .collect();
+        Ok(Self::wrap_parts(ty, parts, uniform))
+    }
+
+    /// Every register of 32-bit lanes to two of 64-bit lanes.
+    fn widen(&mut self, x: &Lanes, code: Code, uniform: bool) -> Vec<VReg> {
+        let mut out = Vec::with_capacity(2 * x.parts.len());
+        for &p in &x.parts {
+            out.push(self.vec_half(code, p));
+            if !uniform {
+                let high = self.high_half(p);
+                out.push(self.vec_half(code, high));
+            }
+        }
+        out
+    }
+
+    /// An instruction that reads the lower half of a register.
+    fn vec_half(&mut self, code: Code, p: VReg) -> VReg {
+        let v = self.c.vreg(VEC);
+        self.c.emit(code, &[A::Def(v), A::Use(p)]);
+        v
+    }
+
+    /// Two registers of 64-bit lanes to one of 32-bit lanes; `f` makes a lower half.
+    fn narrow(&mut self, x: &Lanes, uniform: bool, f: impl Fn(&mut Self, VReg) -> VReg) -> Vec<VReg> {
+        let halves: Vec<VReg> = x.parts.iter().map(|&p| f(self, p)).collect();
+        if uniform {
+            return vec![self.join_halves(halves[0], halves[0])];
+        }
+        halves.chunks(2).map(|h| (h[0], h[1])).collect::<Vec<_>>().into_iter().map(|(l, h)| self.join_halves(l, h)).collect()
+    }
+
+    /// Mends what truncation left: all ones flipped in where `x` is at least `limit`, 0 where it is NaN.
+    fn saturate(&mut self, ty: LaneTy, limit: f64, x: &[VReg], parts: Vec<VReg>) -> Vec<VReg> {
+        parts
+            .into_iter()
+            .zip(x)
+            .map(|(p, &x)| {
+                let limit = self.float_const(ty, limit);
+                let above = self.compare_float(ty, x, limit, GREATER_EQUAL);
+                let number = self.compare_float(ty, x, Src::Reg(x), ORDERED);
+                let p = if self.wide512 {
+                    // The largest is the complement of the smallest.
+                    let ones = self.pool_bits(u64::MAX, ty.is_64());
+                    let v = self.c.vreg(VEC);
+                    let code = if ty.is_64() {
+                        Code::EVEX_Vpxorq_zmm_k1z_zmm_zmmm512b64
+                    } else {
+                        Code::EVEX_Vpxord_zmm_k1z_zmm_zmmm512b32
+                    };
+                    let ones = self.src(ones);
+                    self.c.emit_masked(code, &[A::Mod(v, p), A::Use(p), ones], Some(above), false);
+                    v
+                } else {
+                    self.xor(p, Src::Reg(above))
+                };
+                self.keep(ty, number, p)
+            })
+            .collect()
+    }
+
+    // ---- 64-bit integers: lane by lane on AVX2 ----
+
+    fn int64_to_double(&mut self, x: &Lanes) -> Vec<VReg> {
+        if self.wide512 {
+            let code = Code::EVEX_Vcvtqq2pd_zmm_k1z_zmmm512b64_er;
+            return x.parts.iter().map(|&p| self.vec1(code, Src::Reg(p))).collect();
+        }
+        let lanes = |e: &mut Self, from, to| e.by_lane(from, to, 8, Code::VEX_Vcvtsi2sd_xmm_xmm_rm64);
+        x.parts.iter().map(|&p| self.through_memory(p, lanes)).collect()
+    }
+
+    fn int64_to_float(&mut self, x: &Lanes, uniform: bool) -> Vec<VReg> {
+        if self.wide512 {
+            return self.narrow(x, uniform, |e, p| e.vec1(Code::EVEX_Vcvtqq2ps_ymm_k1z_zmmm512b64_er, Src::Reg(p)));
+        }
+        self.narrow(x, uniform, |e, p| {
+            e.through_memory(p, |e, from, to| e.by_lane(from, to, 4, Code::VEX_Vcvtsi2ss_xmm_xmm_rm64))
+        })
+    }
+
+    fn double_to_int64(&mut self, x: &Lanes) -> Vec<VReg> {
+        let parts = if self.wide512 {
+            let code = Code::EVEX_Vcvttpd2qq_zmm_k1z_zmmm512b64_sae;
+            x.parts.iter().map(|&p| self.vec1(code, Src::Reg(p))).collect()
+        } else {
+            let lanes = |e: &mut Self, from, to| e.by_lane(from, to, 8, Code::VEX_Vcvttsd2si_r64_xmmm64);
+            x.parts.iter().map(|&p| self.through_memory(p, lanes)).collect()
+        };
+        self.saturate(LaneTy::F64, 9_223_372_036_854_775_808.0, &x.parts, parts)
+    }
+
+    fn float_to_int64(&mut self, x: &Lanes, uniform: bool) -> Vec<VReg> {
+        // Exact as f64.
+        let code = self.pick(Code::VEX_Vcvtps2pd_ymm_xmmm128, Code::EVEX_Vcvtps2pd_zmm_k1z_ymmm256b32_sae);
+        let parts = self.widen(x, code, uniform);
+        self.double_to_int64(&Lanes { ty: LaneTy::F64, parts })
+    }
+
+    /// Stores a register, lets `f` make another array from it, and loads that.
+    fn through_memory(&mut self, p: VReg, f: impl Fn(&mut Self, i32, i32)) -> VReg {
+        let (from, to) = (self.c.local(32), self.c.local(32));
+        self.c.emit(Code::VEX_Vmovups_ymmm256_ymm, &[A::Local(from), A::Use(p)]);
+        f(self, from, to);
+        let v = self.c.vreg(VEC);
+        self.c.emit(Code::VEX_Vmovups_ymm_ymmm256, &[A::Def(v), A::Local(to)]);
+        v
+    }
+
+    /// A scalar conversion of four 64-bit lanes in memory to lanes of `size` bytes.
+    fn by_lane(&mut self, from: i32, to: i32, size: i32, code: Code) {
+        for l in 0..4 {
+            let (from, to) = (from + 8 * l, to + size * l);
+            if code == Code::VEX_Vcvttsd2si_r64_xmmm64 {
+                let r = self.c.vreg(super::vcode::INT);
+                self.c.emit(code, &[A::Def(r), A::Local(from)]);
+                self.c.emit(Code::Mov_rm64_r64, &[A::Local(to), A::Use(r)]);
+                continue;
+            }
+            // The upper lanes of the first source are copied: zero, so that nothing is waited for.
+            let (zero, v) = (self.zero(), self.c.vreg(VEC));
+            self.c.emit(code, &[A::Def(v), A::Use(zero), A::Local(from)]);
+            let store = if size == 4 { Code::VEX_Vmovss_m32_xmm } else { Code::VEX_Vmovsd_m64_xmm };
+            self.c.emit(store, &[A::Local(to), A::Use(v)]);
+        }
+    }
+}

@@ -1,0 +1,411 @@
+//! Loads and stores. Affine accesses have a base that is computed before the lane loop. Lanes that do
+//! not exist are masked off: by k registers on AVX-512; on AVX2 by vmaskmov for elements of 32 and 64
+//! bits, through a bounce buffer for smaller ones. What is neither uniform nor consecutive goes lane by
+//! lane (`lanes.rs`).
+
+use super::Emitter;
+use super::val::{LaneTy, Lanes, Src, Val};
+use super::vcode::{A, INT, VEC};
+use crate::error::CodegenError;
+use crate::frame::FrameLayout;
+use crate::lane::{Access, LaneInst, LaneOp};
+use iced_x86::Code;
+use regalloc2::VReg;
+use rusttorch_ir::dtype::DType;
+use rusttorch_ir::id::{BufferId, ValueId};
+use rusttorch_ir::index::IndexExpr;
+use rusttorch_ir::prim::Prim;
+
+/// Where consecutive elements are.
+#[derive(Clone, Copy)]
+pub enum Place {
+    /// base + index * scale + disp
+    At(VReg, VReg, u32, i32),
+    /// A local array.
+    Local(i32),
+}
+
+impl Place {
+    pub fn a(self, offset: i32) -> A {
+        match self {
+            Place::At(base, index, scale, disp) => A::Indexed(base, index, scale, disp + offset),
+            Place::Local(at) => A::Local(at + offset),
+        }
+    }
+}
+
+pub fn shift(dtype: DType) -> u32 {
+    dtype.size().trailing_zeros()
+}
+
+impl Emitter<'_> {
+    /// Byte address of element `index` of a buffer.
+    pub fn address(&mut self, buffer: BufferId, index: VReg) -> VReg {
+        let slot = self.layout.buffer(buffer);
+        let base = self.slot(slot);
+        let bytes = self.shift_left(index, shift(self.k.buffers[buffer.index()].dtype));
+        self.add(base, bytes)
+    }
+
+    /// Computes what the accesses of a body need before its lane loop.
+    pub fn prepare_accesses(&mut self, body: &[LaneInst]) -> Result<(), CodegenError> {
+        for inst in body {
+            match &inst.op {
+                LaneOp::Load { buffer, access: Access::Unit(e) | Access::Strided(e, _), mask: None }
+                | LaneOp::Store { buffer, access: Access::Unit(e) | Access::Strided(e, _), mask: None, .. } => {
+                    self.prepare(Some(*buffer), e)?;
+                }
+                LaneOp::Load { buffer, access: Access::Row(e), .. }
+                | LaneOp::Store { buffer, access: Access::Row(e), .. } => self.prepare_row(*buffer, e)?,
+                LaneOp::Index(Access::Unit(e) | Access::Strided(e, _)) => self.prepare(None, e)?,
+                LaneOp::Cold { body, .. } => self.prepare_accesses(body)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn prepare(&mut self, buffer: Option<BufferId>, e: &IndexExpr) -> Result<(), CodegenError> {
+        let key = (buffer, e.clone());
+        if self.copy.bases.contains_key(&key) {
+            return Ok(());
+        }
+        let at_zero = match self.lane_axis {
+            Some(lanes) => e.map_leaves(&mut |l| (*l == IndexExpr::Axis(lanes)).then_some(IndexExpr::Const(0))),
+            None => e.clone(),
+        };
+        let index = self.index(&at_zero)?;
+        let base = match buffer {
+            Some(b) => self.address(b, index),
+            None => index,
+        };
+        self.copy.bases.insert(key, base);
+        Ok(())
+    }
+
+    fn prepare_row(&mut self, buffer: BufferId, e: &IndexExpr) -> Result<(), CodegenError> {
+        let index = self.index(e)?;
+        let tile = self.slot(FrameLayout::TILE);
+        let row = self.mul(index, tile);
+        let begin = self.tile_begin.ok_or_else(|| CodegenError::internal("row scratch outside of a tile"))?;
+        let row = self.sub(row, begin);
+        let base = self.address(buffer, row);
+        self.copy.bases.insert((Some(buffer), e.clone()), base);
+        Ok(())
+    }
+
+    pub fn base(&self, buffer: Option<BufferId>, e: &IndexExpr) -> Result<VReg, CodegenError> {
+        let found = self.copy.bases.get(&(buffer, e.clone()));
+        found.copied().ok_or_else(|| CodegenError::internal(format!("no base of {e}")))
+    }
+
+    pub fn first_lane(&mut self) -> Result<VReg, CodegenError> {
+        let lanes = self.lane_axis.ok_or_else(|| CodegenError::internal("no lane axis"))?;
+        self.axis_value(lanes)
+    }
+
+    /// The lanes in flight of consecutive elements whose lane 0 of all is at `base`.
+    pub fn unit_place(&mut self, base: VReg, dtype: DType) -> Result<Place, CodegenError> {
+        let k = self.first_lane()?;
+        Ok(Place::At(base, k, dtype.size() as u32, 0))
+    }
+
+    /// A part of the tail's mask for lanes of type `ty`.
+    fn tail_mask(&mut self, ty: LaneTy) -> Option<Vec<VReg>> {
+        let tail = self.tail.clone()?;
+        Some(self.mask_as(&tail.mask, ty.mask()))
+    }
+
+    /// Reads the lanes in flight from consecutive elements.
+    pub fn load_lanes(&mut self, dtype: DType, at: Place) -> Result<Lanes, CodegenError> {
+        let ty = LaneTy::of(dtype)?;
+        let size = dtype.size() as i32;
+        let masks = self.tail_mask(if ty.is_mask() { LaneTy::Mask32 } else { ty });
+        let at = match (&masks, size) {
+            (Some(_), 1) if !self.wide512 => self.bounce_in(at)?,
+            _ => at,
+        };
+        let per_part = self.lanes_of(ty) as i32;
+        let parts = (0..self.parts(ty))
+            .map(|i| {
+                let a = at.a(i as i32 * per_part * size);
+                let mask = masks.as_ref().map(|m| m[i]);
+                self.load_part(dtype, a, mask)
+            })
+            .collect();
+        Ok(Lanes { ty, parts })
+    }
+
+    fn load_part(&mut self, dtype: DType, a: A, mask: Option<VReg>) -> VReg {
+        let v = self.c.vreg(VEC);
+        match (dtype.size(), self.wide512) {
+            (1, false) => self.c.emit(Code::VEX_Vpmovzxbd_ymm_xmmm64, &[A::Def(v), a]),
+            (1, true) => {
+                self.c.emit_masked(Code::EVEX_Vpmovzxbd_zmm_k1z_xmmm128, &[A::Def(v), a], mask, mask.is_some())
+            }
+            (_, true) => {
+                let code = if dtype.size() == 8 {
+                    Code::EVEX_Vmovupd_zmm_k1z_zmmm512
+                } else {
+                    Code::EVEX_Vmovups_zmm_k1z_zmmm512
+                };
+                self.c.emit_masked(code, &[A::Def(v), a], mask, mask.is_some());
+            }
+            (size, false) => match mask {
+                None => self.c.emit(Code::VEX_Vmovups_ymm_ymmm256, &[A::Def(v), a]),
+                Some(m) => {
+                    let code = if size == 8 {
+                        Code::VEX_Vmaskmovpd_ymm_ymm_m256
+                    } else {
+                        Code::VEX_Vmaskmovps_ymm_ymm_m256
+                    };
+                    self.c.emit(code, &[A::Def(v), A::Use(m), a]);
+                }
+            },
+        }
+        if dtype == DType::Bool {
+            let zero = self.pool_bits(0, false);
+            return self.compare_int(Prim::Ne, LaneTy::I32, v, zero);
+        }
+        v
+    }
+
+    /// Writes the lanes in flight to consecutive elements.
+    pub fn store_lanes(&mut self, dtype: DType, v: &Lanes, at: Place) -> Result<(), CodegenError> {
+        let size = dtype.size() as i32;
+        let v = if v.ty == LaneTy::Mask64 {
+            Lanes { ty: LaneTy::Mask32, parts: self.mask_as(v, LaneTy::Mask32) }
+        } else {
+            v.clone()
+        };
+        let masks = self.tail_mask(if v.ty.is_mask() { LaneTy::Mask32 } else { v.ty });
+        let bounce = masks.is_some() && size == 1 && !self.wide512;
+        let to = if bounce { Place::Local(self.c.local(64)) } else { at };
+        let per_part = self.lanes_of(v.ty) as i32;
+        for (i, &p) in v.parts.iter().enumerate() {
+            let a = to.a(i as i32 * per_part * size);
+            let mask = masks.as_ref().map(|m| m[i]);
+            self.store_part(dtype, p, a, mask);
+        }
+        if bounce {
+            self.copy_bytes(to, at)?;
+        }
+        Ok(())
+    }
+
+    fn store_part(&mut self, dtype: DType, p: VReg, a: A, mask: Option<VReg>) {
+        match (dtype.size(), self.wide512) {
+            (1, true) => {
+                let p = if dtype == DType::Bool {
+                    let one = self.pool_bits(1, false);
+                    let one = self.load_pool(one, false);
+                    self.keep(LaneTy::I32, p, one)
+                } else {
+                    p
+                };
+                self.c.emit_masked(Code::EVEX_Vpmovdb_xmmm128_k1z_zmm, &[a, A::Use(p)], mask, false);
+            }
+            (1, false) => {
+                let high = self.high_half(p);
+                // Saturation changes nothing: bytes are within 0..=255, masks 0 or -1.
+                let narrow = |e: &mut Self, code, x: VReg, y: VReg| {
+                    let v = e.c.vreg(VEC);
+                    e.c.emit(code, &[A::Def(v), A::Use(x), A::Any(y)]);
+                    v
+                };
+                let bytes = if dtype == DType::Bool {
+                    let words = narrow(self, Code::VEX_Vpackssdw_xmm_xmm_xmmm128, p, high);
+                    let bytes = narrow(self, Code::VEX_Vpacksswb_xmm_xmm_xmmm128, words, words);
+                    let ones = self.pool_bits(0x0101_0101, false);
+                    let v = self.c.vreg(VEC);
+                    let ones = self.src(ones);
+                    self.c.emit(Code::VEX_Vpand_xmm_xmm_xmmm128, &[A::Def(v), A::Use(bytes), ones]);
+                    v
+                } else {
+                    let words = narrow(self, Code::VEX_Vpackusdw_xmm_xmm_xmmm128, p, high);
+                    narrow(self, Code::VEX_Vpackuswb_xmm_xmm_xmmm128, words, words)
+                };
+                self.c.emit(Code::VEX_Vmovq_xmmm64_xmm, &[a, A::Use(bytes)]);
+            }
+            (size, true) => {
+                let code = if size == 8 {
+                    Code::EVEX_Vmovupd_zmmm512_k1z_zmm
+                } else {
+                    Code::EVEX_Vmovups_zmmm512_k1z_zmm
+                };
+                self.c.emit_masked(code, &[a, A::Use(p)], mask, false);
+            }
+            (size, false) => match mask {
+                None => self.c.emit(Code::VEX_Vmovups_ymmm256_ymm, &[a, A::Use(p)]),
+                Some(m) => {
+                    let code = if size == 8 {
+                        Code::VEX_Vmaskmovpd_m256_ymm_ymm
+                    } else {
+                        Code::VEX_Vmaskmovps_m256_ymm_ymm
+                    };
+                    self.c.emit(code, &[a, A::Use(m), A::Use(p)]);
+                }
+            },
+        }
+    }
+
+    /// Copies the bytes of lanes that exist to a local array.
+    fn bounce_in(&mut self, at: Place) -> Result<Place, CodegenError> {
+        let to = Place::Local(self.c.local(64));
+        self.copy_bytes(at, to)?;
+        Ok(to)
+    }
+
+    fn copy_bytes(&mut self, from: Place, to: Place) -> Result<(), CodegenError> {
+        let Some(tail) = self.tail.clone() else { return Err(CodegenError::internal("a bounce without a tail")) };
+        let address = |e: &mut Self, p: Place| match p {
+            Place::Local(at) => e.c.local_address(at),
+            Place::At(..) => {
+                let v = e.c.vreg(INT);
+                e.c.emit(Code::Lea_r64_m, &[A::Def(v), p.a(0)]);
+                v
+            }
+        };
+        let (from, to) = (address(self, from), address(self, to));
+        let zero = self.int(0);
+        self.count_loop(zero, tail.count, 1, &mut |e, i| {
+            let byte = e.c.vreg(INT);
+            e.c.emit(Code::Movzx_r32_rm8, &[A::Def(byte), A::Indexed(from, i, 1, 0)]);
+            e.c.emit(Code::Mov_rm8_r8, &[A::Indexed(to, i, 1, 0), A::Use(byte)]);
+            Ok(())
+        })?;
+        Ok(())
+    }
+
+    /// One element in all lanes.
+    pub fn load_uniform(&mut self, dtype: DType, a: A) -> Result<Lanes, CodegenError> {
+        let ty = LaneTy::of(dtype)?;
+        let v = self.c.vreg(VEC);
+        match dtype.size() {
+            8 => {
+                let code = self.pick(Code::VEX_Vbroadcastsd_ymm_m64, Code::EVEX_Vbroadcastsd_zmm_k1z_xmmm64);
+                self.c.emit(code, &[A::Def(v), a]);
+            }
+            4 => {
+                let code = self.pick(Code::VEX_Vbroadcastss_ymm_m32, Code::EVEX_Vbroadcastss_zmm_k1z_xmmm32);
+                self.c.emit(code, &[A::Def(v), a]);
+            }
+            _ => {
+                let r = self.c.vreg(INT);
+                self.c.emit(Code::Movzx_r32_rm8, &[A::Def(r), a]);
+                self.broadcast_int(v, r, false);
+            }
+        }
+        if dtype == DType::Bool {
+            let zero = self.pool_bits(0, false);
+            let m = self.compare_int(Prim::Ne, LaneTy::I32, v, zero);
+            return Ok(Lanes { ty: LaneTy::Mask32, parts: vec![m] });
+        }
+        Ok(Lanes { ty, parts: vec![v] })
+    }
+
+    /// A general-purpose register in all lanes of `v`.
+    pub fn broadcast_int(&mut self, v: VReg, r: VReg, is_64: bool) {
+        match (self.wide512, is_64) {
+            (true, true) => self.c.emit(Code::EVEX_Vpbroadcastq_zmm_k1z_r64, &[A::Def(v), A::Use(r)]),
+            (true, false) => self.c.emit(Code::EVEX_Vpbroadcastd_zmm_k1z_r32, &[A::Def(v), A::Use(r)]),
+            (false, true) => {
+                let x = self.c.vreg(VEC);
+                self.c.emit(Code::VEX_Vmovq_xmm_rm64, &[A::Def(x), A::Use(r)]);
+                self.c.emit(Code::VEX_Vpbroadcastq_ymm_xmmm64, &[A::Def(v), A::Use(x)]);
+            }
+            (false, false) => {
+                let x = self.c.vreg(VEC);
+                self.c.emit(Code::VEX_Vmovd_xmm_rm32, &[A::Def(x), A::Use(r)]);
+                self.c.emit(Code::VEX_Vpbroadcastd_ymm_xmmm32, &[A::Def(v), A::Use(x)]);
+            }
+        }
+    }
+
+    /// A load, of all lanes in flight.
+    pub fn load(&mut self, buffer: BufferId, access: &Access, mask: Option<ValueId>) -> Result<Val, CodegenError> {
+        let dtype = self.k.buffers[buffer.index()].dtype;
+        match (access, mask) {
+            (Access::Uniform(e), None) => {
+                let index = self.index(e)?;
+                let p = self.address(buffer, index);
+                Ok(Val::Uniform(self.load_uniform(dtype, A::Mem(p, 0))?))
+            }
+            (Access::Unit(e) | Access::Row(e), None) => {
+                let base = self.base(Some(buffer), e)?;
+                let at = self.unit_place(base, dtype)?;
+                Ok(Val::Lanes(self.load_lanes(dtype, at)?))
+            }
+            _ => self.load_by_lane(buffer, access, mask),
+        }
+    }
+
+    /// A store, of all lanes in flight.
+    pub fn store(
+        &mut self,
+        buffer: BufferId,
+        access: &Access,
+        value: &Val,
+        mask: Option<ValueId>,
+        add: bool,
+    ) -> Result<(), CodegenError> {
+        let dtype = self.k.buffers[buffer.index()].dtype;
+        let (Access::Unit(e) | Access::Row(e), None) = (access, mask) else {
+            return self.store_by_lane(buffer, access, value, mask, add);
+        };
+        let base = self.base(Some(buffer), e)?;
+        let at = self.unit_place(base, dtype)?;
+        let mut lanes = self.spread(dtype, value)?;
+        if add {
+            let old = self.load_lanes(dtype, at)?;
+            let op = if dtype == DType::Bool { Prim::Or } else { Prim::Add };
+            let sum = self.prim(op, dtype, dtype, &[Val::Lanes(old), Val::Lanes(lanes)], &[false; 2])?;
+            lanes = self.spread(dtype, &sum)?;
+        }
+        self.store_lanes(dtype, &lanes, at)
+    }
+
+    /// The value of an index expression in all lanes in flight.
+    pub fn index_value(&mut self, access: &Access, dtype: DType) -> Result<Val, CodegenError> {
+        let ty = LaneTy::of(dtype)?;
+        let (e, step) = match access {
+            Access::Uniform(e) => {
+                let r = self.index(e)?;
+                let v = self.c.vreg(VEC);
+                self.broadcast_int(v, r, ty.is_64());
+                return Ok(Val::Uniform(Lanes { ty, parts: vec![v] }));
+            }
+            Access::Unit(e) => (e, 1),
+            Access::Strided(e, IndexExpr::Const(c)) => (e, *c),
+            Access::Strided(e, _) | Access::Row(e) | Access::Indexed(e) => return self.index_by_lane(e, dtype),
+        };
+        let base = self.base(None, e)?;
+        let k = self.first_lane()?;
+        let offset = if step == 1 {
+            k
+        } else {
+            let s = self.int(step);
+            self.mul(k, s)
+        };
+        let first = self.add(base, offset);
+        let start = self.c.vreg(VEC);
+        self.broadcast_int(start, first, ty.is_64());
+        let per_part = self.lanes_of(ty);
+        let parts = (0..self.parts(ty))
+            .map(|p| {
+                let mut bytes = Vec::new();
+                for l in 0..per_part {
+                    let v = step.wrapping_mul((p * per_part + l) as i64);
+                    if ty.is_64() {
+                        bytes.extend(v.to_le_bytes());
+                    } else {
+                        bytes.extend((v as i32).to_le_bytes());
+                    }
+                }
+                let c = self.load_vector_const(&bytes);
+                self.add_int(ty, start, Src::Reg(c))
+            })
+            .collect();
+        Ok(Val::Lanes(Lanes { ty, parts }))
+    }
+}

@@ -1,0 +1,149 @@
+//! The full-width emitter: x86-64 at 256 bits (AVX2) and 512 bits (AVX-512).
+//!
+//! It takes a [`Strip`] and makes one leaf function of it, `fn(frame, axes)`: `axes` points to the
+//! current values of the phase's nest axes, outermost first. A strip without a nest is the phase's
+//! entry itself; otherwise Cranelift compiles the nest around it (`clif::emit_nest`).
+//!
+//! Lanes: a vector register holds [`Emitter::width`] lanes of 32 bits; 64-bit values take two registers
+//! ([`val`]). A loop over lanes runs `n` lanes per iteration, a multiple of the width, so that several
+//! vectors are in flight; what is left runs under a mask of the lanes that exist ([`Emitter::tail`]).
+//! Lanes that are off read no memory and write none; their values are finite garbage or zero, and
+//! reductions leave them out.
+//!
+//! What this emitter lacks it answers with `Unsupported`, and Cranelift takes the phase.
+//!
+//! Files: `vcode` (instructions over virtual registers), `encode` (registers and bytes), `val` (values
+//! and vector operations), `prim` and `convert` (primitives), `memory` (accesses), `lanes` (what runs
+//! lane by lane), `body` (straight-line code), `loops` (loop shapes), `reduce` (reductions).
+
+mod body;
+mod convert;
+mod encode;
+mod gpr;
+mod lanes;
+mod loops;
+mod memory;
+mod prim;
+mod reduce;
+mod val;
+mod vcode;
+
+use crate::error::CodegenError;
+use crate::frame::FrameLayout;
+use crate::host::HostFn;
+use crate::isa::Isa;
+use crate::lane::Program;
+use regalloc2::VReg;
+use rusttorch_ir::id::{AxisId, BufferId, ValueId};
+use rusttorch_ir::index::IndexExpr;
+use rusttorch_ir::kernel::Kernel;
+use std::collections::HashMap;
+pub use encode::Bytes;
+use val::{Lanes, Val};
+use vcode::{Builder, INT};
+
+/// Alignment of the code, for its constants.
+pub const ALIGN: u64 = 64;
+
+/// What one copy of a body needs besides the kernel: its row's axis value, prelude and addresses.
+#[derive(Clone, Default)]
+struct Copy {
+    axes: Vec<(AxisId, VReg)>,
+    vals: HashMap<ValueId, Val>,
+    /// Address of lane 0 of every affine access.
+    bases: HashMap<(Option<BufferId>, IndexExpr), VReg>,
+}
+
+/// Which lanes of an iteration exist, when not all do.
+#[derive(Clone)]
+struct Tail {
+    /// Number of lanes that exist, at most the lanes in flight.
+    count: VReg,
+    /// As a mask of 32-bit lanes.
+    mask: Lanes,
+}
+
+/// State of the emission of one strip.
+struct Emitter<'a> {
+    c: Builder,
+    k: &'a Kernel,
+    layout: FrameLayout,
+    /// Addresses of host functions.
+    host: &'a dyn Fn(HostFn) -> u64,
+    /// AVX-512, else AVX2.
+    wide512: bool,
+    frame: VReg,
+    /// Current value of every axis in scope; of the lane axis, that of the first lane in flight.
+    axes: HashMap<AxisId, VReg>,
+    /// Axes in scope, outermost first.
+    scope: Vec<AxisId>,
+    lane_axis: Option<AxisId>,
+    /// The lane that scalar code is being emitted for, counted from the first lane in flight, with the
+    /// values it sees as scalars.
+    scalar_lane: Option<ScalarLane>,
+    /// Check or division that code is being emitted for.
+    site: u32,
+    /// Lanes in flight.
+    n: usize,
+    tail: Option<Tail>,
+    vals: HashMap<ValueId, Val>,
+    copy: Copy,
+    tile_begin: Option<VReg>,
+    /// Values that live in tiles: pointer to lane 0 of the tile axis.
+    tiles: HashMap<ValueId, VReg>,
+}
+
+/// Scalar code inside a loop over the lanes in flight.
+#[derive(Clone, Default)]
+struct ScalarLane {
+    lane: Option<VReg>,
+    /// Offsets of local arrays that hold lane values as i64.
+    values: HashMap<ValueId, i32>,
+}
+
+/// Emits the strip of a phase.
+pub fn emit_strip(
+    k: &Kernel,
+    program: &Program,
+    isa: Isa,
+    host: &dyn Fn(HostFn) -> u64,
+) -> Result<Bytes, CodegenError> {
+    let wide512 = match isa {
+        _ if cfg!(windows) => return Err(CodegenError::unsupported("full-width strips on Windows")),
+        Isa::Avx2 => false,
+        Isa::Avx512 => true,
+        Isa::Baseline | Isa::Neon => return Err(CodegenError::unsupported("full-width strips")),
+    };
+    let mut c = Builder::default();
+    let entry = c.block();
+    c.enter(entry);
+    let (frame, axes) = (c.vreg(INT), c.vreg(INT));
+    c.entry(&[(frame, encode::int(encode::ARGS[0])), (axes, encode::int(encode::ARGS[1]))]);
+    let mut e = Emitter {
+        c,
+        k,
+        layout: FrameLayout::new(k),
+        host,
+        wide512,
+        frame,
+        axes: HashMap::new(),
+        scope: Vec::new(),
+        lane_axis: None,
+        scalar_lane: None,
+        site: 0,
+        n: 0,
+        tail: None,
+        vals: HashMap::new(),
+        copy: Copy::default(),
+        tile_begin: None,
+        tiles: HashMap::new(),
+    };
+    for (i, &a) in program.nest.iter().enumerate() {
+        let v = e.load_i64(axes, 8 * i as i32);
+        e.axes.insert(a, v);
+        e.scope.push(a);
+    }
+    e.strip(&program.strip)?;
+    e.c.ret();
+    encode::encode(e.c.finish(), wide512)
+}
