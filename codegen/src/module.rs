@@ -196,7 +196,12 @@ pub(crate) fn wide_strip(
     }
 }
 
-fn compile_with(scratch: &mut Scratch, kernel: &Kernel, isa: Isa, emitters: Emitters) -> Result<Compiled, CodegenError> {
+fn compile_with(
+    scratch: &mut Scratch,
+    kernel: &Kernel,
+    isa: Isa,
+    emitters: Emitters,
+) -> Result<Compiled, CodegenError> {
     let start = Instant::now();
     let target = target(scratch, isa)?;
     let kernel = expanded(kernel).into_owned();
@@ -218,9 +223,7 @@ fn compile_with(scratch: &mut Scratch, kernel: &Kernel, isa: Isa, emitters: Emit
                 let id = module
                     .declare_function(&format!("strip{i}"), Linkage::Local, &signature)
                     .map_err(CodegenError::internal)?;
-                module
-                    .define_function_bytes(id, wide::ALIGN, &bytes.bytes, &[])
-                    .map_err(CodegenError::internal)?;
+                module.define_function_bytes(id, wide::ALIGN, &bytes.bytes, &[]).map_err(CodegenError::internal)?;
                 code_size += bytes.bytes.len();
                 if program.nest.is_empty() {
                     // Without a nest the strip reads the frame alone: it is the entry.

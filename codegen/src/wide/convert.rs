@@ -58,34 +58,37 @@ impl Emitter<'_> {
                 self.narrow(&x, uniform, |e, p| e.vec1(code, Src::Reg(p)))
             }
             (F32, I32 | U8) => {
-                let code =
-                    self.pick(Code::VEX_Vcvttps2dq_ymm_ymmm256, Code::EVEX_Vcvttps2dq_zmm_k1z_zmmm512b32_sae);
+                let code = self.pick(Code::VEX_Vcvttps2dq_ymm_ymmm256, Code::EVEX_Vcvttps2dq_zmm_k1z_zmmm512b32_sae);
                 let parts: Vec<VReg> = x.parts.iter().map(|&p| self.vec1(code, Src::Reg(p))).collect();
                 let parts = self.saturate(LaneTy::F32, 2_147_483_648.0, &x.parts, parts);
                 parts.into_iter().map(|p| self.wrap(to, p)).collect()
             }
-            (F64, I32 | U8) => self.narrow(&x, uniform, |e, p| {
-                // Limited from above; from below the instruction does it; NaN becomes 0 first.
-                let limit = e.float_const(LaneTy::F64, 2_147_483_647.0);
-                let limit = e.load_pool(limit, true);
-                let code =
-                    e.pick(Code::VEX_Vminpd_ymm_ymm_ymmm256, Code::EVEX_Vminpd_zmm_k1z_zmm_zmmm512b64_sae);
-                let low = e.vec2(code, limit, Src::Reg(p));
-                let number = e.compare_float(LaneTy::F64, p, Src::Reg(p), ORDERED);
-                let low = e.keep(LaneTy::F64, number, low);
-                let code =
-                    e.pick(Code::VEX_Vcvttpd2dq_xmm_ymmm256, Code::EVEX_Vcvttpd2dq_ymm_k1z_zmmm512b64_sae);
-                e.vec1(code, Src::Reg(low))
-            })
-            .into_iter()
-            .map(|p| self.wrap(to, p))
-            .collect(),
+            (F64, I32 | U8) => self
+                .narrow(&x, uniform, |e, p| {
+                    // Limited from above; from below the instruction does it; NaN becomes 0 first.
+                    let limit = e.float_const(LaneTy::F64, 2_147_483_647.0);
+                    let limit = e.load_pool(limit, true);
+                    let code = e.pick(Code::VEX_Vminpd_ymm_ymm_ymmm256, Code::EVEX_Vminpd_zmm_k1z_zmm_zmmm512b64_sae);
+                    let low = e.vec2(code, limit, Src::Reg(p));
+                    let number = e.compare_float(LaneTy::F64, p, Src::Reg(p), ORDERED);
+                    let low = e.keep(LaneTy::F64, number, low);
+                    let code = e.pick(Code::VEX_Vcvttpd2dq_xmm_ymmm256, Code::EVEX_Vcvttpd2dq_ymm_k1z_zmmm512b64_sae);
+                    e.vec1(code, Src::Reg(low))
+                })
+                .into_iter()
+                .map(|p| self.wrap(to, p))
+                .collect(),
             (I64, I32 | U8) => {
                 let parts: Vec<VReg> = if uniform {
                     vec![self.even_dwords(x.parts[0], x.parts[0])]
                 } else {
-                    x.parts.chunks(2).map(|p| (p[0], p[1])).collect::<Vec<_>>().into_iter()
-                        .map(|(a, b)| self.even_dwords(a, b)).collect()
+                    x.parts
+                        .chunks(2)
+                        .map(|p| (p[0], p[1]))
+                        .collect::<Vec<_>>()
+                        .into_iter()
+                        .map(|(a, b)| self.even_dwords(a, b))
+                        .collect()
                 };
                 parts.into_iter().map(|p| self.wrap(to, p)).collect()
             }
@@ -142,7 +145,13 @@ impl Emitter<'_> {
         if uniform {
             return vec![self.join_halves(halves[0], halves[0])];
         }
-        halves.chunks(2).map(|h| (h[0], h[1])).collect::<Vec<_>>().into_iter().map(|(l, h)| self.join_halves(l, h)).collect()
+        halves
+            .chunks(2)
+            .map(|h| (h[0], h[1]))
+            .collect::<Vec<_>>()
+            .into_iter()
+            .map(|(l, h)| self.join_halves(l, h))
+            .collect()
     }
 
     /// Mends what truncation left: all ones flipped in where `x` is at least `limit`, 0 where it is NaN.

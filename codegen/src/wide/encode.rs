@@ -45,11 +45,7 @@ fn environment(wide512: bool) -> MachineEnv {
             set(&mut (0..vectors).map(vec)),
             set(&mut masks.map(|n| PReg::new(n, MASK))),
         ],
-        non_preferred_regs_by_class: [
-            set(&mut SAVED.iter().map(|&n| int(n))),
-            PRegSet::empty(),
-            PRegSet::empty(),
-        ],
+        non_preferred_regs_by_class: [set(&mut SAVED.iter().map(|&n| int(n))), PRegSet::empty(), PRegSet::empty()],
         scratch_by_class: [None; 3],
         fixed_stack_slots: Vec::new(),
     }
@@ -172,9 +168,7 @@ impl Assembler {
                 Code::EVEX_Vmovups_zmmm512_k1z_zmm,
                 Code::EVEX_Vmovaps_zmm_k1z_zmmm512,
             ),
-            (_, false) => {
-                (Code::VEX_Vmovups_ymm_ymmm256, Code::VEX_Vmovups_ymmm256_ymm, Code::VEX_Vmovaps_ymm_ymmm256)
-            }
+            (_, false) => (Code::VEX_Vmovups_ymm_ymmm256, Code::VEX_Vmovups_ymmm256_ymm, Code::VEX_Vmovaps_ymm_ymmm256),
         };
         let i = match (from.as_reg(), to.as_reg(), self.slot(from), self.slot(to)) {
             (Some(f), Some(t), ..) => Instruction::with2(copy, named(copy, 0, t), named(copy, 1, f)),
@@ -270,11 +264,8 @@ pub struct Bytes {
 pub fn encode(mut code: VCode, wide512: bool) -> Result<Bytes, CodegenError> {
     code.vector_bytes = if wide512 { 64 } else { 32 };
     code.clobbers = call_clobbers(wide512);
-    let options = RegallocOptions {
-        verbose_log: false,
-        validate_ssa: cfg!(debug_assertions),
-        algorithm: Algorithm::Ion,
-    };
+    let options =
+        RegallocOptions { verbose_log: false, validate_ssa: cfg!(debug_assertions), algorithm: Algorithm::Ion };
     let output = regalloc2::run(&code, &environment(wide512), &options)
         .map_err(|e| CodegenError::internal(format!("register allocation: {e}")))?;
     assemble(&code, &output, wide512)

@@ -205,7 +205,12 @@ impl Emitter<'_> {
         self.c.emit(store, &[to, A::Use(r)]);
     }
 
-    pub fn load_by_lane(&mut self, buffer: BufferId, access: &Access, mask: Option<ValueId>) -> Result<Val, CodegenError> {
+    pub fn load_by_lane(
+        &mut self,
+        buffer: BufferId,
+        access: &Access,
+        mask: Option<ValueId>,
+    ) -> Result<Val, CodegenError> {
         let dtype = self.k.buffers[buffer.index()].dtype;
         let size = dtype.size();
         let address = self.address_of(buffer, access, mask)?;
@@ -473,7 +478,12 @@ impl Emitter<'_> {
     }
 
     /// Element `index` of a table, the index limited to it.
-    pub fn lookup(&mut self, table: &[rusttorch_ir::dtype::Literal], from: DType, index: &Val) -> Result<Val, CodegenError> {
+    pub fn lookup(
+        &mut self,
+        table: &[rusttorch_ir::dtype::Literal],
+        from: DType,
+        index: &Val,
+    ) -> Result<Val, CodegenError> {
         let dtype = table[0].dtype;
         let bytes: Vec<u8> = table.iter().flat_map(|l| l.bits.to_le_bytes()[..dtype.size()].to_vec()).collect();
         let mut padded = bytes;

@@ -281,8 +281,7 @@ impl Emitter<'_> {
                 let zero = self.int(0);
                 self.scope.push(*a);
                 let rest = self.count_loop(zero, n, ROWS_GROUP as i64, &mut |e, i| {
-                    let rows: Vec<(AxisId, VReg)> =
-                        (0..ROWS_GROUP).map(|r| (*a, e.add_imm(i, r as i64))).collect();
+                    let rows: Vec<(AxisId, VReg)> = (0..ROWS_GROUP).map(|r| (*a, e.add_imm(i, r as i64))).collect();
                     e.tile_pass(tile, begin, end, seg, &rows)
                 })?;
                 self.count_loop(rest, n, 1, &mut |e, i| e.tile_pass(tile, begin, end, seg, &[(*a, i)]))?;

@@ -154,11 +154,8 @@ impl Emitter<'_> {
             (size, false) => match mask {
                 None => self.c.emit(Code::VEX_Vmovups_ymm_ymmm256, &[A::Def(v), a]),
                 Some(m) => {
-                    let code = if size == 8 {
-                        Code::VEX_Vmaskmovpd_ymm_ymm_m256
-                    } else {
-                        Code::VEX_Vmaskmovps_ymm_ymm_m256
-                    };
+                    let code =
+                        if size == 8 { Code::VEX_Vmaskmovpd_ymm_ymm_m256 } else { Code::VEX_Vmaskmovps_ymm_ymm_m256 };
                     self.c.emit(code, &[A::Def(v), A::Use(m), a]);
                 }
             },
@@ -228,21 +225,15 @@ impl Emitter<'_> {
                 self.c.emit(Code::VEX_Vmovq_xmmm64_xmm, &[a, A::Use(bytes)]);
             }
             (size, true) => {
-                let code = if size == 8 {
-                    Code::EVEX_Vmovupd_zmmm512_k1z_zmm
-                } else {
-                    Code::EVEX_Vmovups_zmmm512_k1z_zmm
-                };
+                let code =
+                    if size == 8 { Code::EVEX_Vmovupd_zmmm512_k1z_zmm } else { Code::EVEX_Vmovups_zmmm512_k1z_zmm };
                 self.c.emit_masked(code, &[a, A::Use(p)], mask, false);
             }
             (size, false) => match mask {
                 None => self.c.emit(Code::VEX_Vmovups_ymmm256_ymm, &[a, A::Use(p)]),
                 Some(m) => {
-                    let code = if size == 8 {
-                        Code::VEX_Vmaskmovpd_m256_ymm_ymm
-                    } else {
-                        Code::VEX_Vmaskmovps_m256_ymm_ymm
-                    };
+                    let code =
+                        if size == 8 { Code::VEX_Vmaskmovpd_m256_ymm_ymm } else { Code::VEX_Vmaskmovps_m256_ymm_ymm };
                     self.c.emit(code, &[a, A::Use(m), A::Use(p)]);
                 }
             },

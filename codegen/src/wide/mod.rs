@@ -33,12 +33,12 @@ use crate::frame::FrameLayout;
 use crate::host::HostFn;
 use crate::isa::Isa;
 use crate::lane::Program;
+pub use encode::Bytes;
 use regalloc2::VReg;
 use rusttorch_ir::id::{AxisId, BufferId, ValueId};
 use rusttorch_ir::index::IndexExpr;
 use rusttorch_ir::kernel::Kernel;
 use std::collections::HashMap;
-pub use encode::Bytes;
 use val::{Lanes, Val};
 use vcode::{Builder, INT};
 

@@ -447,11 +447,7 @@ impl Emitter<'_> {
         if ty.is_64() && !self.wide512 {
             let b = self.part_reg(b, i);
             let above = self.vec2(Code::VEX_Vpcmpgtq_ymm_ymm_ymmm256, a, Src::Reg(b));
-            return if min {
-                self.blend(ty, above, Src::Reg(b), a)
-            } else {
-                self.blend(ty, above, Src::Reg(a), b)
-            };
+            return if min { self.blend(ty, above, Src::Reg(b), a) } else { self.blend(ty, above, Src::Reg(a), b) };
         }
         let code = match (min, ty.is_64()) {
             (true, false) => self.pick(Code::VEX_Vpminsd_ymm_ymm_ymmm256, Code::EVEX_Vpminsd_zmm_k1z_zmm_zmmm512b32),
@@ -532,10 +528,8 @@ impl Emitter<'_> {
             self.c.emit(code, &[A::Def(v), A::Use(a), b, A::Imm8(int_predicate(p))]);
             return v;
         }
-        let equal =
-            if ty.is_64() { Code::VEX_Vpcmpeqq_ymm_ymm_ymmm256 } else { Code::VEX_Vpcmpeqd_ymm_ymm_ymmm256 };
-        let above =
-            if ty.is_64() { Code::VEX_Vpcmpgtq_ymm_ymm_ymmm256 } else { Code::VEX_Vpcmpgtd_ymm_ymm_ymmm256 };
+        let equal = if ty.is_64() { Code::VEX_Vpcmpeqq_ymm_ymm_ymmm256 } else { Code::VEX_Vpcmpeqd_ymm_ymm_ymmm256 };
+        let above = if ty.is_64() { Code::VEX_Vpcmpgtq_ymm_ymm_ymmm256 } else { Code::VEX_Vpcmpgtd_ymm_ymm_ymmm256 };
         let v = match p {
             Prim::Eq | Prim::Ne => self.vec2(equal, a, b),
             Prim::Gt | Prim::Le => self.vec2(above, a, b),
@@ -584,10 +578,8 @@ impl Emitter<'_> {
         let uniform = ty.is_none();
         let ty = ty.unwrap_or(LaneTy::Mask32);
         let n = if uniform { 1 } else { self.parts(ty) };
-        let operands: Vec<Vec<VReg>> = v
-            .iter()
-            .map(|v| if uniform { vec![self.uniform_mask(v, ty)] } else { self.mask_regs(v, ty) })
-            .collect();
+        let operands: Vec<Vec<VReg>> =
+            v.iter().map(|v| if uniform { vec![self.uniform_mask(v, ty)] } else { self.mask_regs(v, ty) }).collect();
         let parts = (0..n)
             .map(|i| {
                 let a = operands[0][i];

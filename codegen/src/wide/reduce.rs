@@ -34,13 +34,7 @@ impl Emitter<'_> {
     }
 
     /// op(a, b) of a reduction; operands and results by result number.
-    fn combine(
-        &mut self,
-        kind: Reduction,
-        dtypes: &[DType],
-        a: &[Val],
-        b: &[Val],
-    ) -> Result<Vec<Val>, CodegenError> {
+    fn combine(&mut self, kind: Reduction, dtypes: &[DType], a: &[Val], b: &[Val]) -> Result<Vec<Val>, CodegenError> {
         let t = dtypes[0];
         let prim = match kind {
             Reduction::Sum => Prim::Add,
@@ -331,10 +325,7 @@ impl Emitter<'_> {
                     8 => self.vec1_imm(shuffle, Src::Reg(p), 0b11_10_11_10),
                     16 if self.wide512 => {
                         let v = self.c.vreg(VEC);
-                        self.c.emit(
-                            Code::EVEX_Vextracti32x4_xmmm128_k1z_zmm_imm8,
-                            &[A::Def(v), A::Use(p), A::Imm8(1)],
-                        );
+                        self.c.emit(Code::EVEX_Vextracti32x4_xmmm128_k1z_zmm_imm8, &[A::Def(v), A::Use(p), A::Imm8(1)]);
                         v
                     }
                     _ => self.high_half(p),

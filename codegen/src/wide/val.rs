@@ -140,7 +140,11 @@ impl Emitter<'_> {
     }
 
     pub fn float_const(&mut self, ty: LaneTy, v: f64) -> Src {
-        if ty.is_64() { self.pool_bits(v.to_bits(), true) } else { self.pool_bits(u64::from((v as f32).to_bits()), false) }
+        if ty.is_64() {
+            self.pool_bits(v.to_bits(), true)
+        } else {
+            self.pool_bits(u64::from((v as f32).to_bits()), false)
+        }
     }
 
     pub fn int_const(&mut self, ty: LaneTy, v: i64) -> Src {
@@ -436,8 +440,7 @@ impl Emitter<'_> {
     /// The upper half of a register, in the lower half of another.
     pub fn high_half(&mut self, a: VReg) -> VReg {
         let v = self.c.vreg(VEC);
-        let code =
-            self.pick(Code::VEX_Vextracti128_xmmm128_ymm_imm8, Code::EVEX_Vextracti64x4_ymmm256_k1z_zmm_imm8);
+        let code = self.pick(Code::VEX_Vextracti128_xmmm128_ymm_imm8, Code::EVEX_Vextracti64x4_ymmm256_k1z_zmm_imm8);
         self.c.emit(code, &[A::Def(v), A::Use(a), A::Imm8(1)]);
         v
     }
@@ -445,8 +448,8 @@ impl Emitter<'_> {
     /// Two lower halves in one register.
     pub fn join_halves(&mut self, low: VReg, high: VReg) -> VReg {
         let v = self.c.vreg(VEC);
-        let code = self
-            .pick(Code::VEX_Vinserti128_ymm_ymm_xmmm128_imm8, Code::EVEX_Vinserti64x4_zmm_k1z_zmm_ymmm256_imm8);
+        let code =
+            self.pick(Code::VEX_Vinserti128_ymm_ymm_xmmm128_imm8, Code::EVEX_Vinserti64x4_zmm_k1z_zmm_ymmm256_imm8);
         self.c.emit(code, &[A::Def(v), A::Use(low), A::Any(high), A::Imm8(1)]);
         v
     }

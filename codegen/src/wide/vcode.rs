@@ -69,7 +69,12 @@ pub enum Arg {
 #[derive(Clone, Debug)]
 pub enum Inst {
     /// As it is encoded; at most 4 explicit operands.
-    X86 { code: Code, args: [Option<Arg>; 4], mask: Option<u8>, zeroing: bool },
+    X86 {
+        code: Code,
+        args: [Option<Arg>; 4],
+        mask: Option<u8>,
+        zeroing: bool,
+    },
     /// The address of a local array.
     LocalAddress(i32),
     /// Defines the entry's arguments in their registers.
