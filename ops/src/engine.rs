@@ -58,6 +58,16 @@ fn kernels() -> &'static Kernels {
 /// Kernels that no emitter took, by what was missing.
 static FALLBACKS: Mutex<BTreeMap<String, u64>> = Mutex::new(BTreeMap::new());
 
+/// Phases that ran at 128 bits on a machine with wider vectors, by what the full-width emitter lacked.
+static NARROW: Mutex<BTreeMap<String, u64>> = Mutex::new(BTreeMap::new());
+
+fn count<S: ToString>(in_: &Mutex<BTreeMap<String, u64>>, what: impl IntoIterator<Item = S>) {
+    let mut map = in_.lock().unwrap_or_else(PoisonError::into_inner);
+    for w in what {
+        *map.entry(w.to_string()).or_default() += 1;
+    }
+}
+
 /// What the engine did so far.
 #[derive(Clone, Debug)]
 pub struct Stats {
@@ -65,14 +75,17 @@ pub struct Stats {
     pub cache: CacheStats,
     /// Kernels that run in the interpreter, by what the emitters lacked.
     pub fallbacks: BTreeMap<String, u64>,
+    /// Phases that run at 128 bits although the machine has wider vectors, by what the full-width emitter
+    /// lacked.
+    pub narrow: BTreeMap<String, u64>,
     /// What kernels are compiled for; None for the interpreter alone.
     pub isa: Option<Isa>,
 }
 
 /// What the engine did so far.
 pub fn stats() -> Stats {
-    let fallbacks = FALLBACKS.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    Stats { cache: kernels().stats(), fallbacks, isa: target() }
+    let copy = |of: &Mutex<BTreeMap<String, u64>>| of.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    Stats { cache: kernels().stats(), fallbacks: copy(&FALLBACKS), narrow: copy(&NARROW), isa: target() }
 }
 
 /// Forgets all compiled kernels; those in use live on until their last run.
@@ -195,6 +208,7 @@ pub fn plan(program: &Program, operands: &[Operand], options: PlanOptions) -> Re
 /// Compiles, and under `RUSTTORCH_DUMP` leaves what came out in that directory.
 fn build(kernel: &Kernel, isa: Isa) -> std::result::Result<Compiled, CodegenError> {
     let compiled = compile(kernel, isa)?;
+    count(&NARROW, &compiled.narrow);
     if let Some(dir) = &config().dump {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -229,8 +243,7 @@ fn executable(fused: Fused) -> Result<Executable> {
     if config().strict {
         return Err(Error::fallback(lacking.to_string()));
     }
-    let mut fallbacks = FALLBACKS.lock().unwrap_or_else(PoisonError::into_inner);
-    *fallbacks.entry(lacking.to_string()).or_default() += 1;
+    count(&FALLBACKS, [&lacking]);
     Ok(Executable::Interpreter(interpret::Plan::new(kernel, syms)))
 }
 

@@ -86,7 +86,9 @@ fn check(text: &str, inputs: &[Tensor]) -> Option<()> {
     let operands: Vec<Operand> = inputs.iter().map(|t| Operand::Tensor(t.meta())).collect();
     let stages = engine::lower_and_fuse(&program, &operands, OPTIONS).ok()?;
     let plan = engine::plan(&program, &operands, OPTIONS).unwrap_or_else(|e| panic!("{text}: {e}"));
-    assert!(plan.is_compiled(), "{text} falls back: {:?}", engine::stats().fallbacks);
+    let stats = engine::stats();
+    assert!(plan.is_compiled(), "{text} falls back: {:?}", stats.fallbacks);
+    assert!(stats.narrow.is_empty(), "{text} is not full-width: {:?}", stats.narrow);
     let fresh = |metas: &[TensorMeta]| -> Vec<Tensor> {
         metas.iter().map(|m| Tensor::empty_strided(&m.shape, &m.strides, m.dtype).expect("memory")).collect()
     };

@@ -68,6 +68,7 @@ fn stats(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let all = PyDict::new(py);
     all.set_item("kernels", cache)?;
     all.set_item("fallbacks", s.fallbacks)?;
+    all.set_item("narrow", s.narrow)?;
     all.set_item("isa", s.isa.map(|isa| isa.to_string()))?;
     Ok(all)
 }

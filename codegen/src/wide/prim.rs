@@ -64,6 +64,11 @@ impl Emitter<'_> {
         if matches!(p, Prim::Add | Prim::Mul | Prim::And | Prim::Or | Prim::Xor) && matches!(v[0], Val::Const(_)) {
             v.swap(0, 1);
         }
+        // Min and max need theirs in a register.
+        if matches!(p, Prim::Min | Prim::Max) && t.is_float() && matches!(&v[1], Val::Const(l) if !l.as_f64().is_nan())
+        {
+            return Ok(self.min_max_number(p, ty, &v, n, uniform));
+        }
         let first = if p == Prim::Fma { v[0].clone() } else { self.materialise(&v[0], ty) };
         let mut parts = Vec::with_capacity(n);
         for i in 0..n {
@@ -202,17 +207,25 @@ impl Emitter<'_> {
         self.vec2(code, b, a)
     }
 
+    /// Min or max with a constant that is no NaN: one instruction, the constant its first operand.
+    fn min_max_number(&mut self, p: Prim, ty: LaneTy, v: &[Val], n: usize, uniform: bool) -> Val {
+        let b = self.part_reg(&v[1], 0);
+        let parts = (0..n)
+            .map(|i| {
+                let a = self.part(&v[0], i);
+                self.min_max_float(p, ty, b, a)
+            })
+            .collect();
+        Self::wrap_parts(ty, parts, uniform)
+    }
+
     fn binary(&mut self, p: Prim, t: DType, ty: LaneTy, a: VReg, b: &Val, i: usize) -> Result<VReg, CodegenError> {
         let float = t.is_float();
         Ok(match p {
             Prim::Shl | Prim::Shr | Prim::Lshr => self.shift(p, t, ty, a, b, i),
             Prim::Min | Prim::Max if float => {
-                let number = matches!(b, Val::Const(l) if !l.as_f64().is_nan());
                 let b = self.part_reg(b, i);
                 let m = self.min_max_float(p, ty, b, Src::Reg(a));
-                if number {
-                    return Ok(m);
-                }
                 // A NaN in b wins; one in a already has.
                 let nan = self.compare_float(ty, b, Src::Reg(b), UNORDERED);
                 self.blend(ty, nan, Src::Reg(b), m)
