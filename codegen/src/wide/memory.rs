@@ -295,6 +295,34 @@ impl Emitter<'_> {
         Ok(Lanes { ty, parts: vec![v] })
     }
 
+    /// Writes a uniform value to one element.
+    fn store_uniform(&mut self, dtype: DType, v: &Val, a: A) -> Result<(), CodegenError> {
+        let ty = LaneTy::of(dtype)?;
+        if !ty.is_mask() {
+            let p = self.part_reg(v, 0);
+            match dtype.size() {
+                8 => self.c.emit(self.pick(Code::VEX_Vmovq_xmmm64_xmm, Code::EVEX_Vmovq_xmmm64_xmm), &[a, A::Use(p)]),
+                4 => self.c.emit(self.pick(Code::VEX_Vmovd_rm32_xmm, Code::EVEX_Vmovd_rm32_xmm), &[a, A::Use(p)]),
+                _ => {
+                    let r = self.scalar_of(p);
+                    self.c.emit(Code::Mov_rm8_r8, &[a, A::Use(r)]);
+                }
+            }
+            return Ok(());
+        }
+        let p = self.uniform_mask(v, ty);
+        let r = if self.wide512 {
+            let r = self.c.vreg(INT);
+            self.c.emit(Code::VEX_Kmovw_r32_kr, &[A::Def(r), A::Use(p)]);
+            r
+        } else {
+            self.scalar_of(p)
+        };
+        let bit = self.int_imm(Code::And_rm64_imm32, r, 1);
+        self.c.emit(Code::Mov_rm8_r8, &[a, A::Use(bit)]);
+        Ok(())
+    }
+
     /// A general-purpose register in all lanes of `v`.
     pub fn broadcast_int(&mut self, v: VReg, r: VReg, is_64: bool) {
         match (self.wide512, is_64) {
@@ -317,8 +345,9 @@ impl Emitter<'_> {
     pub fn load(&mut self, buffer: BufferId, access: &Access, mask: Option<ValueId>) -> Result<Val, CodegenError> {
         let dtype = self.k.buffers[buffer.index()].dtype;
         match (access, mask) {
-            (Access::Uniform(e), None) => {
-                let index = self.index(e)?;
+            // In uniform code every access is one element.
+            (Access::Uniform(_), None) | (_, None) if self.n == 0 || matches!(access, Access::Uniform(_)) => {
+                let index = self.index(access.expr())?;
                 let p = self.address(buffer, index);
                 Ok(Val::Uniform(self.load_uniform(dtype, A::Mem(p, 0))?))
             }
@@ -341,6 +370,11 @@ impl Emitter<'_> {
         add: bool,
     ) -> Result<(), CodegenError> {
         let dtype = self.k.buffers[buffer.index()].dtype;
+        if self.n == 0 && mask.is_none() && !add {
+            let index = self.index(access.expr())?;
+            let p = self.address(buffer, index);
+            return self.store_uniform(dtype, value, A::Mem(p, 0));
+        }
         let (Access::Unit(e) | Access::Row(e), None) = (access, mask) else {
             return self.store_by_lane(buffer, access, value, mask, add);
         };

@@ -14,8 +14,9 @@
 //!
 //! Files: `vcode` (instructions over virtual registers), `encode` (registers and bytes), `val` (values
 //! and vector operations), `prim` and `convert` (primitives), `memory` (accesses), `lanes` (what runs
-//! lane by lane), `body` (straight-line code), `loops` (loop shapes), `reduce` (reductions).
+//! lane by lane), `body` (straight-line code), `loops` (loop shapes), `reduce` and `arg` (reductions).
 
+mod arg;
 mod body;
 mod convert;
 mod encode;

@@ -5,6 +5,7 @@
 //! is the result's tile itself.
 
 use super::Emitter;
+use super::arg;
 use super::memory::Place;
 use super::val::{LaneTy, Lanes, Src, Val};
 use super::vcode::{A, INT, VEC};
@@ -24,8 +25,8 @@ const LIGHT: usize = 6;
 pub struct State {
     acc: Vec<i32>,
     part: Vec<i32>,
-    dtypes: Vec<DType>,
-    lanes: usize,
+    pub dtypes: Vec<DType>,
+    pub lanes: usize,
 }
 
 impl Emitter<'_> {
@@ -154,6 +155,9 @@ impl Emitter<'_> {
             if single && !seg.serial && (e.wide512 || seg.cost <= LIGHT) {
                 return e.register_run(seg, lanes, begin, end, &states[0]);
             }
+            if let Some(g) = arg::growing(e.k, seg) {
+                return e.arg_run(seg, &g, lanes, begin, end, &states[0]);
+            }
             // The lanes in flight are a part of the L accumulators.
             let most = states.iter().map(|s| s.lanes / e.width()).min().unwrap_or(1);
             for (r, s) in seg.reduces.iter().zip(states) {
@@ -177,7 +181,7 @@ impl Emitter<'_> {
     }
 
     /// acc[l] = op(acc[l], part[l])
-    fn fold_acc(&mut self, kind: Reduction, s: &State, part: &[Val]) -> Result<(), CodegenError> {
+    pub fn fold_acc(&mut self, kind: Reduction, s: &State, part: &[Val]) -> Result<(), CodegenError> {
         let acc = self.load_arrays(s, &s.acc)?;
         self.whole(s, |e| {
             let v = e.combine(kind, &s.dtypes, &acc, part)?;
