@@ -26,6 +26,8 @@ mod loops;
 mod memory;
 mod prim;
 mod reduce;
+#[cfg(test)]
+mod tests;
 mod val;
 mod vcode;
 

@@ -4,7 +4,7 @@
 
 pub mod random;
 
-use rusttorch_codegen::{Compiled, Isa, compile};
+use rusttorch_codegen::{Compiled, Emitters, Isa, compile_by};
 use rusttorch_ir::dtype::Literal;
 use rusttorch_ir::kernel::Kernel;
 use rusttorch_ir::kernel::interp::{self, Array, IndexError};
@@ -17,6 +17,14 @@ pub fn isas() -> Vec<Isa> {
     let host = Isa::host().expect("a supported machine");
     let runs = |i: &Isa| if host == Isa::Neon { *i == host } else { *i <= host && *i != Isa::Neon };
     Isa::NAMES.into_iter().map(|(i, _)| i).filter(runs).collect()
+}
+
+/// The choices of emitters that make different code for an instruction set.
+fn emitters(isa: Isa) -> &'static [Emitters] {
+    match isa {
+        Isa::Avx2 | Isa::Avx512 => &[Emitters::Widest, Emitters::Cranelift],
+        Isa::Baseline | Isa::Neon => &[Emitters::Widest],
+    }
 }
 
 /// Bytes around an argument that nobody may touch.
@@ -117,13 +125,14 @@ impl Case {
 
     pub fn check_at(&self, isas: &[Isa]) -> Result<(), String> {
         let (want, error) = self.interpret()?;
-        for &isa in isas {
-            let compiled = compile(&self.kernel, isa).map_err(|e| format!("{isa}: {e}\n{}", self.kernel))?;
-            let compiled = Arc::new(compiled);
+        let each = isas.iter().flat_map(|&isa| emitters(isa).iter().map(move |&e| (isa, e)));
+        for (isa, emitters) in each {
+            let compiled = compile_by(&self.kernel, isa, emitters);
+            let compiled = Arc::new(compiled.map_err(|e| format!("{isa}: {e}\n{}", self.kernel))?);
             for pool in [&Serial as &dyn Parallel, &Spawning(3)] {
                 let report = |what: String| {
                     let (syms, threads) = (&self.syms, pool.threads());
-                    format!("{isa}, {threads} threads: {what}; symbols {syms:?}\n{}", self.kernel)
+                    format!("{isa} ({emitters:?}), {threads} threads: {what}; symbols {syms:?}\n{}", self.kernel)
                 };
                 let (got, got_error) = self.run(&compiled, pool).map_err(report)?;
                 // Copies of a check are sites of their own.
