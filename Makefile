@@ -14,7 +14,7 @@ stamp = $(1)/.stamps/$(2)-$(firstword $(shell cat requirements/build.txt require
 SEEDS ?= 10000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python fuzz lint format bench wheel clean
+.PHONY: help demo test test-rust test-python test-aarch64 fuzz lint format bench wheel clean
 
 help: ## Show this text
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +68,10 @@ test-python: $(call stamp,$(VENV),test) wheel
 
 fuzz: ## Compare machine code with the interpreter over SEEDS random kernels and graphs
 	cargo run --locked --release -p rusttorch-runtime --example fuzz -- $(SEEDS)
+
+test-aarch64: ## Compare machine code for aarch64 with the interpreter, under qemu
+	@command -v qemu-aarch64 > /dev/null || { echo "make test-aarch64 needs qemu-aarch64; on Debian: apt-get install qemu-user"; exit 1; }
+	SEEDS=$(if $(filter file,$(origin SEEDS)),150,$(SEEDS)) cargo test --locked -p rusttorch-runtime --test aarch64 -- --ignored --nocapture
 
 lint: $(call stamp,$(VENV),lint) ## Check format, clippy, ruff and types
 	cargo fmt --all --check

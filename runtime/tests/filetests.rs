@@ -13,12 +13,9 @@
 
 mod common;
 
-use common::Case;
+use common::corpus;
 use rusttorch_codegen::{Isa, compile_for};
-use rusttorch_ir::dtype::Literal;
 use rusttorch_ir::kernel::interp::{Array, IndexError};
-use rusttorch_ir::kernel::parse::parse;
-use rusttorch_ir::kernel::random::Rng;
 use rusttorch_ir::kernel::{BufferKind, Kernel};
 use std::fmt::Write;
 use std::path::Path;
@@ -26,24 +23,6 @@ use std::path::Path;
 /// Elements that are written out.
 const SHOWN: usize = 40;
 const MARK: &str = "; =";
-
-/// Numbers after a word, up to the next word.
-fn numbers(words: &str, after: &str) -> Vec<i64> {
-    let words = words.split_whitespace().skip_while(|w| *w != after).skip(1);
-    words.map_while(|w| w.parse().ok()).collect()
-}
-
-fn case(kernel: &Kernel, text: &str) -> Option<Case> {
-    let header = text.lines().find_map(|l| l.strip_prefix("; args "))?;
-    let mut rng = Rng::new(*numbers(header, "seed").first()? as u64);
-    let lengths = numbers(header, "lengths");
-    if lengths.len() != kernel.args() {
-        return None;
-    }
-    let args: Vec<Array> = lengths.iter().zip(&kernel.buffers).map(|(&n, b)| rng.array(b.dtype, n as usize)).collect();
-    let scalars: Vec<Literal> = kernel.scalars.iter().map(|&d| rng.literal(d)).collect();
-    Some(Case::new(kernel, &numbers(header, "syms"), &scalars, &args))
-}
 
 fn expectation(kernel: &Kernel, args: &[Array], error: Option<IndexError>) -> String {
     let mut out = String::new();
@@ -68,11 +47,11 @@ fn expectation(kernel: &Kernel, args: &[Array], error: Option<IndexError>) -> St
 
 fn run(path: &Path) -> Result<(), String> {
     let text = std::fs::read_to_string(path).map_err(|e| e.to_string())?;
-    let kernel = parse(&text).map_err(|e| e.to_string())?;
-    let case = case(&kernel, &text).ok_or("no line `; args syms S.. seed N lengths L..` that fits")?;
+    let case = corpus::case(&text)?;
+    let kernel = &case.kernel;
     case.check()?;
     for (isa, name) in Isa::NAMES {
-        let asm = compile_for(&kernel, isa).map_err(|e| format!("{isa}: {e}"))?.asm;
+        let asm = compile_for(kernel, isa).map_err(|e| format!("{isa}: {e}"))?.asm;
         let prefix = format!("; check {name}: ");
         for want in text.lines().filter_map(|l| l.strip_prefix(&prefix)) {
             if !asm.contains(want.trim()) {
@@ -81,7 +60,7 @@ fn run(path: &Path) -> Result<(), String> {
         }
     }
     let (args, error) = case.interpret()?;
-    let want = expectation(&kernel, &args, error);
+    let want = expectation(kernel, &args, error);
     let is_mark = |l: &&str| l.starts_with(MARK);
     let have: String = text.lines().filter(is_mark).flat_map(|l| [l, "\n"]).collect();
     if have == want {
@@ -96,15 +75,7 @@ fn run(path: &Path) -> Result<(), String> {
 
 #[test]
 fn corpus() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../codegen/filetests");
-    let mut files: Vec<_> = std::fs::read_dir(&folder)
-        .expect("the corpus")
-        .map(|f| f.expect("a directory entry").path())
-        .filter(|p| p.extension().is_some_and(|e| e == "rtir"))
-        .collect();
-    files.sort();
-    assert!(!files.is_empty());
-    let failures: Vec<String> = files
+    let failures: Vec<String> = corpus::files()
         .iter()
         .filter_map(|p| run(p).err().map(|e| format!("{}: {e}", p.file_name().expect("a file").display())))
         .collect();

@@ -1,6 +1,6 @@
 //! Random cases: kernels of `rusttorch_ir::kernel::random`, and fused graphs.
 
-use super::Case;
+use super::{Case, has_moments};
 use rusttorch_ir::dtype::Literal;
 use rusttorch_ir::fuse::{FuseOptions, fuse};
 use rusttorch_ir::graph::TensorMeta;
@@ -9,16 +9,14 @@ use rusttorch_ir::id::BufferId;
 use rusttorch_ir::index::IndexExpr;
 use rusttorch_ir::kernel::random::{Rng, random_kernel};
 use rusttorch_ir::kernel::simplify::simplify;
-use rusttorch_ir::kernel::{Kernel, Op, Reduction};
+use rusttorch_ir::kernel::{Kernel, Op};
 
 /// The random kernel of a seed. Every second one is simplified, and all that have `moments`: those of what
 /// a nest has just stored are expanded only after `simplify`.
 pub fn kernel_case(seed: u64) -> Case {
     let mut case = random_kernel(seed);
     let args = case.args(seed);
-    let mut insts = case.kernel.phases.iter().flat_map(|p| &p.nests).flat_map(|n| &n.body);
-    let moments = insts.any(|i| matches!(i.op, Op::Reduce { kind: Reduction::Moments, .. }));
-    if moments || seed % 2 == 1 {
+    if has_moments(&case.kernel) || seed % 2 == 1 {
         simplify(&mut case.kernel);
     }
     Case::new(&case.kernel, &case.syms, &case.scalars, &args)

@@ -1,0 +1,152 @@
+//! The emulator against this machine: every form that both know, with random operands, on random registers
+//! and memory. Where the machine has AVX-512, that too; `tests/bochs.rs` is for where it has not.
+#![cfg(all(target_arch = "x86_64", unix))]
+
+mod cases;
+
+use cases::{Case, Rng, State, cases, random_state};
+use std::arch::global_asm;
+use std::mem::offset_of;
+
+/// Bytes between the starts of two instructions in executable memory.
+const SLOT: usize = 32;
+
+global_asm!(
+    ".macro emulator_test_body",
+    "push rbx",
+    "push rbp",
+    "push r12",
+    "push r13",
+    "push r14",
+    "push r15",
+    "mov r15, rdi",
+    "push qword ptr [r15 + {flags}]",
+    "popfq",
+    ".irp r, rax,rcx,rdx,rbx",
+    "mov \\r, [r15 + {gpr} + emulator_\\r]",
+    ".endr",
+    ".irp r, rbp,rsi,rdi,r8,r9,r10,r11,r12,r13,r14",
+    "mov \\r, [r15 + {gpr} + emulator_\\r]",
+    ".endr",
+    "call [r15 + {code}]",
+    ".irp r, rax,rcx,rdx,rbp,rsi,rdi,r8,r9,r10,r11,r12,r13,r14",
+    "mov [r15 + {gpr} + emulator_\\r], \\r",
+    ".endr",
+    "pushfq",
+    "pop qword ptr [r15 + {flags}]",
+    ".endm",
+    ".macro emulator_test_end",
+    "vzeroupper",
+    "pop r15",
+    "pop r14",
+    "pop r13",
+    "pop r12",
+    "pop rbp",
+    "pop rbx",
+    "ret",
+    ".endm",
+    ".set emulator_rax, 0",
+    ".set emulator_rcx, 8",
+    ".set emulator_rdx, 16",
+    ".set emulator_rbx, 24",
+    ".set emulator_rbp, 40",
+    ".set emulator_rsi, 48",
+    ".set emulator_rdi, 56",
+    ".set emulator_r8, 64",
+    ".set emulator_r9, 72",
+    ".set emulator_r10, 80",
+    ".set emulator_r11, 88",
+    ".set emulator_r12, 96",
+    ".set emulator_r13, 104",
+    ".set emulator_r14, 112",
+    "emulator_test_avx2:",
+    ".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15",
+    "vmovups ymm\\n, [rdi + 64*\\n]",
+    ".endr",
+    "emulator_test_body",
+    ".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15",
+    "vmovups [r15 + 64*\\n], ymm\\n",
+    ".endr",
+    "emulator_test_end",
+    "emulator_test_avx512:",
+    ".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31",
+    "vmovups zmm\\n, [rdi + 64*\\n]",
+    ".endr",
+    ".irp n, 0,1,2,3,4,5,6,7",
+    "kmovq k\\n, [rdi + {k} + 8*\\n]",
+    ".endr",
+    "emulator_test_body",
+    ".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31",
+    "vmovups [r15 + 64*\\n], zmm\\n",
+    ".endr",
+    ".irp n, 0,1,2,3,4,5,6,7",
+    "kmovq [r15 + {k} + 8*\\n], k\\n",
+    ".endr",
+    "emulator_test_end",
+    k = const offset_of!(State, k),
+    gpr = const offset_of!(State, gpr),
+    flags = const offset_of!(State, flags),
+    code = const offset_of!(State, code),
+);
+
+unsafe extern "C" {
+    fn emulator_test_avx2(state: *mut State);
+    fn emulator_test_avx512(state: *mut State);
+}
+
+/// Executable memory with every case in a slot of its own, followed by `ret`.
+fn executable(cases: &[Case]) -> u64 {
+    let bytes = (cases.len() * SLOT).next_multiple_of(4096);
+    // SAFETY: fresh pages of our own, written before they become executable and never freed.
+    unsafe {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        let at = libc::mmap(std::ptr::null_mut(), bytes, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0);
+        assert!(at != libc::MAP_FAILED);
+        for (n, case) in cases.iter().enumerate() {
+            let slot = at.cast::<u8>().add(n * SLOT);
+            slot.copy_from_nonoverlapping(case.bytes.as_ptr(), case.bytes.len());
+            slot.add(case.bytes.len()).write(0xc3);
+        }
+        assert_eq!(libc::mprotect(at, bytes, libc::PROT_READ | libc::PROT_EXEC), 0);
+        at as u64
+    }
+}
+
+#[test]
+fn every_form_agrees_with_this_machine() {
+    if !is_x86_feature_detected!("avx2") || !is_x86_feature_detected!("fma") {
+        eprintln!("no AVX2 on this machine");
+        return;
+    }
+    let avx512 = is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512vl");
+    let mut rng = Rng(1);
+    let (cases, forms) = cases(&mut rng, 12, avx512);
+    assert!(forms > 700, "only {forms} forms");
+    let code = executable(&cases);
+    let mut failures = Vec::new();
+    let mut ran = 0;
+    for (n, case) in cases.iter().enumerate() {
+        for _ in 0..6 {
+            let mut real = Box::new(random_state(&mut rng, case));
+            let mut emulated = real.clone();
+            let data = (&raw const real.data).addr() as u64;
+            if case.emulate(&mut emulated, data).is_err() {
+                continue;
+            }
+            ran += 1;
+            real.gpr[3] = data + cases::DATA as u64 / 2;
+            real.code = code + (n * SLOT) as u64;
+            // SAFETY: the emulator has run the same instruction on the same state, and it reached no other memory
+            // than the state's; the rest of the machine is saved and restored.
+            unsafe { if avx512 { emulator_test_avx512(&raw mut *real) } else { emulator_test_avx2(&raw mut *real) } }
+            if let Some(what) = case.difference(&emulated, &real, if avx512 { 64 } else { 32 }) {
+                failures.push(format!("{} ({:?}): {what}", case.instruction, case.instruction.code()));
+                break;
+            }
+        }
+    }
+    println!("{forms} forms, {} instructions, {ran} runs", cases.len());
+    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures[..failures.len().min(40)].join("\n"));
+}
