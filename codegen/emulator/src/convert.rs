@@ -174,14 +174,14 @@ impl Machine {
                     _ => self.set_one(i, legacy, 8, 2, to_f64(a, from)),
                 }
             }
-            Cvtss2si | Vcvtss2si => self.to_register::<f32>(i, legacy, true, m)?,
-            Cvttss2si | Vcvttss2si => self.to_register::<f32>(i, legacy, true, 3)?,
-            Cvtsd2si | Vcvtsd2si => self.to_register::<f64>(i, legacy, true, m)?,
-            Cvttsd2si | Vcvttsd2si => self.to_register::<f64>(i, legacy, true, 3)?,
-            Vcvtss2usi => self.to_register::<f32>(i, legacy, false, m)?,
-            Vcvttss2usi => self.to_register::<f32>(i, legacy, false, 3)?,
-            Vcvtsd2usi => self.to_register::<f64>(i, legacy, false, m)?,
-            Vcvttsd2usi => self.to_register::<f64>(i, legacy, false, 3)?,
+            Cvtss2si | Vcvtss2si => self.set_converted::<f32>(i, legacy, true, m)?,
+            Cvttss2si | Vcvttss2si => self.set_converted::<f32>(i, legacy, true, 3)?,
+            Cvtsd2si | Vcvtsd2si => self.set_converted::<f64>(i, legacy, true, m)?,
+            Cvttsd2si | Vcvttsd2si => self.set_converted::<f64>(i, legacy, true, 3)?,
+            Vcvtss2usi => self.set_converted::<f32>(i, legacy, false, m)?,
+            Vcvttss2usi => self.set_converted::<f32>(i, legacy, false, 3)?,
+            Vcvtsd2usi => self.set_converted::<f64>(i, legacy, false, m)?,
+            Vcvttsd2usi => self.set_converted::<f64>(i, legacy, false, 3)?,
             _ => return Ok(false),
         }
         Ok(true)
@@ -195,7 +195,7 @@ impl Machine {
         Ok(())
     }
 
-    fn to_register<F: Float>(&mut self, i: &Instruction, legacy: bool, signed: bool, mode: u8) -> Step {
+    fn set_converted<F: Float>(&mut self, i: &Instruction, legacy: bool, signed: bool, mode: u8) -> Step {
         let a = lanes::get(&self.lanes(i, legacy, 1, F::SIZE, 1, 1)?, F::SIZE, 0);
         let to = Format { size: i.op0_register().size(), signed };
         self.set_register(i.op0_register(), to_int::<F>(a, to, mode));

@@ -116,6 +116,9 @@ pub(crate) enum Flow {
     Jump(u64),
 }
 
+/// What runs instead of a function at an address; None where there is none of the host's.
+pub type HostCalls<'a> = dyn FnMut(u64, &mut Machine) -> Option<Result<(), String>> + 'a;
+
 /// A return to this address ends [`Machine::call`].
 const EXIT: u64 = 0xffff_ffff_ffff_0000;
 
@@ -139,13 +142,7 @@ impl Machine {
     /// Calls the function at `entry`, the stack ending at `stack` (a multiple of 16), until it returns. A call of
     /// an address in `hosts` runs the closure instead, which finds arguments in registers. Stops with a fault
     /// after `limit` instructions, and when the function returns with other callee-saved registers.
-    pub fn call(
-        &mut self,
-        entry: u64,
-        stack: u64,
-        limit: u64,
-        hosts: &mut dyn FnMut(u64, &mut Machine) -> Option<Result<(), String>>,
-    ) -> Result<(), Fault> {
+    pub fn call(&mut self, entry: u64, stack: u64, limit: u64, hosts: &mut HostCalls<'_>) -> Result<(), Fault> {
         const SAVED: [usize; 6] = [3, 5, 12, 13, 14, 15];
         self.gpr[RSP] = stack;
         self.push(EXIT).map_err(|what| self.fault(what))?;

@@ -105,8 +105,8 @@ impl Machine {
             Pmullw | Vpmullw => two!(2, |a, b| a.wrapping_mul(b)),
             Pmulld | Vpmulld => two!(4, |a, b| a.wrapping_mul(b)),
             Vpmullq => two!(8, |a, b| a.wrapping_mul(b)),
-            Pmulhw | Vpmulhw => two!(2, |a, b| (signed(a, 2) * signed(b, 2) >> 16) as u64),
-            Pmulhuw | Vpmulhuw => two!(2, |a, b| a * b >> 16),
+            Pmulhw | Vpmulhw => two!(2, |a, b| ((signed(a, 2) * signed(b, 2)) >> 16) as u64),
+            Pmulhuw | Vpmulhuw => two!(2, |a, b| (a * b) >> 16),
             Pmuludq | Vpmuludq => two!(8, |a, b| truncate(a, 4) * truncate(b, 4)),
             Pmuldq | Vpmuldq => two!(8, |a, b| (signed(a, 4) * signed(b, 4)) as u64),
             Pmaddwd | Vpmaddwd => two!(4, |a, b| {
