@@ -11,7 +11,7 @@ use target_lexicon::{Architecture, Triple};
 pub enum Isa {
     /// x86-64-v2: 128 bits, `fma` by library call.
     Baseline,
-    /// AVX2 and FMA.
+    /// AVX2, FMA and F16C.
     Avx2,
     /// AVX-512 F, VL, DQ, BW.
     Avx512,
@@ -46,6 +46,7 @@ impl Isa {
             }
             let avx2 = is_x86_feature_detected!("avx2")
                 && is_x86_feature_detected!("fma")
+                && is_x86_feature_detected!("f16c")
                 && is_x86_feature_detected!("bmi1")
                 && is_x86_feature_detected!("bmi2")
                 && is_x86_feature_detected!("lzcnt");

@@ -68,7 +68,7 @@ impl Emitter<'_> {
     ) -> Result<(), CodegenError> {
         let r = &seg.reduces[0];
         let (t, index_type) = (s.dtypes[0], s.dtypes[1]);
-        let ty = LaneTy::of(t)?;
+        let ty = LaneTy::of(t);
         let int = if ty.is_64() { LaneTy::I64 } else { LaneTy::I32 };
         let inner = Segment { body: g.body.clone(), reduces: vec![], ..seg.clone() };
         self.lane_axis = Some(axis);
@@ -194,7 +194,7 @@ impl Emitter<'_> {
         let skipped = self.mul(begin, step);
         let first = self.add(base, skipped);
         let v = self.c.vreg(VEC);
-        let index_ty = LaneTy::of(index_type)?;
+        let index_ty = LaneTy::of(index_type);
         self.broadcast_int(v, first, index_ty.is_64());
         let first = Val::Uniform(Lanes { ty: index_ty, parts: vec![v] });
         let index = self.prim(Prim::Add, index_type, index_type, &[offset, first], &[true; 2])?;

@@ -110,7 +110,7 @@ impl Emitter<'_> {
 
     /// A value with a register for every part; with one, in uniform code.
     fn registers(&mut self, dtype: DType, v: &Val) -> Result<Lanes, CodegenError> {
-        let ty = LaneTy::of(dtype)?;
+        let ty = LaneTy::of(dtype);
         if self.n > 0 {
             let lanes = self.spread(dtype, v)?;
             let parts = if ty.is_mask() { self.mask_as(&lanes, ty) } else { lanes.parts };

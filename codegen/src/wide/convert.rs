@@ -20,7 +20,7 @@ impl Emitter<'_> {
         if from == to {
             return Ok(x.clone());
         }
-        let (from_ty, ty) = (LaneTy::of(from)?, LaneTy::of(to)?);
+        let (from_ty, ty) = (LaneTy::of(from), LaneTy::of(to));
         let uniform = !matches!(x, Val::Lanes(_));
         if to == Bool {
             let zero = Val::Const(Literal::from_f64(from, 0.0));
@@ -35,21 +35,22 @@ impl Emitter<'_> {
             Val::Const(_) => return Err(CodegenError::internal("a constant in no register")),
         };
         let parts = match (from, to) {
-            (U8, I32) => x.parts,
-            (I32, U8) => x.parts.into_iter().map(|p| self.wrap(to, p)).collect(),
-            (U8 | I32, F32) => {
+            (U8 | I8 | I16 | I32, U8 | I8 | I16 | I32) => x.parts.into_iter().map(|p| self.wrap(to, p)).collect(),
+            (U8 | I8 | I16 | I32, F32) => {
                 let code = self.pick(Code::VEX_Vcvtdq2ps_ymm_ymmm256, Code::EVEX_Vcvtdq2ps_zmm_k1z_zmmm512b32_er);
                 x.parts.into_iter().map(|p| self.vec1(code, Src::Reg(p))).collect()
             }
-            (U8 | I32, F64) => {
+            (U8 | I8 | I16 | I32, F64) => {
                 let code = self.pick(Code::VEX_Vcvtdq2pd_ymm_xmmm128, Code::EVEX_Vcvtdq2pd_zmm_k1z_ymmm256b32_er);
                 self.widen(&x, code, uniform)
             }
+            (F16 | BF16, F32) => x.parts.into_iter().map(|p| self.half_to_float(from, p)).collect(),
+            (F32, F16 | BF16) => x.parts.into_iter().map(|p| self.float_to_half(to, p)).collect(),
             (F32, F64) => {
                 let code = self.pick(Code::VEX_Vcvtps2pd_ymm_xmmm128, Code::EVEX_Vcvtps2pd_zmm_k1z_ymmm256b32_sae);
                 self.widen(&x, code, uniform)
             }
-            (U8 | I32, I64) => {
+            (U8 | I8 | I16 | I32, I64) => {
                 let code = self.pick(Code::VEX_Vpmovsxdq_ymm_xmmm128, Code::EVEX_Vpmovsxdq_zmm_k1z_ymmm256);
                 self.widen(&x, code, uniform)
             }
@@ -57,13 +58,13 @@ impl Emitter<'_> {
                 let code = self.pick(Code::VEX_Vcvtpd2ps_xmm_ymmm256, Code::EVEX_Vcvtpd2ps_ymm_k1z_zmmm512b64_er);
                 self.narrow(&x, uniform, |e, p| e.vec1(code, Src::Reg(p)))
             }
-            (F32, I32 | U8) => {
+            (F32, U8 | I8 | I16 | I32) => {
                 let code = self.pick(Code::VEX_Vcvttps2dq_ymm_ymmm256, Code::EVEX_Vcvttps2dq_zmm_k1z_zmmm512b32_sae);
                 let parts: Vec<VReg> = x.parts.iter().map(|&p| self.vec1(code, Src::Reg(p))).collect();
                 let parts = self.saturate(LaneTy::F32, 2_147_483_648.0, &x.parts, parts);
                 parts.into_iter().map(|p| self.wrap(to, p)).collect()
             }
-            (F64, I32 | U8) => self
+            (F64, U8 | I8 | I16 | I32) => self
                 .narrow(&x, uniform, |e, p| {
                     // Limited from above; from below the instruction does it; NaN becomes 0 first.
                     let limit = e.float_const(LaneTy::F64, 2_147_483_647.0);
@@ -78,7 +79,7 @@ impl Emitter<'_> {
                 .into_iter()
                 .map(|p| self.wrap(to, p))
                 .collect(),
-            (I64, I32 | U8) => {
+            (I64, U8 | I8 | I16 | I32) => {
                 let parts: Vec<VReg> = if uniform {
                     vec![self.even_dwords(x.parts[0], x.parts[0])]
                 } else {
@@ -181,6 +182,42 @@ impl Emitter<'_> {
                 self.keep(ty, number, p)
             })
             .collect()
+    }
+
+    // ---- 16-bit floats, as their bits in 32-bit lanes: `rusttorch_ir::half` says what they are ----
+
+    fn half_to_float(&mut self, half: DType, p: VReg) -> VReg {
+        if half == DType::BF16 {
+            let code = self.pick(Code::VEX_Vpslld_ymm_ymm_imm8, Code::EVEX_Vpslld_zmm_k1z_zmmm512b32_imm8);
+            return self.vec1_imm(code, Src::Reg(p), 16);
+        }
+        let words = self.pack_words(DType::F16, p);
+        self.vec_half(self.pick(Code::VEX_Vcvtph2ps_ymm_xmmm128, Code::EVEX_Vcvtph2ps_zmm_k1z_ymmm256_sae), words)
+    }
+
+    fn float_to_half(&mut self, half: DType, p: VReg) -> VReg {
+        if half == DType::F16 {
+            let words = self.c.vreg(VEC);
+            let code = self.pick(Code::VEX_Vcvtps2ph_xmmm128_ymm_imm8, Code::EVEX_Vcvtps2ph_ymmm256_k1z_zmm_imm8_sae);
+            // 0: to nearest, ties to even.
+            self.c.emit(code, &[A::Def(words), A::Use(p), A::Imm8(0)]);
+            let code = self.pick(Code::VEX_Vpmovzxwd_ymm_xmmm128, Code::EVEX_Vpmovzxwd_zmm_k1z_ymmm256);
+            return self.vec_half(code, words);
+        }
+        // By integers: the instruction of AVX512-BF16 flushes subnormals. Half a unit less one is added, and
+        // one more where the result would be odd.
+        let right = self.pick(Code::VEX_Vpsrld_ymm_ymm_imm8, Code::EVEX_Vpsrld_zmm_k1z_zmmm512b32_imm8);
+        let high = self.vec1_imm(right, Src::Reg(p), 16);
+        let one = self.pool_bits(1, false);
+        let odd = self.and(high, one);
+        let most = self.pool_bits(0x7fff, false);
+        let up = self.add_int(LaneTy::I32, p, most);
+        let up = self.add_int(LaneTy::I32, up, Src::Reg(odd));
+        let rounded = self.vec1_imm(right, Src::Reg(up), 16);
+        let quiet = self.pool_bits(0x40, false);
+        let nan = self.or(high, quiet);
+        let number = self.compare_float(LaneTy::F32, p, Src::Reg(p), ORDERED);
+        self.blend(LaneTy::I32, number, Src::Reg(rounded), nan)
     }
 
     // ---- 64-bit integers: lane by lane on AVX2 ----

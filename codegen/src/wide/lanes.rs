@@ -198,6 +198,7 @@ impl Emitter<'_> {
         let r = self.c.vreg(INT);
         let (load, store) = match size {
             1 => (Code::Movzx_r32_rm8, Code::Mov_rm8_r8),
+            2 => (Code::Movzx_r32_rm16, Code::Mov_rm16_r16),
             4 => (Code::Mov_r32_rm32, Code::Mov_rm32_r32),
             _ => (Code::Mov_r64_rm64, Code::Mov_rm64_r64),
         };
@@ -279,6 +280,10 @@ impl Emitter<'_> {
             4 => {
                 self.c.emit(Code::Mov_r32_rm32, &[A::Def(r), from]);
                 self.c.emit(Code::Add_rm32_r32, &[to, A::Use(r)]);
+            }
+            2 => {
+                self.c.emit(Code::Movzx_r32_rm16, &[A::Def(r), from]);
+                self.c.emit(Code::Add_rm16_r16, &[to, A::Use(r)]);
             }
             _ if dtype == DType::Bool => {
                 // Any byte but 0 is true.

@@ -118,7 +118,7 @@ impl Emitter<'_> {
 
     /// Reads the lanes in flight from consecutive elements.
     pub fn load_lanes(&mut self, dtype: DType, at: Place) -> Result<Lanes, CodegenError> {
-        let ty = LaneTy::of(dtype)?;
+        let ty = LaneTy::of(dtype);
         let size = dtype.size() as i32;
         let masks = self.tail_mask(if ty.is_mask() { LaneTy::Mask32 } else { ty });
         let at = match &masks {
@@ -138,27 +138,29 @@ impl Emitter<'_> {
 
     fn load_part(&mut self, dtype: DType, a: A, mask: Option<VReg>) -> VReg {
         let v = self.c.vreg(VEC);
-        match (dtype.size(), self.wide512) {
-            (1, false) => self.c.emit(Code::VEX_Vpmovzxbd_ymm_xmmm64, &[A::Def(v), a]),
-            (1, true) => {
-                self.c.emit_masked(Code::EVEX_Vpmovzxbd_zmm_k1z_xmmm128, &[A::Def(v), a], mask, mask.is_some())
+        // Narrow elements are widened by the load.
+        let code = match dtype {
+            DType::U8 | DType::Bool => self.pick(Code::VEX_Vpmovzxbd_ymm_xmmm64, Code::EVEX_Vpmovzxbd_zmm_k1z_xmmm128),
+            DType::I8 => self.pick(Code::VEX_Vpmovsxbd_ymm_xmmm64, Code::EVEX_Vpmovsxbd_zmm_k1z_xmmm128),
+            DType::I16 => self.pick(Code::VEX_Vpmovsxwd_ymm_xmmm128, Code::EVEX_Vpmovsxwd_zmm_k1z_ymmm256),
+            DType::F16 | DType::BF16 => {
+                self.pick(Code::VEX_Vpmovzxwd_ymm_xmmm128, Code::EVEX_Vpmovzxwd_zmm_k1z_ymmm256)
             }
-            (_, true) => {
+            DType::I32 | DType::F32 => self.pick(Code::VEX_Vmovups_ymm_ymmm256, Code::EVEX_Vmovups_zmm_k1z_zmmm512),
+            DType::I64 | DType::F64 => self.pick(Code::VEX_Vmovupd_ymm_ymmm256, Code::EVEX_Vmovupd_zmm_k1z_zmmm512),
+        };
+        match mask {
+            Some(m) if !self.wide512 && dtype.size() >= 4 => {
                 let code = if dtype.size() == 8 {
-                    Code::EVEX_Vmovupd_zmm_k1z_zmmm512
+                    Code::VEX_Vmaskmovpd_ymm_ymm_m256
                 } else {
-                    Code::EVEX_Vmovups_zmm_k1z_zmmm512
+                    Code::VEX_Vmaskmovps_ymm_ymm_m256
                 };
-                self.c.emit_masked(code, &[A::Def(v), a], mask, mask.is_some());
+                self.c.emit(code, &[A::Def(v), A::Use(m), a]);
             }
-            (size, false) => match mask {
-                None => self.c.emit(Code::VEX_Vmovups_ymm_ymmm256, &[A::Def(v), a]),
-                Some(m) => {
-                    let code =
-                        if size == 8 { Code::VEX_Vmaskmovpd_ymm_ymm_m256 } else { Code::VEX_Vmaskmovps_ymm_ymm_m256 };
-                    self.c.emit(code, &[A::Def(v), A::Use(m), a]);
-                }
-            },
+            // Narrow ones come from a bounce buffer on AVX2.
+            Some(_) if !self.wide512 => self.c.emit(code, &[A::Def(v), a]),
+            _ => self.c.emit_masked(code, &[A::Def(v), a], mask, mask.is_some()),
         }
         if dtype == DType::Bool {
             let zero = self.pool_bits(0, false);
@@ -190,46 +192,62 @@ impl Emitter<'_> {
         Ok(())
     }
 
+    /// Words of 32-bit lanes that hold 16 bits, in the lower half of a register.
+    pub fn pack_words(&mut self, dtype: DType, p: VReg) -> VReg {
+        let v = self.c.vreg(VEC);
+        if self.wide512 {
+            self.c.emit(Code::EVEX_Vpmovdw_ymmm256_k1z_zmm, &[A::Def(v), A::Use(p)]);
+            return v;
+        }
+        let high = self.high_half(p);
+        // All lanes are in the range of their dtype: nothing saturates.
+        let signed = !matches!(dtype, DType::U8 | DType::F16 | DType::BF16);
+        let code = if signed { Code::VEX_Vpackssdw_xmm_xmm_xmmm128 } else { Code::VEX_Vpackusdw_xmm_xmm_xmmm128 };
+        self.c.emit(code, &[A::Def(v), A::Use(p), A::Any(high)]);
+        v
+    }
+
     fn store_part(&mut self, dtype: DType, p: VReg, a: A, mask: Option<VReg>) {
-        match (dtype.size(), self.wide512) {
-            (1, true) => {
-                let p = if dtype == DType::Bool {
+        if self.wide512 {
+            let (code, p) = match dtype {
+                DType::Bool => {
                     let one = self.pool_bits(1, false);
                     let one = self.load_pool(one, false);
-                    self.keep(LaneTy::I32, p, one)
-                } else {
-                    p
-                };
-                self.c.emit_masked(Code::EVEX_Vpmovdb_xmmm128_k1z_zmm, &[a, A::Use(p)], mask, false);
+                    (Code::EVEX_Vpmovdb_xmmm128_k1z_zmm, self.keep(LaneTy::I32, p, one))
+                }
+                DType::U8 | DType::I8 => (Code::EVEX_Vpmovdb_xmmm128_k1z_zmm, p),
+                DType::I16 | DType::F16 | DType::BF16 => (Code::EVEX_Vpmovdw_ymmm256_k1z_zmm, p),
+                DType::I32 | DType::F32 => (Code::EVEX_Vmovups_zmmm512_k1z_zmm, p),
+                DType::I64 | DType::F64 => (Code::EVEX_Vmovupd_zmmm512_k1z_zmm, p),
+            };
+            return self.c.emit_masked(code, &[a, A::Use(p)], mask, false);
+        }
+        match dtype.size() {
+            2 => {
+                let words = self.pack_words(dtype, p);
+                self.c.emit(Code::VEX_Vmovups_xmmm128_xmm, &[a, A::Use(words)]);
             }
-            (1, false) => {
-                let high = self.high_half(p);
-                // Saturation changes nothing: bytes are within 0..=255, masks 0 or -1.
-                let narrow = |e: &mut Self, code, x: VReg, y: VReg| {
-                    let v = e.c.vreg(VEC);
-                    e.c.emit(code, &[A::Def(v), A::Use(x), A::Any(y)]);
-                    v
+            1 => {
+                let words = self.pack_words(dtype, p);
+                let bytes = self.c.vreg(VEC);
+                let code = if dtype == DType::U8 {
+                    Code::VEX_Vpackuswb_xmm_xmm_xmmm128
+                } else {
+                    Code::VEX_Vpacksswb_xmm_xmm_xmmm128
                 };
+                self.c.emit(code, &[A::Def(bytes), A::Use(words), A::Use(words)]);
                 let bytes = if dtype == DType::Bool {
-                    let words = narrow(self, Code::VEX_Vpackssdw_xmm_xmm_xmmm128, p, high);
-                    let bytes = narrow(self, Code::VEX_Vpacksswb_xmm_xmm_xmmm128, words, words);
+                    // One bit of a mask's -1 is wanted.
                     let ones = self.pool_bits(0x0101_0101, false);
-                    let v = self.c.vreg(VEC);
-                    let ones = self.src(ones);
+                    let (v, ones) = (self.c.vreg(VEC), self.src(ones));
                     self.c.emit(Code::VEX_Vpand_xmm_xmm_xmmm128, &[A::Def(v), A::Use(bytes), ones]);
                     v
                 } else {
-                    let words = narrow(self, Code::VEX_Vpackusdw_xmm_xmm_xmmm128, p, high);
-                    narrow(self, Code::VEX_Vpackuswb_xmm_xmm_xmmm128, words, words)
+                    bytes
                 };
                 self.c.emit(Code::VEX_Vmovq_xmmm64_xmm, &[a, A::Use(bytes)]);
             }
-            (size, true) => {
-                let code =
-                    if size == 8 { Code::EVEX_Vmovupd_zmmm512_k1z_zmm } else { Code::EVEX_Vmovups_zmmm512_k1z_zmm };
-                self.c.emit_masked(code, &[a, A::Use(p)], mask, false);
-            }
-            (_, false) => self.c.emit(Code::VEX_Vmovups_ymmm256_ymm, &[a, A::Use(p)]),
+            _ => self.c.emit(Code::VEX_Vmovups_ymmm256_ymm, &[a, A::Use(p)]),
         }
     }
 
@@ -287,7 +305,7 @@ impl Emitter<'_> {
 
     /// One element in all lanes.
     pub fn load_uniform(&mut self, dtype: DType, a: A) -> Result<Lanes, CodegenError> {
-        let ty = LaneTy::of(dtype)?;
+        let ty = LaneTy::of(dtype);
         let v = self.c.vreg(VEC);
         match dtype.size() {
             8 => {
@@ -299,8 +317,14 @@ impl Emitter<'_> {
                 self.c.emit(code, &[A::Def(v), a]);
             }
             _ => {
+                let code = match dtype {
+                    DType::I8 => Code::Movsx_r32_rm8,
+                    DType::I16 => Code::Movsx_r32_rm16,
+                    DType::F16 | DType::BF16 => Code::Movzx_r32_rm16,
+                    _ => Code::Movzx_r32_rm8,
+                };
                 let r = self.c.vreg(INT);
-                self.c.emit(Code::Movzx_r32_rm8, &[A::Def(r), a]);
+                self.c.emit(code, &[A::Def(r), a]);
                 self.broadcast_int(v, r, false);
             }
         }
@@ -314,15 +338,16 @@ impl Emitter<'_> {
 
     /// Writes a uniform value to one element.
     fn store_uniform(&mut self, dtype: DType, v: &Val, a: A) -> Result<(), CodegenError> {
-        let ty = LaneTy::of(dtype)?;
+        let ty = LaneTy::of(dtype);
         if !ty.is_mask() {
             let p = self.part_reg(v, 0);
             match dtype.size() {
                 8 => self.c.emit(self.pick(Code::VEX_Vmovq_xmmm64_xmm, Code::EVEX_Vmovq_xmmm64_xmm), &[a, A::Use(p)]),
                 4 => self.c.emit(self.pick(Code::VEX_Vmovd_rm32_xmm, Code::EVEX_Vmovd_rm32_xmm), &[a, A::Use(p)]),
-                _ => {
+                size => {
                     let r = self.scalar_of(p);
-                    self.c.emit(Code::Mov_rm8_r8, &[a, A::Use(r)]);
+                    let code = if size == 2 { Code::Mov_rm16_r16 } else { Code::Mov_rm8_r8 };
+                    self.c.emit(code, &[a, A::Use(r)]);
                 }
             }
             return Ok(());
@@ -409,7 +434,7 @@ impl Emitter<'_> {
 
     /// The value of an index expression in all lanes in flight.
     pub fn index_value(&mut self, access: &Access, dtype: DType) -> Result<Val, CodegenError> {
-        let ty = LaneTy::of(dtype)?;
+        let ty = LaneTy::of(dtype);
         let (e, step) = match access {
             Access::Uniform(e) => {
                 let r = self.index(e)?;

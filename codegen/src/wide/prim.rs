@@ -57,7 +57,7 @@ impl Emitter<'_> {
             Prim::And | Prim::Or | Prim::Xor | Prim::Not if t == DType::Bool => return Ok(self.mask_logic(p, v)),
             _ => {}
         }
-        let ty = LaneTy::of(t)?;
+        let ty = LaneTy::of(t);
         let (n, uniform) = self.shape(ty, v);
         let mut v = v.to_vec();
         // A constant comes second, where it may stay in memory.
@@ -92,12 +92,27 @@ impl Emitter<'_> {
         Ok(Self::wrap_parts(ty, parts, uniform))
     }
 
-    /// Brings 8-bit integers back to their range.
+    /// Brings 8- and 16-bit integers back to their range (L6).
     pub fn wrap(&mut self, t: DType, a: VReg) -> VReg {
-        if t != DType::U8 {
+        match t {
+            DType::U8 => self.zero_extended(t, a),
+            DType::I8 | DType::I16 => {
+                let unused = 32 - 8 * t.size() as u8;
+                let left = self.pick(Code::VEX_Vpslld_ymm_ymm_imm8, Code::EVEX_Vpslld_zmm_k1z_zmmm512b32_imm8);
+                let right = self.pick(Code::VEX_Vpsrad_ymm_ymm_imm8, Code::EVEX_Vpsrad_zmm_k1z_zmmm512b32_imm8);
+                let up = self.vec1_imm(left, Src::Reg(a), unused);
+                self.vec1_imm(right, Src::Reg(up), unused)
+            }
+            _ => a,
+        }
+    }
+
+    /// The bits of an integer of 8 or 16 bits, zero-extended.
+    fn zero_extended(&mut self, t: DType, a: VReg) -> VReg {
+        if t.size() >= 4 {
             return a;
         }
-        let m = self.pool_bits(0xff, false);
+        let m = self.pool_bits((1 << (8 * t.size())) - 1, false);
         self.and(a, m)
     }
 
@@ -114,7 +129,6 @@ impl Emitter<'_> {
                 let v = self.sub_int(ty, zero, Src::Reg(a));
                 self.wrap(t, v)
             }
-            // 8-bit values are not negative.
             Prim::Abs if ty.is_64() && !self.wide512 => {
                 let zero = self.zero();
                 let sign = self.vec2(Code::VEX_Vpcmpgtq_ymm_ymm_ymmm256, zero, Src::Reg(a));
@@ -127,7 +141,8 @@ impl Emitter<'_> {
                 } else {
                     self.pick(Code::VEX_Vpabsd_ymm_ymmm256, Code::EVEX_Vpabsd_zmm_k1z_zmmm512b32)
                 };
-                self.vec1(code, Src::Reg(a))
+                let v = self.vec1(code, Src::Reg(a));
+                self.wrap(t, v)
             }
             Prim::Sqrt => {
                 let code = codes!(self, ty, VEX_Vsqrtps_ymm_ymmm256 EVEX_Vsqrtps_zmm_k1z_zmmm512b32_er
@@ -424,11 +439,13 @@ impl Emitter<'_> {
     }
 
     fn mul_high(&mut self, t: DType, ty: LaneTy, a: VReg, b: VReg) -> VReg {
-        if t == DType::U8 {
+        if t.size() < 4 {
+            let (a, b) = (self.zero_extended(t, a), self.zero_extended(t, b));
             let code = self.pick(Code::VEX_Vpmulld_ymm_ymm_ymmm256, Code::EVEX_Vpmulld_zmm_k1z_zmm_zmmm512b32);
             let v = self.vec2(code, a, Src::Reg(b));
             let code = self.pick(Code::VEX_Vpsrld_ymm_ymm_imm8, Code::EVEX_Vpsrld_zmm_k1z_zmmm512b32_imm8);
-            return self.vec1_imm(code, Src::Reg(v), 8);
+            let v = self.vec1_imm(code, Src::Reg(v), 8 * t.size() as u8);
+            return self.wrap(t, v);
         }
         let (ah, bh) = (self.upper_dwords(a), self.upper_dwords(b));
         let low = self.mul_u32(a, b);
@@ -472,10 +489,11 @@ impl Emitter<'_> {
         self.vec2(code, a, b)
     }
 
-    /// The variable shifts give 0 (the sign) for counts out of range, as the primitives do; a value of 8
-    /// bits is held in 32, where counts of 8 and more leave nothing of it.
+    /// The variable shifts give 0 (the sign) for counts out of range, as the primitives do; of a narrow
+    /// value, which is held in 32 bits, counts from its own width on leave nothing but the sign.
     fn shift(&mut self, p: Prim, t: DType, ty: LaneTy, a: VReg, b: &Val, i: usize) -> VReg {
         let arithmetic = p == Prim::Shr && t != DType::U8;
+        let a = if p == Prim::Lshr { self.zero_extended(t, a) } else { a };
         let width = if ty.is_64() { 64 } else { 32 };
         if let Val::Const(l) = b
             && (0..width).contains(&l.as_i64())
@@ -558,7 +576,7 @@ impl Emitter<'_> {
         if t == DType::Bool {
             return Ok(self.mask_logic(p, v));
         }
-        let ty = LaneTy::of(t)?;
+        let ty = LaneTy::of(t);
         let (n, uniform) = self.shape(ty, v);
         let (mut p, mut v) = (p, v.to_vec());
         if matches!(v[0], Val::Const(_)) {
@@ -628,7 +646,7 @@ impl Emitter<'_> {
             let off = self.mask_logic(Prim::Gt, &[v[2].clone(), v[0].clone()]);
             return Ok(self.mask_logic(Prim::Or, &[on, off]));
         }
-        let ty = LaneTy::of(t)?;
+        let ty = LaneTy::of(t);
         let (n, uniform) = self.shape(ty, v);
         let mask = if uniform { vec![self.uniform_mask(&v[0], ty.mask())] } else { self.mask_regs(&v[0], ty.mask()) };
         let off = self.materialise(&v[2], ty);
@@ -657,7 +675,7 @@ impl Emitter<'_> {
 
     /// A value with a register for every part.
     pub fn spread(&mut self, t: DType, v: &Val) -> Result<Lanes, CodegenError> {
-        let ty = LaneTy::of(t)?;
+        let ty = LaneTy::of(t);
         Ok(match v {
             Val::Lanes(x) => x.clone(),
             _ if t == DType::Bool => Lanes { ty, parts: self.mask_regs(v, ty) },

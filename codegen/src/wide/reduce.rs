@@ -227,7 +227,7 @@ impl Emitter<'_> {
         s: &State,
     ) -> Result<(), CodegenError> {
         let (kind, d) = (seg.reduces[0].kind, s.dtypes[0]);
-        let ty = LaneTy::of(d)?;
+        let ty = LaneTy::of(d);
         let class = self.class(ty);
         let count = s.lanes / self.lanes_of(ty);
         self.lane_axis = Some(axis);

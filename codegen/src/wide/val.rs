@@ -1,7 +1,7 @@
 //! Values during emission, and the vector operations they are made of.
 //!
-//! A vector value has one register per [`Emitter::width`] lanes of 32 bits, two of 64 bits. 8-bit
-//! integers ride in 32-bit lanes. Masks are a type of their own: on AVX2 all-ones or all-zero lanes of 32
+//! A vector value has one register per [`Emitter::width`] lanes of 32 bits, two of 64 bits. Everything of 8
+//! or 16 bits rides in 32-bit lanes (L6). Masks are a type of their own: on AVX2 all-ones or all-zero lanes of 32
 //! or 64 bits, on AVX-512 one k register per vector of 32-bit (16 lanes) or 64-bit lanes (8 lanes); of
 //! the latter only the low 8 bits mean something.
 
@@ -26,17 +26,14 @@ pub enum LaneTy {
 
 impl LaneTy {
     /// The lane type of a dtype; masks are made 32 bits wide.
-    pub fn of(dtype: DType) -> Result<LaneTy, CodegenError> {
-        Ok(match dtype {
+    pub fn of(dtype: DType) -> LaneTy {
+        match dtype {
             DType::F32 => LaneTy::F32,
             DType::F64 => LaneTy::F64,
-            DType::I32 | DType::U8 => LaneTy::I32,
+            DType::I32 | DType::U8 | DType::I8 | DType::I16 | DType::F16 | DType::BF16 => LaneTy::I32,
             DType::I64 => LaneTy::I64,
             DType::Bool => LaneTy::Mask32,
-            DType::I8 | DType::I16 | DType::F16 | DType::BF16 => {
-                return Err(CodegenError::unsupported(format!("full-width strips of {dtype}")));
-            }
-        })
+        }
     }
 
     pub fn is_mask(self) -> bool {
