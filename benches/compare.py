@@ -2,15 +2,17 @@
 
 Rules: one process, one thread (but for the case that says two), candidates take turns so that a noisy
 machine is noisy for all, results are verified before anything is timed, the figure is the median. torch's
-allocator is tuned (see ``main``) so that it does not pay for fresh pages at every call.
+allocator is tuned (see ``main``) so that it does not pay for fresh pages at every call. A peer that is not
+installed is reported as missing.
 
-    python benches/compare.py [--rounds N] [--record FILE] [--no-inductor]
+    python benches/compare.py [--rounds N] [--record FILE] [--no-inductor] [CASE ...]
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import statistics
@@ -21,10 +23,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from cases import Case, cases
+
 TUNED = {
     "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
     "MALLOC_TRIM_THRESHOLD_": str(1 << 31),
     "MALLOC_TOP_PAD_": str(1 << 27),
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
+    "OMP_NUM_THREADS": "1",
 }
 Call = Callable[[], Any]
 
@@ -57,108 +63,106 @@ def take_turns(candidates: dict[str, Call], rounds: int) -> dict[str, float]:
     return {name: statistics.median(t) for name, t in times.items()}
 
 
-def cases(torch: Any, np: Any, rt: Any, inductor: bool) -> list[tuple[str, str, dict[str, Call], float]]:
-    """(name, target, candidates, tolerance); the first candidate is ours."""
-    functional = torch.nn.functional
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(1024, 1024, generator=generator)
-    w, b = torch.randn(1024, generator=generator), torch.randn(1024, generator=generator)
-    xn, wn, bn = x.numpy(), w.numpy(), b.numpy()
-    scratch = np.empty_like(xn)
+def peer(name: str) -> Any:
+    """A peer's module, or None with a line that says so."""
+    try:
+        return __import__(name)
+    except ImportError:
+        print(f"{name} is not installed: its column is missing")
+        return None
 
-    def compiled(f: Any, *args: Any) -> dict[str, Call]:
-        if not inductor:
-            return {}
-        g = torch.compile(f, dynamic=False)
-        g(*args)
-        return {"inductor": lambda: g(*args)}
 
-    def numba_relu() -> dict[str, Call]:
-        try:
-            import numba
-        except ImportError:
-            return {}
+class Peers:
+    """The candidates of a case, over the same operands."""
 
-        @numba.njit(fastmath=False)
+    def __init__(self, torch: Any, np: Any, rt: Any, inductor: bool) -> None:
+        self.torch, self.np, self.rt, self.inductor = torch, np, rt, inductor
+        self.jax, self.numexpr, self.numba = peer("jax"), peer("numexpr"), peer("numba")
+        if self.numexpr:
+            self.numexpr.set_num_threads(1)
+        g = torch.Generator().manual_seed(0)
+        self.operands = {
+            "x": torch.randn(1024, 1024, generator=g),
+            "y": torch.randn(1024, 1024, generator=g),
+            "z": torch.randn(1024, 1024, generator=g),
+            "w": torch.randn(1024, generator=g),
+            "b": torch.randn(1024, generator=g),
+            "t": torch.randint(0, 1024, (1024,), generator=g),
+            "n3": torch.randn(1 << 20, 3, generator=g),
+            "v3": torch.randn(3, generator=g),
+            "h": torch.randn(1024, 1024, generator=g).bfloat16(),
+            "d": torch.randn(1024, 1024, generator=g).double(),
+        }
+
+    def of(self, case: Case) -> dict[str, Call]:
+        """Ours first."""
+        names = case.args.split()
+        tensors = [self.operands[n] for n in names]
+        ours = self.rt.expr(case.text)
+        out: dict[str, Call] = {"ours": lambda: ours(*tensors), "eager": lambda: case.torch(*tensors)}
+        if self.inductor:
+            self.torch._dynamo.reset()
+            compiled = self.torch.compile(case.torch, dynamic=False)
+            out["inductor"] = lambda: compiled(*tensors)
+        if any(t.dtype == self.torch.bfloat16 for t in tensors):
+            return out
+        arrays = [t.numpy() for t in tensors]
+        if case.numpy:
+            out["numpy"] = lambda: case.numpy(*arrays)
+        if self.jax and case.jax:
+            jitted = self.jax.jit(case.jax)
+            on_device = [self.jax.numpy.asarray(a) for a in arrays]
+            out["jax"] = lambda: jitted(*on_device).block_until_ready()
+        if self.numexpr and case.numexpr:
+            local = dict(zip(names, arrays, strict=True))
+            out["numexpr"] = lambda: self.numexpr.evaluate(case.numexpr, local_dict=local)
+        if self.numba and case.name.startswith("relu"):
+            out["numba"] = self._numba_relu(*arrays)
+        return out
+
+    def _numba_relu(self, x: Any, w: Any, b: Any) -> Call:
+        zero = self.np.float32(0)
+
+        @self.numba.njit(fastmath=False)
         def f(x: Any, w: Any, b: Any, out: Any) -> Any:
             for i in range(x.shape[0]):
                 for j in range(x.shape[1]):
-                    out[i, j] = max(x[i, j] * w[j] + b[j], np.float32(0))
+                    out[i, j] = max(x[i, j] * w[j] + b[j], zero)
             return out
 
-        f(xn, wn, bn, scratch)
-        return {"numba": lambda: f(xn, wn, bn, scratch)}
-
-    def relu(x: Any, w: Any, b: Any) -> Any:
-        return torch.relu(x * w + b)
-
-    def gelu(x: Any, w: Any, b: Any) -> Any:
-        return functional.gelu(x * w + b, approximate="tanh")
-
-    ours_relu = rt.expr("relu(x*w + b)")
-    ours_gelu = rt.expr("gelu(x*w + b, approximate='tanh')")
-    out: list[tuple[str, str, dict[str, Call], float]] = [
-        (
-            "relu(x*w + b)",
-            ">= 0.85x the best",
-            {"ours": lambda: ours_relu(x, w, b), "eager": lambda: relu(x, w, b)}
-            | compiled(relu, x, w, b)
-            | numba_relu(),
-            0.0,
-        ),
-        (
-            "gelu_tanh(x*w + b)",
-            ">= 1.4x inductor",
-            {"ours": lambda: ours_gelu(x, w, b), "eager": lambda: gelu(x, w, b)} | compiled(gelu, x, w, b),
-            1e-5,
-        ),
-    ]
-    for name, text, f, n in [
-        ("sum", "sum(x)", lambda x: x.sum(), lambda: xn.sum()),
-        ("sum(dim=0)", "sum(x, dim=0)", lambda x: x.sum(0), lambda: xn.sum(0)),
-        ("sum(dim=1)", "sum(x, dim=1)", lambda x: x.sum(1), lambda: xn.sum(1)),
-        ("var(dim=1)", "var(x, dim=1)", lambda x: x.var(1), lambda: xn.var(1, ddof=1)),
-    ]:
-        e = rt.expr(text)
-        candidates: dict[str, Call] = {"ours": lambda e=e: e(x), "eager": lambda f=f: f(x), "numpy": n}  # type: ignore[misc]
-        out.append((name, ">= 0.97x the best", candidates | compiled(f, x), 2e-3))
-    for name, text, f, tolerance in [
-        ("exp", "exp(x)", torch.exp, 1e-5),
-        ("tanh", "tanh(x)", torch.tanh, 1e-6),
-        ("sigmoid", "sigmoid(x)", torch.sigmoid, 1e-6),
-        ("gelu (erf)", "gelu(x)", functional.gelu, 1e-5),
-        ("silu", "silu(x)", functional.silu, 1e-5),
-        ("softmax(dim=-1)", "softmax(x, -1)", lambda x: torch.softmax(x, -1), 1e-6),
-        ("log_softmax(dim=-1)", "log_softmax(x, -1)", lambda x: torch.log_softmax(x, -1), 1e-5),
-        ("layer_norm", "layer_norm(x, [1024])", lambda x: functional.layer_norm(x, (1024,)), 1e-5),
-        ("argmax(dim=1)", "argmax(x, dim=1)", lambda x: x.argmax(1), 0.0),
-    ]:
-        e = rt.expr(text)
-        pair: dict[str, Call] = {"ours": lambda e=e: e(x), "eager": lambda f=f: f(x)}  # type: ignore[misc]
-        out.append((name, "", pair | compiled(f, x), tolerance))
-    s = [torch.randn(16, generator=generator) for _ in range(3)]
-    sn = [t.numpy() for t in s]
-    small = rt.expr("relu(x*w + b)")
-    out.append(("16 elements, torch", "<= 1.5 us", {"ours": lambda: small(*s), "eager": lambda: relu(*s)}, 0.0))
-    out.append(
-        (
-            "16 elements, numpy",
-            "<= 2 us",
-            {"ours": lambda: small(*sn), "numpy": lambda: np.maximum(sn[0] * sn[1] + sn[2], np.float32(0))},
-            0.0,
-        )
-    )
-    return out
+        out = self.np.empty_like(x)
+        return lambda: f(x, w, b, out)
 
 
-def verify(torch: Any, np: Any, candidates: dict[str, Call], tolerance: float) -> None:
+def verify(torch: Any, np: Any, case: Case, candidates: dict[str, Call]) -> None:
     """Refuses to time results that differ."""
-    results = {name: np.asarray(call(), dtype=np.float64) for name, call in candidates.items()}
+
+    def result(call: Call) -> Any:
+        r = call()
+        return r.double().numpy() if isinstance(r, torch.Tensor) else np.asarray(r, dtype=np.float64)
+
+    results = {name: result(call) for name, call in candidates.items()}
     ours = results.pop("ours")
     for name, other in results.items():
         worst = float(np.max(np.abs(ours - other)))
-        if worst > tolerance and name != "numba":
-            raise SystemExit(f"results differ from {name} by {worst}")
+        if not worst <= case.tolerance:
+            raise SystemExit(f"{case.name}: results differ from {name} by {worst}")
+
+
+def call_overhead(torch: Any, np: Any, rt: Any, rounds: int) -> dict[str, dict[str, float]]:
+    """A fused call on 16 elements."""
+    s = [torch.randn(16) for _ in range(3)]
+    sn = [t.numpy() for t in s]
+    small = rt.expr("relu(x*w + b)")
+    zero = np.float32(0)
+    return {
+        "16 elements, torch": take_turns(
+            {"ours": lambda: small(*s), "eager": lambda: torch.relu(s[0] * s[1] + s[2])}, rounds
+        ),
+        "16 elements, numpy": take_turns(
+            {"ours": lambda: small(*sn), "numpy": lambda: np.maximum(sn[0] * sn[1] + sn[2], zero)}, rounds
+        ),
+    }
 
 
 def threads(torch: Any, rt: Any, rounds: int) -> dict[str, float]:
@@ -179,7 +183,7 @@ def threads(torch: Any, rt: Any, rounds: int) -> dict[str, float]:
     return result
 
 
-def compile_times(rt: Any) -> list[float]:
+def compile_times() -> list[float]:
     """Milliseconds to compile each one-operand row at float32, first call included."""
     code = """
 import json, numpy as np, rusttorch as rt
@@ -206,9 +210,10 @@ print(json.dumps(out))
 def main() -> None:
     """Runs everything and prints a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--record", type=Path, help="write the figures to this JSON file")
     parser.add_argument("--no-inductor", action="store_true", help="leave torch.compile out (it needs g++)")
+    parser.add_argument("only", nargs="*", metavar="CASE", help="cases by name; all when none is given")
     args = parser.parse_args()
     if any(os.environ.get(k) != v for k, v in TUNED.items()):
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | TUNED)
@@ -221,27 +226,42 @@ def main() -> None:
     rt.set_num_threads(1)
     isa = rt.stats()["isa"]
     print(f"{cpu_name()}; rusttorch {rt.__version__} ({isa}), torch {torch.__version__}, numpy {np.__version__}")
+    peers = Peers(torch, np, rt, not args.no_inductor)
     print("float32, 1 thread, medians in microseconds, candidates taking turns\n")
     record: dict[str, Any] = {"cpu": cpu_name(), "isa": isa, "torch": torch.__version__, "cases": {}}
-    for name, target, candidates, tolerance in cases(torch, np, rt, not args.no_inductor):
-        verify(torch, np, candidates, tolerance)
+    ratios = {}
+    for case in cases(torch, np, peers.jax):
+        if args.only and case.name not in args.only:
+            continue
+        candidates = peers.of(case)
+        verify(torch, np, case, candidates)
         times = take_turns(candidates, args.rounds)
-        peers = {k: v for k, v in times.items() if k != "ours"}
-        best = min(peers, key=lambda k: peers[k])
-        ratio = peers[best] / times["ours"]
-        record["cases"][name] = times
-        shown = "  ".join(f"{k} {v:9.2f}" for k, v in times.items())
-        print(f"{name:<20} {shown}   {ratio:5.2f}x the best ({best})   {target}", flush=True)
-    rt.set_num_threads(2)
-    two = threads(torch, rt, args.rounds)
-    record["cases"]["gelu, 4M"] = two
-    speedup = two["1 thread"] / two["2 threads"]
-    print(f"{'gelu, 4M elements':<20} {two['1 thread']:9.0f} on 1 thread, {speedup:.2f}x on 2   >= 1.7x")
-    compile_ms = sorted(compile_times(rt))
-    if compile_ms:
-        median = statistics.median(compile_ms)
-        record["compile_ms"] = {"median": median, "worst": compile_ms[-1], "rows": len(compile_ms)}
-        print(f"compile: median {median:.2f} ms, worst {compile_ms[-1]:.2f} ms over {len(compile_ms)} rows   <= 1 ms")
+        others = {k: v for k, v in times.items() if k != "ours"}
+        best = min(others, key=lambda k: others[k])
+        ratios[case.name] = others[best] / times["ours"]
+        record["cases"][case.name] = times
+        shown = "  ".join(f"{k} {v:8.1f}" for k, v in times.items())
+        print(f"{case.name:<24} {ratios[case.name]:5.2f}x the best ({best}) {case.target:<18} {shown}", flush=True)
+    values = sorted(ratios.values())
+    mean = math.exp(statistics.fmean(map(math.log, values)))
+    print(
+        f"\nover the best peer: geometric mean {mean:.2f}x, median {statistics.median(values):.2f}x, worst {values[0]:.2f}x"
+    )
+    record["over_the_best"] = {"geometric_mean": mean, "median": statistics.median(values), "worst": values[0]}
+    if not args.only:
+        for name, times in call_overhead(torch, np, rt, args.rounds).items():
+            record["cases"][name] = times
+            print(f"{name:<24} " + "  ".join(f"{k} {v:8.2f}" for k, v in times.items()))
+        rt.set_num_threads(2)
+        two = threads(torch, rt, args.rounds)
+        record["cases"]["gelu, 4M"] = two
+        speedup = two["1 thread"] / two["2 threads"]
+        print(f"{'gelu, 4M elements':<24} {two['1 thread']:8.0f} on 1 thread, {speedup:.2f}x on 2   >= 1.7x")
+        compile_ms = sorted(compile_times())
+        if compile_ms:
+            median = statistics.median(compile_ms)
+            record["compile_ms"] = {"median": median, "worst": compile_ms[-1], "rows": len(compile_ms)}
+            print(f"compile: median {median:.2f} ms, worst {compile_ms[-1]:.2f} ms over {len(compile_ms)} rows")
     if args.record:
         args.record.write_text(json.dumps(record, indent=1) + "\n")
 

@@ -99,6 +99,9 @@ pub struct LaneInst {
     pub site: u32,
 }
 
+/// Longest period of [`Access::Periodic`].
+pub const PERIOD_MAX: i64 = 16;
+
 /// How an access moves along the lanes.
 #[derive(Clone, Debug)]
 pub enum Access {
@@ -108,6 +111,9 @@ pub enum Access {
     Unit(IndexExpr),
     /// Lane k at element `base + k * step`, step uniform; (index with the lane axis, step).
     Strided(IndexExpr, IndexExpr),
+    /// As [`Access::Indexed`], for a read that repeats: the lane axis occurs only in `mod` by this constant, at
+    /// most [`PERIOD_MAX`].
+    Periodic(IndexExpr, i64),
     /// Row scratch under a tile: every lane has a row of its own, element `index` of all of them side
     /// by side. The index is the same for all lanes.
     Row(IndexExpr),
@@ -230,7 +236,12 @@ impl Access {
     /// The index, with the lane axis in it.
     pub fn expr(&self) -> &IndexExpr {
         match self {
-            Access::Uniform(e) | Access::Unit(e) | Access::Strided(e, _) | Access::Row(e) | Access::Indexed(e) => e,
+            Access::Uniform(e)
+            | Access::Unit(e)
+            | Access::Strided(e, _)
+            | Access::Periodic(e, _)
+            | Access::Row(e)
+            | Access::Indexed(e) => e,
         }
     }
 }

@@ -5,7 +5,7 @@
 //! every emitter.
 
 use crate::error::CodegenError;
-use crate::lane::{Access, LaneInst, LaneOp, LaneReduce, Mode, Program, Segment, Strip};
+use crate::lane::{Access, LaneInst, LaneOp, LaneReduce, Mode, PERIOD_MAX, Program, Segment, Strip};
 use rusttorch_ir::id::{AxisId, BufferId, ValueId};
 use rusttorch_ir::index::IndexExpr;
 use rusttorch_ir::kernel::interp::is_site;
@@ -141,6 +141,23 @@ impl Uniform<'_> {
         varies
     }
 
+    /// The constant by which the lane axis is taken modulo, wherever it occurs.
+    fn period(&self, e: &IndexExpr) -> Option<i64> {
+        let lanes = self.lanes?;
+        if let IndexExpr::Mod(x, m) = e
+            && let (IndexExpr::Axis(x), IndexExpr::Const(p)) = (&**x, &**m)
+            && *x == lanes
+        {
+            return (1..=PERIOD_MAX).contains(p).then_some(*p);
+        }
+        let (a, b) = e.children()?;
+        match (self.index_varies(a), self.index_varies(b)) {
+            (true, false) => self.period(a),
+            (false, true) => self.period(b),
+            _ => None,
+        }
+    }
+
     fn access(&self, e: &IndexExpr) -> Access {
         if !self.index_varies(e) {
             return Access::Uniform(e.clone());
@@ -149,7 +166,10 @@ impl Uniform<'_> {
         match lane_step(e, self) {
             Some(IndexExpr::Const(1)) => Access::Unit(e.clone()),
             Some(step) => Access::Strided(e.clone(), step),
-            None => Access::Indexed(e.clone()),
+            None => match self.period(e) {
+                Some(p) => Access::Periodic(e.clone(), p),
+                None => Access::Indexed(e.clone()),
+            },
         }
     }
 }
@@ -354,7 +374,11 @@ fn cost(op: &LaneOp) -> usize {
         LaneOp::Const(_) | LaneOp::Scalar(_) => 0,
         LaneOp::Prim(Prim::Div | Prim::Sqrt | Prim::Scale, ..) => 5,
         LaneOp::Prim(..) | LaneOp::Index(_) | LaneOp::Store { .. } => 1,
-        LaneOp::Load { access: Access::Unit(_) | Access::Uniform(_) | Access::Row(_), mask: None, .. } => 1,
+        LaneOp::Load {
+            access: Access::Unit(_) | Access::Uniform(_) | Access::Periodic(..) | Access::Row(_),
+            mask: None,
+            ..
+        } => 1,
         LaneOp::Load { .. } | LaneOp::Check { .. } | LaneOp::Lookup(..) => 4,
         LaneOp::Call(..) => 40,
         LaneOp::Cold { body, .. } => 2 + body.len() / 2,

@@ -352,7 +352,7 @@ impl Emitter<'_> {
             }
             Access::Unit(e) => (e, Some(1)),
             Access::Strided(e, IndexExpr::Const(c)) => (e, Some(*c)),
-            Access::Strided(e, _) | Access::Row(e) | Access::Indexed(e) => (e, None),
+            Access::Strided(e, _) | Access::Periodic(e, _) | Access::Row(e) | Access::Indexed(e) => (e, None),
         };
         let Some(step) = step else {
             let n = if width == Width::One { 1 } else { GROUP };

@@ -194,7 +194,7 @@ impl Emitter<'_> {
     }
 
     /// Copies an element through a general-purpose register.
-    fn copy_element(&mut self, size: usize, from: A, to: A) {
+    pub fn copy_element(&mut self, size: usize, from: A, to: A) {
         let r = self.c.vreg(INT);
         let (load, store) = match size {
             1 => (Code::Movzx_r32_rm8, Code::Mov_rm8_r8),

@@ -87,6 +87,7 @@ impl Emitter<'_> {
     /// Runs a body's prelude for the axes in scope and prepares its lane loop.
     fn enter(&mut self, seg: &Segment) -> Result<(), CodegenError> {
         self.copy.bases.clear();
+        self.copy.periods.clear();
         self.run_uniform(&seg.prelude)?;
         self.prepare_accesses(&seg.body)
     }
@@ -384,14 +385,15 @@ impl Emitter<'_> {
 
 /// True when something of a body runs lane by lane: several vectors in flight gain nothing then.
 fn has_lane_loops(body: &[LaneInst]) -> bool {
-    let consecutive = |a: &Access| matches!(a, Access::Unit(_) | Access::Uniform(_) | Access::Row(_));
+    let consecutive =
+        |a: &Access| matches!(a, Access::Unit(_) | Access::Uniform(_) | Access::Periodic(..) | Access::Row(_));
     body.iter().any(|i| match &i.op {
         LaneOp::Load { access, mask, .. } => mask.is_some() || !consecutive(access),
         LaneOp::Store { access, mask, .. } => mask.is_some() || !matches!(access, Access::Unit(_) | Access::Row(_)),
         LaneOp::Check { .. } | LaneOp::Call(..) | LaneOp::Lookup(..) => true,
         LaneOp::Prim(Prim::IDiv | Prim::IRem, ..) => true,
         LaneOp::Cold { body, .. } => has_lane_loops(body),
-        LaneOp::Index(Access::Indexed(_)) => true,
+        LaneOp::Index(Access::Indexed(_) | Access::Periodic(..)) => true,
         LaneOp::Const(_) | LaneOp::Scalar(_) | LaneOp::Index(_) | LaneOp::Prim(..) => false,
     })
 }

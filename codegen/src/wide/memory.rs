@@ -16,6 +16,9 @@ use rusttorch_ir::id::{BufferId, ValueId};
 use rusttorch_ir::index::IndexExpr;
 use rusttorch_ir::prim::Prim;
 
+/// Registers of 32-bit lanes that are ever in flight.
+const LANES_MAX: usize = 4;
+
 /// Where consecutive elements are.
 #[derive(Clone, Copy)]
 pub enum Place {
@@ -23,6 +26,8 @@ pub enum Place {
     At(VReg, VReg, u32, i32),
     /// A local array.
     Local(i32),
+    /// A local array, from an element on: offset, index, scale.
+    Within(i32, VReg, u32),
 }
 
 impl Place {
@@ -30,6 +35,7 @@ impl Place {
         match self {
             Place::At(base, index, scale, disp) => A::Indexed(base, index, scale, disp + offset),
             Place::Local(at) => A::Local(at + offset),
+            Place::Within(at, index, scale) => A::LocalIndexed(at + offset, index, scale),
         }
     }
 }
@@ -54,6 +60,9 @@ impl Emitter<'_> {
                 LaneOp::Load { buffer, access: Access::Unit(e) | Access::Strided(e, _), mask: None }
                 | LaneOp::Store { buffer, access: Access::Unit(e) | Access::Strided(e, _), mask: None, .. } => {
                     self.prepare(Some(*buffer), e)?;
+                }
+                LaneOp::Load { buffer, access: Access::Periodic(e, p), mask: None } => {
+                    self.prepare_period(*buffer, e, *p)?;
                 }
                 LaneOp::Load { buffer, access: Access::Row(e), .. }
                 | LaneOp::Store { buffer, access: Access::Row(e), .. } => self.prepare_row(*buffer, e)?,
@@ -81,6 +90,56 @@ impl Emitter<'_> {
         };
         self.copy.bases.insert(key, base);
         Ok(())
+    }
+
+    /// Reads one period into a local array, and repeats it there for as many lanes as are ever in flight, so
+    /// that a read from any phase on is a plain one.
+    fn prepare_period(&mut self, buffer: BufferId, e: &IndexExpr, period: i64) -> Result<(), CodegenError> {
+        let key = (buffer, e.clone());
+        if self.copy.periods.contains_key(&key) {
+            return Ok(());
+        }
+        let lanes = self.lane_axis.ok_or_else(|| CodegenError::internal("no lane axis"))?;
+        let size = self.k.buffers[buffer.index()].dtype.size();
+        let at = self.c.local((period as usize + LANES_MAX * self.width()) * size);
+        // An axis shorter than the period reaches a part of it only.
+        let extent = self.k.axes[lanes.index()].clone();
+        let (extent, period_value, zero) = (self.index(&extent)?, self.int(period), self.int(0));
+        let reached = self.min(extent, period_value);
+        let before = self.axes.get(&lanes).copied();
+        self.count_loop(zero, reached, 1, &mut |s, i| {
+            s.axes.insert(lanes, i);
+            let index = s.index(e)?;
+            let p = s.address(buffer, index);
+            s.copy_element(size, A::Mem(p, 0), A::LocalIndexed(at, i, size as u32));
+            Ok(())
+        })?;
+        if let Some(v) = before {
+            self.axes.insert(lanes, v);
+        }
+        let (from, to) = (self.int(0), self.int((LANES_MAX * self.width()) as i64));
+        let again = at + period as i32 * size as i32;
+        self.count_loop(from, to, 1, &mut |e, i| {
+            e.copy_element(size, A::LocalIndexed(at, i, size as u32), A::LocalIndexed(again, i, size as u32));
+            Ok(())
+        })?;
+        self.copy.periods.insert(key, at);
+        Ok(())
+    }
+
+    /// The lanes in flight of a periodic read.
+    fn load_period(&mut self, buffer: BufferId, e: &IndexExpr, period: i64) -> Result<Lanes, CodegenError> {
+        let dtype = self.k.buffers[buffer.index()].dtype;
+        let found = self.copy.periods.get(&(buffer, e.clone())).copied();
+        let at = found.ok_or_else(|| CodegenError::internal(format!("no array of {e}")))?;
+        let k = self.first_lane()?;
+        let p = self.int(period);
+        let (_, phase) = self.divide(k, p);
+        // All of the array is there, whichever lanes exist.
+        let tail = self.tail.take();
+        let v = self.load_lanes(dtype, Place::Within(at, phase, dtype.size() as u32));
+        self.tail = tail;
+        v
     }
 
     fn prepare_row(&mut self, buffer: BufferId, e: &IndexExpr) -> Result<(), CodegenError> {
@@ -264,7 +323,7 @@ impl Emitter<'_> {
         let Some(tail) = self.tail.clone() else { return Err(CodegenError::internal("a bounce without a tail")) };
         let address = |e: &mut Self, p: Place| match p {
             Place::Local(at) => e.c.local_address(at),
-            Place::At(..) => {
+            Place::At(..) | Place::Within(..) => {
                 let v = e.c.vreg(INT);
                 e.c.emit(Code::Lea_r64_m, &[A::Def(v), p.a(0)]);
                 v
@@ -398,6 +457,7 @@ impl Emitter<'_> {
                 let at = self.unit_place(base, dtype)?;
                 Ok(Val::Lanes(self.load_lanes(dtype, at)?))
             }
+            (Access::Periodic(e, p), None) => Ok(Val::Lanes(self.load_period(buffer, e, *p)?)),
             _ => self.load_by_lane(buffer, access, mask),
         }
     }
@@ -444,7 +504,9 @@ impl Emitter<'_> {
             }
             Access::Unit(e) => (e, 1),
             Access::Strided(e, IndexExpr::Const(c)) => (e, *c),
-            Access::Strided(e, _) | Access::Row(e) | Access::Indexed(e) => return self.index_by_lane(e, dtype),
+            Access::Strided(e, _) | Access::Periodic(e, _) | Access::Row(e) | Access::Indexed(e) => {
+                return self.index_by_lane(e, dtype);
+            }
         };
         let base = self.base(None, e)?;
         let k = self.first_lane()?;

@@ -55,6 +55,8 @@ struct Copy {
     vals: HashMap<ValueId, Val>,
     /// Address of lane 0 of every affine access.
     bases: HashMap<(Option<BufferId>, IndexExpr), VReg>,
+    /// Local arrays of periodic reads: see `memory.rs`.
+    periods: HashMap<(BufferId, IndexExpr), i32>,
 }
 
 /// Which lanes of an iteration exist, when not all do.

@@ -4,6 +4,10 @@
 //! in both and steps along `a` by the extent of `b` times its step along `b`: by value, since that is
 //! what "contiguous" means. The merged extent is a symbol of its own, so that a contiguous operand of
 //! any rank gives the same text.
+//!
+//! In a map, a short inner axis (`PERIOD_MAX`) merges as well when some loads do not move along the outer
+//! one: `(N, 3) * (3,)` is one long loop whose second operand repeats. Its index then holds `mod` by
+//! the extent, which becomes part of the text.
 
 use super::emit::PhaseBuild;
 use super::index::{coefficient, sym_of};
@@ -12,6 +16,9 @@ use crate::id::AxisId;
 use crate::index::IndexExpr;
 use crate::kernel::{Inst, Nest, Op};
 use std::collections::HashMap;
+
+/// Longest period of an operand that repeats along a merged axis.
+const PERIOD_MAX: i64 = 16;
 
 /// A phase over axes of the kernel, each listed once.
 pub(super) struct Bound {
@@ -62,17 +69,53 @@ pub(super) fn bind(cx: &mut Cx, phase: PhaseBuild) -> Bound {
 
 /// Merges axes where all accesses allow.
 pub(super) fn collapse(cx: &mut Cx, mut phase: Bound) -> Bound {
+    let map = phase.nests.iter().all(|(n, _)| n.axes.is_empty());
     let mut bodies: Vec<&mut Nest> = phase.nests.iter_mut().map(|(n, _)| n).collect();
-    merge_list(cx, &mut phase.outer, &mut bodies);
+    merge_list(cx, &mut phase.outer, &mut bodies, map);
     for (nest, _) in &mut phase.nests {
         let mut axes = std::mem::take(&mut nest.axes);
-        merge_list(cx, &mut axes, &mut [&mut *nest]);
+        merge_list(cx, &mut axes, &mut [&mut *nest], false);
         nest.axes = axes;
     }
     phase
 }
 
-fn merge_list(cx: &mut Cx, axes: &mut Vec<AxisId>, scope: &mut [&mut Nest]) {
+/// How an index moves along two axes that are to merge.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Move {
+    /// As along one axis.
+    On,
+    /// Along the inner one only: again and again.
+    Repeats,
+    /// Otherwise.
+    Apart,
+}
+
+/// `a` outside `b`, whose extent is `extent`.
+fn movement(cx: &Cx, e: &IndexExpr, a: AxisId, b: AxisId, extent: i64) -> Move {
+    match (coefficient(e, a, &cx.syms), coefficient(e, b, &cx.syms)) {
+        (Some(x), Some(y)) if y.checked_mul(extent) == Some(x) => Move::On,
+        (Some(0), Some(_)) if (2..=PERIOD_MAX).contains(&extent) => Move::Repeats,
+        (Some(0), None) if only_repeats(e, b) => Move::Repeats,
+        _ => Move::Apart,
+    }
+}
+
+/// True when `b` occurs only in a `mod` by a constant that an earlier merge put there: the extent of `b` is
+/// a multiple of it.
+fn only_repeats(e: &IndexExpr, b: AxisId) -> bool {
+    if let IndexExpr::Mod(x, m) = e
+        && matches!((&**x, &**m), (IndexExpr::Axis(x), IndexExpr::Const(_)) if *x == b)
+    {
+        return true;
+    }
+    match e.children() {
+        None => *e != IndexExpr::Axis(b),
+        Some((x, y)) => only_repeats(x, b) && only_repeats(y, b),
+    }
+}
+
+fn merge_list(cx: &mut Cx, axes: &mut Vec<AxisId>, scope: &mut [&mut Nest], map: bool) {
     let mut k = axes.len();
     // From the inside out: the inner of two is final when it is looked at.
     while k > 1 {
@@ -82,16 +125,23 @@ fn merge_list(cx: &mut Cx, axes: &mut Vec<AxisId>, scope: &mut [&mut Nest]) {
         let extent = cx.value(&eb);
         let mut merges = true;
         for inst in scope.iter_mut().flat_map(|n| &mut n.body) {
+            let repeats = map && matches!(inst.op, Op::Load { mask: None, .. });
             for_exprs(inst, &mut |e| {
-                let (x, y) = (coefficient(e, a, &cx.syms), coefficient(e, b, &cx.syms));
-                merges &= matches!((x, y), (Some(x), Some(y)) if y.checked_mul(extent) == Some(x));
+                let m = movement(cx, e, a, b, extent);
+                merges &= m == Move::On || (m == Move::Repeats && repeats);
             });
         }
         if !merges {
             continue;
         }
         for inst in scope.iter_mut().flat_map(|n| &mut n.body) {
-            for_exprs(inst, &mut |e| substitute(e, &|x| (x == a).then(IndexExpr::zero)));
+            for_exprs(inst, &mut |e| {
+                if movement(cx, e, a, b, extent) == Move::Repeats && !only_repeats(e, b) {
+                    let again = IndexExpr::Axis(b).modulo(IndexExpr::Const(extent));
+                    substitute(e, &|x| (x == b).then(|| again.clone()));
+                }
+                substitute(e, &|x| (x == a).then(IndexExpr::zero));
+            });
         }
         let (sa, sb) = sym_of(&ea).zip(sym_of(&eb)).expect("extents are symbols before blocking");
         let merged = cx.value(&ea) * extent;

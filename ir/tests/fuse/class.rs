@@ -41,6 +41,24 @@ fn contiguous_maps_of_any_rank_are_one_loop() {
 }
 
 #[test]
+fn a_short_operand_repeats_along_one_loop() {
+    let text = |x: &[i64], v: &[i64]| {
+        let mut b = Build::default();
+        let (x, v) = (b.input(x), b.input(v));
+        let p = b.prim(Prim::Mul, &[x, v]);
+        check(&b.done(&[p])).to_string()
+    };
+    let repeats = text(&[50, 3], &[3]);
+    assert!(repeats.contains("phase [i0 < s0] {") && repeats.contains("in1[mod(i0, 3)]"), "{repeats}");
+    // The period is in the text, other sizes are not.
+    assert_eq!(repeats, text(&[4, 9, 3], &[3]));
+    assert_ne!(repeats, text(&[50, 4], &[4]));
+    // A long operand, and one that moves along the outer axis alone, keep two loops.
+    assert!(text(&[50, 17], &[17]).contains("i1 < "));
+    assert!(text(&[50, 3], &[50, 1]).contains("i1 < "));
+}
+
+#[test]
 fn softmax_is_one_phase_over_each_dim() {
     let shapes = ["1:[1, 1, 1]+0", "2:[1, 1, 1]+0", "1:[1, 1, 1]+0"];
     for dim in 0..3 {
