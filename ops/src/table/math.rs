@@ -239,9 +239,13 @@ pub(super) const ROWS: &[Row] = &[
         name: "acosh",
         doc: "Inverse hyperbolic cosine.",
         rule: ToFloat,
-        body: &[(F32, "to_f32(call_acosh(to_f64(x)))"), (F64, "call_acosh(x)")],
+        // libm's is finite for some negative numbers.
+        body: &[
+            (F32, "to_f32(call_acosh(to_f64(where(x < 1.0, 0.0, x))))"),
+            (F64, "call_acosh(where(x < 1.0, 0.0, x))"),
+        ],
         grad: &[("x", "grad / (sqrt(x - 1.0) * sqrt(x + 1.0))")],
-        reference: Some(Unary(libm::acosh)),
+        reference: Some(Unary(|x| if x < 1.0 { f64::NAN } else { libm::acosh(x) })),
         ulp_f32: Some(0.501),
         ulp_f64: Some(1.0),
         torch: "torch.acosh",
@@ -304,7 +308,7 @@ pub(super) const ROWS: &[Row] = &[
         grad: &[("x", "grad * (1.0 - result) * result")],
         reference: Some(Unary(logistic)),
         ulp_f32: Some(1.999),
-        ulp_f64: Some(1.995),
+        ulp_f64: Some(1.05),
         torch: "torch.sigmoid",
         ..Row::DEFAULT
     },
@@ -317,7 +321,7 @@ pub(super) const ROWS: &[Row] = &[
         grad: &[("y", "grad * (x / (x * x + y * y))"), ("x", "-(grad * (y / (x * x + y * y)))")],
         reference: Some(Binary(libm::atan2)),
         ulp_f32: Some(1.4305),
-        ulp_f64: Some(1.537),
+        ulp_f64: Some(1.06),
         torch: "torch.atan2",
         np: "numpy.arctan2",
         ..Row::DEFAULT
