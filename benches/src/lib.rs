@@ -1,2 +1,6 @@
-//! Benchmarks of RustTorch; the programs are under `benches/`, side-by-side runs in `compare.py`.
+//! Benchmarks and measurements of RustTorch. Timings are programs under `benches/` and `compare.py`;
+//! accuracy is `accuracy` here, the program `ulp` and the record it leaves.
 #![forbid(unsafe_code)]
+
+pub mod accuracy;
+pub mod report;
