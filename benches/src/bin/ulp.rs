@@ -8,7 +8,7 @@ use rusttorch_benches::accuracy::{Function, Kernel, Tally, Truth, functions, inp
 use rusttorch_benches::report;
 use serde_json::{Map, Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 use std::sync::{Mutex, PoisonError};
 
@@ -55,7 +55,7 @@ fn run(cli: &Cli) -> Result<(), String> {
         return Err(format!("no unary row is named {unknown}; there are {}", names.join(", ")));
     }
     let chosen: Vec<&Function> = all.iter().filter(|f| cli.funcs.is_empty() || cli.funcs.contains(&f.name)).collect();
-    let mut peers = cli.python.as_ref().map(|python| Peers::start(python, cli.stride)).transpose()?;
+    let mut peers = cli.python.as_deref().map(|python| Peers::start(python, cli.stride)).transpose()?;
     for (i, function) in chosen.iter().enumerate() {
         let result =
             measure(cli, function, peers.as_mut(), &format!("{:>2}/{} {}", i + 1, chosen.len(), function.name))?;
@@ -82,7 +82,7 @@ struct Peers {
 }
 
 impl Peers {
-    fn start(python: &PathBuf, stride: u64) -> Result<Peers, String> {
+    fn start(python: &Path, stride: u64) -> Result<Peers, String> {
         let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("ulp_peers.py");
         let mut command = Command::new(python);
         command.arg(script).args([BLOCK.to_string(), stride.to_string()]).stdin(Stdio::piped()).stdout(Stdio::piped());
