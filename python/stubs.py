@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rusttorch import func as func
+from rusttorch import nn as nn
 from rusttorch._inspect import Inspection as Inspection
 from rusttorch._rusttorch import Expr as Expr
 from rusttorch._rusttorch import FallbackWarning as FallbackWarning

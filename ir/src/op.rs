@@ -30,6 +30,8 @@ pub enum DTypeRule {
     FloatOnly(&'static str),
     /// Promote; this kernel (PyTorch's name) is "not implemented for" floats.
     Bitwise(&'static str),
+    /// Promote; this kernel (PyTorch's name) is "not implemented for" floats and bool.
+    IntOnly(&'static str),
     /// Every value becomes bool.
     Logical,
     /// Sum and prod: integers and bool become i64.
@@ -116,6 +118,8 @@ pub struct Row {
     /// The gradient by parameter: texts over the parameters, `result` and `grad`, the gradient of the
     /// result. Empty: it is derived from the body. Parameters that are not listed have none.
     pub grad: &'static [(&'static str, &'static str)],
+    /// Why there is no gradient, empty when there is one.
+    pub no_grad: &'static str,
     /// What it approximates.
     pub reference: Option<Reference>,
     /// Why there is no reference.
@@ -130,6 +134,8 @@ pub struct Row {
     pub torch: &'static str,
     /// NumPy's function, empty when there is none.
     pub np: &'static str,
+    /// How it differs from PyTorch's function, empty when it does not.
+    pub differs: &'static str,
     /// Called by other rows only.
     pub internal: bool,
 }
@@ -144,6 +150,7 @@ impl Row {
         rule: DTypeRule::Promote,
         body: &[],
         grad: &[],
+        no_grad: "",
         reference: None,
         unreferenced: "",
         ulp_f32: None,
@@ -151,6 +158,7 @@ impl Row {
         domain: (f64::NEG_INFINITY, f64::INFINITY),
         torch: "",
         np: "",
+        differs: "",
         internal: false,
     };
 }
@@ -170,6 +178,8 @@ pub struct OpDef {
     pub body: Vec<(Class, Text)>,
     /// Gradients by parameter; see [`Row::grad`].
     pub grad: Vec<(Text, Text)>,
+    /// Why there is no gradient, empty when there is one.
+    pub no_grad: Text,
     /// What it approximates.
     pub reference: Option<Reference>,
     /// Why there is no reference.
@@ -184,6 +194,8 @@ pub struct OpDef {
     pub torch: Text,
     /// NumPy's function, empty when there is none.
     pub np: Text,
+    /// How it differs from PyTorch's function, empty when it does not.
+    pub differs: Text,
     /// Called by other ops only.
     pub internal: bool,
     /// Bodies see intrinsics. False for ops that users register.
@@ -211,6 +223,7 @@ impl From<&Row> for OpDef {
             rule: row.rule,
             body: row.body.iter().map(|&(class, text)| (class, text.into())).collect(),
             grad: row.grad.iter().map(|&(param, text)| (param.into(), text.into())).collect(),
+            no_grad: row.no_grad.into(),
             reference: row.reference,
             unreferenced: row.unreferenced.into(),
             ulp_f32: row.ulp_f32,
@@ -218,6 +231,7 @@ impl From<&Row> for OpDef {
             domain: row.domain,
             torch: row.torch.into(),
             np: row.np.into(),
+            differs: row.differs.into(),
             internal: row.internal,
             builtin: true,
             parsed: row.body.iter().map(|_| OnceLock::new()).collect(),
@@ -237,6 +251,7 @@ impl OpDef {
             rule: DTypeRule::Inherit,
             body: vec![(Class::Any, Cow::Owned(text.to_string()))],
             grad: vec![],
+            no_grad: Cow::Borrowed(""),
             reference: None,
             unreferenced: Cow::Borrowed("registered"),
             ulp_f32: None,
@@ -244,6 +259,7 @@ impl OpDef {
             domain: Row::DEFAULT.domain,
             torch: Cow::Borrowed(""),
             np: Cow::Borrowed(""),
+            differs: Cow::Borrowed(""),
             internal: false,
             builtin: false,
             parsed: vec![OnceLock::from(Ok(Arc::new(program)))],

@@ -119,12 +119,12 @@ fn machine_code_leaves_the_interpreters_bits() {
     let mut refused = Vec::new();
     for row in table::builtin().iter() {
         let needed = row.params.iter().filter(|p| p.default.is_none()).count();
-        let names = ["a", "b", "c", "d", "e", "f"];
-        assert!(needed <= names.len(), "{} takes more operands than this test has", row.name);
         // Helpers of other rows are no functions for users; their callers cover them.
         if row.internal {
             continue;
         }
+        let names = ["a", "b", "c", "d", "e", "f"];
+        assert!(needed <= names.len(), "{} takes more operands than this test has", row.name);
         let mut accepted = false;
         let bounds = if row.name == "clamp" || row.name == "clip" { ", -0.5, 0.5" } else { "" };
         let text = format!("{}({}{bounds})", row.name, names[..needed].join(", "));

@@ -8,8 +8,9 @@ use std::fs;
 use std::path::Path;
 
 /// Row names that are words of Rust and its library, or mean other things there: a reduction of kernels, a
-/// sign bit, a mean of random numbers, an instruction.
-const WORDS: [&str; 9] = ["where", "clamp", "round", "prod", "sign", "positive", "remainder", "mean", "gather"];
+/// sign bit, a mean of random numbers, an instruction, an outer loop.
+const WORDS: [&str; 10] =
+    ["where", "clamp", "round", "prod", "sign", "positive", "remainder", "mean", "gather", "outer"];
 
 /// `layer_norm` as `LayerNorm`.
 fn camel(name: &str) -> String {

@@ -22,7 +22,7 @@ from rusttorch._rusttorch import (
 )
 
 if TYPE_CHECKING:
-    from rusttorch import func
+    from rusttorch import func, nn
     from rusttorch._control import get_num_threads, num_threads, show_config
     from rusttorch._evaluate import evaluate, expr
     from rusttorch._fuse import fuse
@@ -57,6 +57,7 @@ __all__ = [
     "get_num_threads",
     "inspect",
     "matmul",
+    "nn",
     "num_threads",
     "register",
     "set_num_threads",
@@ -67,10 +68,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "func":
+    if name in ("func", "nn"):
         from importlib import import_module
 
-        value: Any = import_module("rusttorch.func")
+        value: Any = import_module(f"rusttorch.{name}")
     elif name in _LAZY:
         from importlib import import_module
 

@@ -106,6 +106,15 @@ def torch_functions() -> dict[Callable[..., Any], Op]:
 
 
 @cache
+def functional() -> dict[Callable[..., Any], Callable[..., Any]]:
+    """``torch.nn.functional``'s own functions, and ours of the same signature. torch is imported."""
+    from rusttorch.nn import functional as ours
+
+    theirs = sys.modules["torch"].nn.functional
+    return {getattr(theirs, name): getattr(ours, name) for name in ours.__all__}
+
+
+@cache
 def numpy_functions() -> dict[Callable[..., Any], Op]:
     """NumPy's functions and ufuncs. NumPy is imported."""
     found: dict[Callable[..., Any], Op] = {}

@@ -214,6 +214,9 @@ class Traced:
         cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = dict(kwargs or {})
+        ours = _names.functional().get(func)
+        if ours is not None:
+            return ours(*args, **kwargs)
         op = _names.torch_functions().get(func)
         name = getattr(func, "__name__", repr(func))
         if op is None:

@@ -213,7 +213,10 @@ impl<'a> Parser<'a> {
         while !self.eat(")") {
             let span = self.span();
             let Token::Name(name) = self.peek() else { return Err(self.unexpected("expected a parameter")) };
-            self.check_bindable(name)?;
+            // A parameter may hide a constant: `nan_to_num(x, nan=0.0)`.
+            if !CONSTANTS.iter().any(|c| c.0 == name) {
+                self.check_bindable(name)?;
+            }
             self.next();
             let default = if self.eat("=") { Some(self.literal()?) } else { None };
             if defaults && default.is_none() {
@@ -412,7 +415,8 @@ impl<'a> Parser<'a> {
                 return Err(self.error(ExprErrorKind::Syntax, span, "a list is an argument only"));
             }
             Token::Name(name) if !RESERVED.contains(&name) => {
-                if let Some(value) = self.word(name) {
+                let constant = self.word(name).filter(|_| !self.names.contains_key(name));
+                if let Some(value) = constant {
                     self.next();
                     self.program.literal(value)
                 } else if WORDS.contains(&name) {

@@ -223,7 +223,7 @@ impl Reverse<'_, '_> {
             GraphOp::Call(..) => self.undefined(id),
             GraphOp::Cold { mask, slow, fast } => self.choice(mask, slow, fast, g),
             GraphOp::Reduce { kind, arg, dims, .. } => self.reduce(id, kind, arg, &dims, g),
-            GraphOp::View(view, arg) => self.view(id, &view, arg, g),
+            GraphOp::View(view, arg) => self.view(&view, arg, g),
             GraphOp::Gather { source, index, dim } => self.gather(source, index, dim, g),
         }
     }
@@ -387,7 +387,7 @@ impl Reverse<'_, '_> {
         }
     }
 
-    fn view(&mut self, y: NodeId, view: &View, x: NodeId, g: NodeId) -> Lowered<()> {
+    fn view(&mut self, view: &View, x: NodeId, g: NodeId) -> Lowered<()> {
         let shape = self.l.shape(x).to_vec();
         match view {
             View::Broadcast => self.give(x, g),
@@ -402,7 +402,10 @@ impl Reverse<'_, '_> {
                 let part = self.l.push(GraphOp::View(View::Permute(inverse), g), dtype, shape);
                 self.give(x, part)
             }
-            View::Slice(_) => self.undefined(y),
+            View::Slice(steps) => {
+                let part = self.l.unsliced(g, steps, &shape)?;
+                self.give(x, part)
+            }
         }
     }
 

@@ -4,6 +4,7 @@
 //! Lane-wise intrinsics promote weakly, as PyTorch does, so in `x * 1.5` the literal takes the dtype of
 //! `x`. On bools `+`, `*`, `maximum`, `minimum` are or, and, or, and.
 
+use super::facts::Fact;
 use super::lower::{LowerError, LowerErrorKind, Lowered, Lowerer, Scope, Value};
 use super::{GraphOp, shapes};
 use crate::dtype::{DType, Literal};
@@ -29,12 +30,16 @@ enum Intrinsic {
     ToFloat,
     /// (x): conversion.
     To(DType),
+    /// (x, y): conversion to the dtype of y.
+    ToLike,
     /// (mask, slow, fast): `slow` where mask, evaluated only if any lane needs it.
     Cold,
     /// ([..], i): an element of a small table.
     Lookup,
     /// (x, dim, keepdim)
     Reduce(Reduction),
+    /// (x, dim, keepdim): the largest value, -inf of nothing.
+    ReduceUpper,
     /// (value, x, dim, keepdim): what x was reduced to, the reduced extents being 1 again.
     Unreduce,
     /// (x, dim): the number of elements.
@@ -69,16 +74,27 @@ enum Intrinsic {
     TakeAlongDim,
     /// (x, dim): the index along dim, in the shape of x.
     Iota,
-    /// (x, target): `target`, if it holds a class per row of `x`.
-    ClassTargets,
-    /// (message): fails with it; (message, value): `{}` stands for the value.
+    /// What is known of a value.
+    Fact(Fact),
+    /// (x, dim, index)
+    SelectAt,
+    /// (x, dim, start, length)
+    Narrow,
+    /// (x, dims)
+    Flip,
+    /// (x, dim, sizes)
+    Unflatten,
+    /// (message, values...): fails with it, each `{}` standing for the next value.
     Error(LowerErrorKind),
 }
 
 use Intrinsic as I;
 
+/// Any number of arguments from one on.
+const ANY: usize = usize::MAX;
+
 /// Name, number of arguments, meaning.
-const INTRINSICS: [(&str, usize, Intrinsic); 83] = [
+const INTRINSICS: &[(&str, usize, Intrinsic)] = &[
     ("add", 2, I::Prim(Prim::Add)),
     ("sub", 2, I::Prim(Prim::Sub)),
     ("mul", 2, I::Prim(Prim::Mul)),
@@ -127,11 +143,13 @@ const INTRINSICS: [(&str, usize, Intrinsic); 83] = [
     ("to_i64", 1, I::To(DType::I64)),
     ("to_u8", 1, I::To(DType::U8)),
     ("to_bool", 1, I::To(DType::Bool)),
+    ("to_like", 2, I::ToLike),
     ("cold", 3, I::Cold),
     ("lookup", 2, I::Lookup),
     ("reduce_sum", 3, I::Reduce(Reduction::Sum)),
     ("reduce_prod", 3, I::Reduce(Reduction::Prod)),
     ("reduce_max", 3, I::Reduce(Reduction::Max)),
+    ("reduce_upper", 3, I::ReduceUpper),
     ("reduce_min", 3, I::Reduce(Reduction::Min)),
     ("reduce_argmax", 3, I::Reduce(Reduction::ArgMax)),
     ("reduce_argmin", 3, I::Reduce(Reduction::ArgMin)),
@@ -155,13 +173,26 @@ const INTRINSICS: [(&str, usize, Intrinsic); 83] = [
     ("gather", 3, I::Gather),
     ("take_along_dim", 3, I::TakeAlongDim),
     ("iota", 2, I::Iota),
-    ("class_targets", 2, I::ClassTargets),
-    ("runtime_error", 1, I::Error(LowerErrorKind::Runtime)),
-    ("runtime_error", 2, I::Error(LowerErrorKind::Runtime)),
-    ("value_error", 1, I::Error(LowerErrorKind::Value)),
-    ("value_error", 2, I::Error(LowerErrorKind::Value)),
-    ("type_error", 1, I::Error(LowerErrorKind::Type)),
-    ("unsupported", 1, I::Error(LowerErrorKind::NotImplemented)),
+    ("select", 3, I::SelectAt),
+    ("narrow", 4, I::Narrow),
+    ("flip", 2, I::Flip),
+    ("unflatten", 3, I::Unflatten),
+    ("rank", 1, I::Fact(Fact::Rank)),
+    ("shape", 1, I::Fact(Fact::Shape)),
+    ("size", 2, I::Fact(Fact::Size)),
+    ("sizes", 2, I::Fact(Fact::Sizes)),
+    ("is_number", 1, I::Fact(Fact::IsNumber)),
+    ("is_float", 1, I::Fact(Fact::IsFloat)),
+    ("dtype_name", 1, I::Fact(Fact::DTypeName)),
+    ("dims_from", 2, I::Fact(Fact::DimsFrom)),
+    ("dims_but", 2, I::Fact(Fact::DimsBut)),
+    ("channel_shape", 2, I::Fact(Fact::ChannelShape)),
+    ("list", ANY, I::Fact(Fact::List)),
+    ("runtime_error", ANY, I::Error(LowerErrorKind::Runtime)),
+    ("value_error", ANY, I::Error(LowerErrorKind::Value)),
+    ("type_error", ANY, I::Error(LowerErrorKind::Type)),
+    ("index_error", ANY, I::Error(LowerErrorKind::Index)),
+    ("unsupported", ANY, I::Error(LowerErrorKind::NotImplemented)),
 ];
 
 /// Exponents that are structure: they become multiplications and roots.
@@ -274,8 +305,8 @@ impl Lowerer<'_> {
         if let Some(func) = name.strip_prefix("call_").and_then(Func::parse) {
             return self.library_call(func, args, scope).map(Some);
         }
-        let Some(&(_, _, intrinsic)) = INTRINSICS.iter().find(|(n, arity, _)| *n == name && *arity == args.len())
-        else {
+        let takes = |arity: usize| arity == args.len() || (arity == ANY && !args.is_empty());
+        let Some(&(_, _, intrinsic)) = INTRINSICS.iter().find(|(n, arity, _)| *n == name && takes(*arity)) else {
             return Ok(None);
         };
         let weak = args.iter().filter(|v| v.is_number()).all(|v| !matches!(v, Value::Node { weak: false, .. }));
@@ -315,6 +346,10 @@ impl Lowerer<'_> {
                 let x = first(self)?;
                 self.convert(x, dtype)
             }
+            I::ToLike => {
+                let (x, dtype) = (first(self)?, self.promote(&args[1..]));
+                self.convert(x, dtype)
+            }
             I::Cold => {
                 let mask = self.as_bool(&args[0])?;
                 let dtype = self.promote_in(&args[1..], scope);
@@ -327,6 +362,11 @@ impl Lowerer<'_> {
                 let keepdim = matches!(args[2], Value::Attr(Attr::Bool(true)));
                 let x = first(self)?;
                 self.reduce(kind, x, &args[1], keepdim, scope)?
+            }
+            I::ReduceUpper => {
+                let keepdim = matches!(args[2], Value::Attr(Attr::Bool(true)));
+                let x = first(self)?;
+                self.reduce_upper(x, &args[1], keepdim, scope)?
             }
             I::Unreduce => {
                 let v = first(self)?;
@@ -395,22 +435,38 @@ impl Lowerer<'_> {
                 let x = first(self)?;
                 self.iota(x, &args[1])?
             }
-            I::ClassTargets => {
+            I::SelectAt => {
                 let x = first(self)?;
-                let dtype = self.promote(&args[1..]);
-                let target = self.node(&args[1], dtype)?;
-                self.class_targets(x, target, scope)?
+                self.select_at(x, &args[1], &args[2])?
             }
+            I::Narrow => {
+                let x = first(self)?;
+                self.narrow(x, &args[1], &args[2], &args[3])?
+            }
+            I::Flip => {
+                let x = first(self)?;
+                self.flip(x, &args[1])?
+            }
+            I::Unflatten => {
+                let x = first(self)?;
+                self.unflatten(x, &args[1], &args[2])?
+            }
+            I::Fact(fact) => return self.fact(fact, args, scope).map(|a| Some(Value::Attr(a))),
             I::Error(kind) => {
                 let Value::Attr(Attr::Str(message)) = &args[0] else {
                     return internal(format!("{name} takes a string"));
                 };
-                let value = match args.get(1) {
-                    Some(Value::Attr(Attr::Str(s))) => s.clone(),
-                    Some(Value::Attr(a)) => a.to_string(),
-                    _ => String::new(),
-                };
-                return Err(LowerError::new(kind, message.replace("{}", &value)));
+                let message = args[1..].iter().fold(message.clone(), |message, value| {
+                    let value = match value {
+                        Value::Attr(Attr::Str(s)) => s.clone(),
+                        // As C++ prints it: 2, not 2.0.
+                        Value::Attr(Attr::Float(f)) => f.to_string(),
+                        Value::Attr(a) => a.to_string(),
+                        Value::Node { .. } => "a value".to_string(),
+                    };
+                    message.replacen("{}", &value, 1)
+                });
+                return Err(LowerError::new(kind, message));
             }
         };
         Ok(Some(Value::Node { id, weak }))

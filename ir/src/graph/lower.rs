@@ -405,6 +405,8 @@ impl Lowerer<'_> {
                 return Err(LowerError::new(LowerErrorKind::Type, message));
             }
         }
+        let values = params.iter().zip(&op.params).filter(|(v, p)| !p.is_static && v.is_number());
+        let numbers = only_numbers(&values.map(|(v, _)| v.clone()).collect::<Vec<Value>>());
         let dtype = self.apply_rule(&op, &mut params)?;
         let Some(body) = op.program(dtype) else {
             let message = format!("\"{name}\" not implemented for '{}'", dtype.c_name());
@@ -419,7 +421,11 @@ impl Lowerer<'_> {
                 if let (Some(calls), Value::Node { id, .. }) = (&mut self.calls, &value) {
                     calls.push(Inlined { op: op.clone(), params, dtype, result: *id });
                 }
-                Ok(value)
+                // What is made of numbers promotes as a number.
+                Ok(match value {
+                    Value::Node { id, weak } => Value::Node { id, weak: weak || numbers },
+                    value => value,
+                })
             }
             _ => Err(LowerError::new(LowerErrorKind::Internal, format!("{name} has several results"))),
         }
@@ -430,7 +436,13 @@ impl Lowerer<'_> {
         let is_value = |(value, param): (&Value, &crate::op::OpParam)| !param.is_static && value.is_number();
         let taking_part: Vec<Value> =
             params.iter().zip(&op.params).filter(|&(v, p)| is_value((v, p))).map(|(v, _)| v.clone()).collect();
-        let promoted = self.promote(&taking_part);
+        // Python numbers alone are computed with as Python does, in f64 and i64.
+        let numbers = only_numbers(&taking_part);
+        let default = if numbers { DType::F64 } else { self.default };
+        let promoted = match self.promote(&taking_part) {
+            dtype if dtype.is_float() && numbers => DType::F64,
+            dtype => dtype,
+        };
         let refused = |kernel: &str| {
             let message = format!("\"{kernel}\" not implemented for '{}'", promoted.c_name());
             Err(LowerError::new(LowerErrorKind::NotImplemented, message))
@@ -440,9 +452,10 @@ impl Lowerer<'_> {
             DTypeRule::NoBool(message) if promoted == DType::Bool => {
                 return Err(LowerError::new(LowerErrorKind::NotImplemented, message));
             }
-            DTypeRule::ToFloat if !promoted.is_float() => self.default,
+            DTypeRule::ToFloat if !promoted.is_float() => default,
             DTypeRule::FloatOnly(kernel) if !promoted.is_float() => return refused(kernel),
             DTypeRule::Bitwise(kernel) if promoted.is_float() => return refused(kernel),
+            DTypeRule::IntOnly(kernel) if !promoted.is_int() => return refused(kernel),
             DTypeRule::Logical => DType::Bool,
             DTypeRule::Accumulate if !promoted.is_float() => DType::I64,
             DTypeRule::FloatElse(message) if !promoted.is_float() => {
@@ -452,7 +465,6 @@ impl Lowerer<'_> {
         };
         for (value, param) in params.iter_mut().zip(&op.params) {
             if is_value((value, param)) {
-                let weak = !matches!(value, Value::Node { weak: false, .. });
                 if let Value::Attr(Attr::Int(i)) = value
                     && dtype.is_int()
                     && Literal::int(dtype, *i).as_i64() != *i
@@ -461,11 +473,17 @@ impl Lowerer<'_> {
                     let message = format!("value cannot be converted to type {c} without overflow");
                     return Err(LowerError::new(LowerErrorKind::Runtime, message));
                 }
-                *value = Value::Node { id: self.node(value, dtype)?, weak };
+                // In the body they are of one dtype, and no number is weaker; the result may be, see `call`.
+                *value = Value::Node { id: self.node(value, dtype)?, weak: false };
             }
         }
         Ok(dtype)
     }
+}
+
+/// True when there are values, all of them Python numbers or made of such.
+fn only_numbers(values: &[Value]) -> bool {
+    !values.is_empty() && !values.iter().any(|v| matches!(v, Value::Node { weak: false, .. }))
 }
 
 /// A slot that is only ever converted to one dtype takes that dtype.

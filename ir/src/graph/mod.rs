@@ -14,11 +14,13 @@ use crate::kernel::{Func, Reduction};
 use crate::prim::Prim;
 
 pub mod eval;
+mod facts;
 mod grad;
 pub mod intrinsic;
 pub mod lower;
 pub mod random;
 mod shapes;
+mod slices;
 
 pub use lower::{LowerError, LowerErrorKind, LowerOptions, Operand, lower};
 

@@ -85,11 +85,23 @@ impl Lowerer<'_> {
         scope: Scope<'_>,
     ) -> Lowered<NodeId> {
         let dims = self.dims(x, dim, scope)?;
-        let (shape, dtype) = (self.shape(x).to_vec(), self.dtype(x));
+        let shape = self.shape(x).to_vec();
         let is_arg = matches!(kind, Reduction::ArgMax | Reduction::ArgMin);
         if is_arg || matches!(kind, Reduction::Max | Reduction::Min) {
             check_not_empty(&shape, &dims, matches!(dim, Value::Attr(Attr::None)), is_arg, scope.name())?;
         }
+        self.reduce_over(kind, x, dims, keepdim)
+    }
+
+    /// The largest value, -inf of nothing.
+    pub(super) fn reduce_upper(&mut self, x: NodeId, dim: &Value, keepdim: bool, scope: Scope<'_>) -> Lowered<NodeId> {
+        let dims = self.dims(x, dim, scope)?;
+        self.reduce_over(Reduction::Max, x, dims, keepdim)
+    }
+
+    fn reduce_over(&mut self, kind: Reduction, x: NodeId, dims: Vec<usize>, keepdim: bool) -> Lowered<NodeId> {
+        let (shape, dtype) = (self.shape(x).to_vec(), self.dtype(x));
+        let is_arg = matches!(kind, Reduction::ArgMax | Reduction::ArgMin);
         // A kernel has no extremes of bools; they are these.
         let kind = match (kind, dtype) {
             (Reduction::Max, DType::Bool) => Reduction::Any,
@@ -374,33 +386,6 @@ impl Lowerer<'_> {
             true => self.push(GraphOp::Const(Literal::int(DType::I64, 0)), DType::I64, vec![]),
             false => self.push(GraphOp::Iota { dim }, DType::I64, shape),
         })
-    }
-
-    /// A loss of class indices: `x` is (N, C), `target` (N) in i64.
-    pub(super) fn class_targets(&self, x: NodeId, target: NodeId, scope: Scope<'_>) -> Lowered<NodeId> {
-        let (scores, classes) = (self.shape(x), self.shape(target));
-        if scores.len() != 2 {
-            let message =
-                format!("{}(): only inputs of 2 dimensions are supported, got {}", scope.name(), scores.len());
-            return error(LowerErrorKind::NotImplemented, message);
-        }
-        if scores == classes && self.dtype(target).is_float() {
-            let message = format!("{}(): class probabilities as target are not supported", scope.name());
-            return error(LowerErrorKind::NotImplemented, message);
-        }
-        if classes.len() != 1 {
-            return error(LowerErrorKind::Runtime, "0D or 1D target tensor expected, multi-target not supported");
-        }
-        if scores[0] != classes[0] {
-            let message =
-                format!("Expected input batch_size ({}) to match target batch_size ({}).", scores[0], classes[0]);
-            return error(LowerErrorKind::Value, message);
-        }
-        if self.dtype(target) != DType::I64 {
-            let message = format!("expected scalar type Long but found {}", self.dtype(target).c_name());
-            return error(LowerErrorKind::Runtime, message);
-        }
-        Ok(target)
     }
 }
 

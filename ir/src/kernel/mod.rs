@@ -23,6 +23,7 @@ pub mod parse;
 pub mod random;
 pub mod renumber;
 pub mod simplify;
+mod special;
 pub mod text;
 pub mod verify;
 
@@ -298,7 +299,7 @@ macro_rules! funcs {
         /// A scalar function of crate `libm` (never the system's), for rare special functions.
         #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
         pub enum Func {
-            $(#[doc = concat!("`libm::", $name, "`.")] $variant),*
+            $(#[doc = concat!("`", $name, "`, of `libm` or of `special`.")] $variant),*
         }
         impl Func {
             /// All functions.
@@ -348,6 +349,15 @@ funcs! {
     Atan2 "atan2" 2 ScalarFn::Binary(libm::atan2), ScalarFn::Binary(libm::atan2f);
     Fmod "fmod" 2 ScalarFn::Binary(libm::fmod), ScalarFn::Binary(libm::fmodf);
     NextAfter "nextafter" 2 ScalarFn::Binary(libm::nextafter), ScalarFn::Binary(libm::nextafterf);
+    Digamma "digamma" 1 ScalarFn::Unary(special::digamma), ScalarFn::Unary(|x| special::digamma(f64::from(x)) as f32);
+    Trigamma "trigamma" 1 ScalarFn::Unary(special::trigamma), ScalarFn::Unary(|x| special::trigamma(f64::from(x)) as f32);
+    Ndtri "ndtri" 1 ScalarFn::Unary(special::ndtri), ScalarFn::Unary(|x| special::ndtri(f64::from(x)) as f32);
+    Erfinv "erfinv" 1 ScalarFn::Unary(special::erfinv), ScalarFn::Unary(|x| special::erfinv(f64::from(x)) as f32);
+    Erfcx "erfcx" 1 ScalarFn::Unary(special::erfcx), ScalarFn::Unary(|x| special::erfcx(f64::from(x)) as f32);
+    I0 "i0" 1 ScalarFn::Unary(special::i0), ScalarFn::Unary(|x| special::i0(f64::from(x)) as f32);
+    I0e "i0e" 1 ScalarFn::Unary(special::i0e), ScalarFn::Unary(|x| special::i0e(f64::from(x)) as f32);
+    I1 "i1" 1 ScalarFn::Unary(special::i1), ScalarFn::Unary(|x| special::i1(f64::from(x)) as f32);
+    I1e "i1e" 1 ScalarFn::Unary(special::i1e), ScalarFn::Unary(|x| special::i1e(f64::from(x)) as f32);
 }
 
 impl Func {

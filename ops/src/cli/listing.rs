@@ -7,7 +7,7 @@ use rusttorch_ir::op::OpDef;
 use serde_json::json;
 use std::sync::PoisonError;
 
-fn signature(op: &OpDef) -> String {
+pub(super) fn signature(op: &OpDef) -> String {
     let params: Vec<String> = op
         .params
         .iter()

@@ -4,6 +4,7 @@
 mod bench;
 mod doctor;
 mod listing;
+mod reference;
 mod spec;
 mod style;
 
@@ -58,6 +59,9 @@ enum Command {
     Ops {
         /// Describe this operation.
         name: Option<String>,
+        /// Print the reference of all operations, docs/ops.md.
+        #[arg(long, conflicts_with = "name")]
+        reference: bool,
     },
     /// Time an expression: microseconds, GB/s, and the share of what memory gives.
     Bench {
@@ -144,7 +148,8 @@ pub fn main<I: IntoIterator<Item = String>>(args: I) -> i32 {
     let style = Style::new(matches!(cli.color, Color::Always), matches!(cli.color, Color::Never) || cli.json);
     let result = match &cli.command {
         Command::Inspect { expr, emit, isa } => inspect(expr, *emit, *isa, cli.json, style),
-        Command::Ops { name } => listing::ops(name.as_deref(), cli.json, style),
+        Command::Ops { reference: true, .. } => Ok(reference::text()),
+        Command::Ops { name, .. } => listing::ops(name.as_deref(), cli.json, style),
         Command::Bench { expr, threads } => expr.problem().and_then(|p| bench::run(&p, *threads, cli.json, style)),
         Command::Doctor => Ok(doctor::report(cli.json, style)),
     };

@@ -306,4 +306,51 @@ pub(super) const ROWS: &[Row] = &[
         torch: "torch.nn.functional.softmin",
         ..Row::DEFAULT
     },
+    Row {
+        name: "prelu",
+        params: "x, weight",
+        doc: "x where positive, else weight * x; weight is one number, or one per index of dimension 1.",
+        rule: Inherit,
+        body: &[(
+            Any,
+            "channels = size(x, 1) if rank(x) > 1 else 1
+             count = size(weight, 0) if rank(weight) == 1 else 1
+             y = leak(x, reshape(weight, shape(0) if count == 1 else channel_shape(x, 1)))
+             y = runtime_error('Mismatch of parameter numbers and input channel size. Found parameter numbers = {} and channel size = {}.', count, channels) if (count != 1) and (count != channels) else y
+             y = runtime_error('prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = {}', rank(weight)) if rank(weight) > 1 else y
+             bad = runtime_error('prelu: Type promoting not supported. Got {} and {}', dtype_name(x), dtype_name(weight))
+             bad if dtype_name(x) != dtype_name(weight) else y",
+        )],
+        unreferenced: "tests compare with torch",
+        torch: "torch.nn.functional.prelu",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "leak",
+        params: "x, weight",
+        doc: "prelu, the weight broadcasting to x.",
+        rule: FloatOnly("prelu_cpu"),
+        body: &[(Any, "where(x > 0.0, x, weight * x)")],
+        unreferenced: "a part of prelu",
+        internal: true,
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "glu",
+        params: "x, dim=-1",
+        statics: &["dim"],
+        doc: "The first half of x along dim, times the sigmoid of the second.",
+        rule: FloatOnly("glu_cpu"),
+        body: &[(
+            Any,
+            "d = dim if dim >= 0 else rank(x) + dim
+             halves = unflatten(x, dim, list(2, -1))
+             y = select(halves, d, 0) * sigmoid(select(halves, d, 1))
+             y = runtime_error('Halving dimension must be even, but dimension {} is size {}', d, size(x, dim)) if size(x, dim) % 2 != 0 else y
+             runtime_error('glu does not support scalars because halving size must be even') if rank(x) == 0 else y",
+        )],
+        unreferenced: "halves a dimension: tests compare with torch",
+        torch: "torch.nn.functional.glu",
+        ..Row::DEFAULT
+    },
 ];

@@ -342,10 +342,11 @@ pub(super) const ROWS: &[Row] = &[
         name: "clamp",
         params: "x, min=None, max=None",
         doc: "x limited to [min, max]; either may be None.",
+        rule: Inherit,
         body: &[(
             Any,
-            r#"low = x if min is None else maximum(x, min)
-y = low if max is None else minimum(low, max)
+            r#"low = x if min is None else clamp_min(x, min)
+y = low if max is None else clamp_max(low, max)
 runtime_error("torch.clamp: At least one of 'min' or 'max' must not be None") if (min is None) and (max is None) else y"#,
         )],
         unreferenced: "an error without a limit",
@@ -451,6 +452,7 @@ runtime_error("torch.clamp: At least one of 'min' or 'max' must not be None") if
         ulp_f64: Some(0.0),
         torch: "torch.round",
         np: "numpy.round",
+        differs: "decimals may be 0.",
         ..Row::DEFAULT
     },
     Row {
@@ -462,6 +464,27 @@ runtime_error("torch.clamp: At least one of 'min' or 'max' must not be None") if
         ulp_f32: Some(0.0),
         ulp_f64: Some(0.0),
         torch: "torch.frac",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "to",
+        params: "x, dtype",
+        statics: &["dtype"],
+        doc: "x converted to a dtype, given by its name: 'float32', 'float64', 'int32', 'int64', 'uint8', 'bool'.",
+        rule: Inherit,
+        body: &[(
+            Any,
+            "y = unsupported('to: dtype {} is not supported', dtype)
+             y = to_bool(x) if dtype == 'bool' else y
+             y = to_u8(x) if dtype == 'uint8' else y
+             y = to_i64(x) if dtype == 'int64' else y
+             y = to_i32(x) if dtype == 'int32' else y
+             y = to_f64(x) if dtype == 'float64' else y
+             to_f32(x) if dtype == 'float32' else y",
+        )],
+        unreferenced: "a conversion: tests compare with torch",
+        torch: "torch.Tensor.to",
+        differs: "The dtype is a name, and the only argument.",
         ..Row::DEFAULT
     },
 ];

@@ -1,4 +1,4 @@
-//! Losses. `reduction` is 'mean', 'sum' or 'none'.
+//! Losses of values; those of classes are in `loss_class`. `reduction` is 'mean', 'sum' or 'none'.
 use rusttorch_ir::op::Class::Any;
 use rusttorch_ir::op::DTypeRule::*;
 use rusttorch_ir::op::Reference::*;
@@ -6,55 +6,17 @@ use rusttorch_ir::op::Row;
 
 pub(super) const ROWS: &[Row] = &[
     Row {
-        name: "cross_entropy",
-        params: "x, target, weight=None, ignore_index=-100, reduction='mean', label_smoothing=0.0",
-        statics: &["ignore_index", "reduction", "label_smoothing"],
-        doc: "logsumexp(x, 1) - x[i, target[i]] of scores (N, C) and class indices (N).",
-        rule: Inherit,
-        body: &[(
-            Any,
-            "s = scores(x)
-             t = class_targets(s, target)
-             kept = t != ignore_index
-             lse = logsumexp(s, 1)
-             l = lse - squeeze(gather(s, 1, unsqueeze(where(kept, t, 0), 1)), 1)
-             even = lse - reduce_sum(s, 1, False) / count(s, 1)
-             l = l if label_smoothing == 0 else (1 - label_smoothing) * l + label_smoothing * even
-             l = l if weight is None else unsupported('cross_entropy: weight is not supported')
-             reduce_kept(l, kept, reduction)",
-        )],
-        unreferenced: "reads by index: tests compare with loops",
-        torch: "torch.nn.functional.cross_entropy",
-        ..Row::DEFAULT
-    },
-    Row {
-        name: "nll_loss",
-        params: "x, target, weight=None, ignore_index=-100, reduction='mean'",
-        statics: &["ignore_index", "reduction"],
-        doc: "-x[i, target[i]] of log-probabilities (N, C) and class indices (N).",
-        rule: Inherit,
-        body: &[(
-            Any,
-            "t = class_targets(x, target)
-             kept = t != ignore_index
-             l = -squeeze(gather(scores(x), 1, unsqueeze(where(kept, t, 0), 1)), 1)
-             l = l if weight is None else unsupported('nll_loss: weight is not supported')
-             reduce_kept(l, kept, reduction)",
-        )],
-        unreferenced: "reads by index: tests compare with loops",
-        torch: "torch.nn.functional.nll_loss",
-        ..Row::DEFAULT
-    },
-    Row {
         name: "mse_loss",
-        params: "x, y, reduction='mean'",
+        params: "x, y, reduction='mean', weight=None",
         statics: &["reduction"],
-        doc: "(x - y) ** 2.",
+        doc: "(x - y) ** 2, times weight; the mean is divided by the sum of weights.",
         rule: FloatOnly("mse_cpu"),
         body: &[(
             Any,
             "d = x - y
-             reduce_loss(d * d, reduction)",
+             l = d * d if weight is None else d * d * check_weight(weight, x)
+             mean = reduce_sum(l, None, False) / reduce_sum(weight, None, False)
+             mean if reduction == 'mean' and not (weight is None) else reduce_loss(l, reduction)",
         )],
         unreferenced: "tests compare with loops",
         torch: "torch.nn.functional.mse_loss",
@@ -62,25 +24,32 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         name: "l1_loss",
-        params: "x, y, reduction='mean'",
+        params: "x, y, reduction='mean', weight=None",
         statics: &["reduction"],
-        doc: "|x - y|.",
+        doc: "|x - y|, times weight; the mean is divided by the sum of weights.",
         rule: FloatOnly("l1_loss_cpu"),
-        body: &[(Any, "reduce_loss(abs(x - y), reduction)")],
+        body: &[(
+            Any,
+            "d = abs(x - y)
+             l = d if weight is None else d * check_weight(weight, x)
+             mean = reduce_sum(l, None, False) / reduce_sum(weight, None, False)
+             mean if reduction == 'mean' and not (weight is None) else reduce_loss(l, reduction)",
+        )],
         unreferenced: "tests compare with loops",
         torch: "torch.nn.functional.l1_loss",
         ..Row::DEFAULT
     },
     Row {
         name: "huber_loss",
-        params: "x, y, reduction='mean', delta=1.0",
+        params: "x, y, reduction='mean', delta=1.0, weight=None",
         statics: &["reduction"],
-        doc: "(x - y) ** 2 / 2, and beyond delta its tangent.",
+        doc: "(x - y) ** 2 / 2, and beyond delta its tangent; times weight.",
         rule: FloatOnly("huber_cpu"),
         body: &[(
             Any,
             "d = abs(x - y)
-             reduce_loss(where(d < delta, 0.5 * d * d, delta * (d - 0.5 * delta)), reduction)",
+             l = where(d < delta, 0.5 * d * d, delta * (d - 0.5 * delta))
+             reduce_loss(l if weight is None else l * check_weight(weight, x), reduction)",
         )],
         unreferenced: "tests compare with loops",
         torch: "torch.nn.functional.huber_loss",
@@ -97,20 +66,12 @@ pub(super) const ROWS: &[Row] = &[
             "s = log1p_exp(-x)
              s = s if pos_weight is None else (1.0 + (pos_weight - 1.0) * target) * s
              l = (1.0 - target) * x + s
-             reduce_loss(l if weight is None else l * weight, reduction)",
+             y = reduce_loss(l if weight is None else l * weight, reduction)
+             same = shape(x) == shape(target)
+             y if same else value_error('Target size (torch.Size({})) must be the same as input size (torch.Size({}))', shape(target), shape(x))",
         )],
         unreferenced: "tests compare with loops",
         torch: "torch.nn.functional.binary_cross_entropy_with_logits",
-        ..Row::DEFAULT
-    },
-    Row {
-        name: "scores",
-        doc: "x, which must be of a float dtype.",
-        rule: FloatOnly("log_softmax_lastdim_kernel_impl"),
-        body: &[(Any, "x")],
-        reference: Some(Unary(|x| x)),
-        ulp_f32: Some(0.0),
-        internal: true,
         ..Row::DEFAULT
     },
     Row {
@@ -124,22 +85,6 @@ pub(super) const ROWS: &[Row] = &[
              bad = value_error('{} is not a valid value for reduction', reduction)
              some = total if reduction == 'sum' else (x if reduction == 'none' else bad)
              total / count(x, None) if reduction == 'mean' else some",
-        )],
-        unreferenced: "a part of losses",
-        internal: true,
-        ..Row::DEFAULT
-    },
-    Row {
-        name: "reduce_kept",
-        params: "x, kept, reduction",
-        statics: &["reduction"],
-        doc: "As reduce_loss, of the elements that are kept; the others are 0.",
-        rule: Inherit,
-        body: &[(
-            Any,
-            "y = where(kept, x, 0.0)
-             mean = reduce_sum(y, None, False) / reduce_sum(to_i64(kept), None, False)
-             mean if reduction == 'mean' else reduce_loss(y, reduction)",
         )],
         unreferenced: "a part of losses",
         internal: true,
@@ -166,15 +111,18 @@ pub(super) const ROWS: &[Row] = &[
         name: "binary_cross_entropy",
         params: "x, target, weight=None, reduction='mean'",
         statics: &["reduction"],
-        doc: "-target * log(x) - (1 - target) * log(1 - x), logarithms not below -100. Of x outside of [0, 1] it is NaN; PyTorch raises.",
+        doc: "-target * log(x) - (1 - target) * log(1 - x), logarithms not below -100.",
         rule: FloatOnly("binary_cross_entropy"),
         body: &[(
             Any,
             "l = binary_entropy(x, target)
-             reduce_loss(l if weight is None else l * weight, reduction)",
+             y = reduce_loss(l if weight is None else l * weight, reduction)
+             same = shape(x) == shape(target)
+             y if same else value_error('Using a target size (torch.Size({})) that is different to the input size (torch.Size({})) is deprecated. Please ensure they have the same size.', shape(target), shape(x))",
         )],
         unreferenced: "tests compare with torch",
         torch: "torch.nn.functional.binary_cross_entropy",
+        differs: "Of x outside of [0, 1] it is NaN, where PyTorch raises; rusttorch.nn.functional.binary_cross_entropy raises.",
         ..Row::DEFAULT
     },
     Row {
@@ -199,7 +147,9 @@ pub(super) const ROWS: &[Row] = &[
         body: &[(
             Any,
             "l = exp(target) * (target - x) if log_target else xlogy(target, target) - target * x
-             reduce_sum(l, None, False) / count(x, 0) if reduction == 'batchmean' else reduce_loss(l, reduction)",
+             total = reduce_sum(l, None, False)
+             batch = total if rank(x) == 0 else total / count(x, 0)
+             batch if reduction == 'batchmean' else reduce_loss(l, reduction)",
         )],
         unreferenced: "tests compare with torch",
         torch: "torch.nn.functional.kl_div",
@@ -214,7 +164,9 @@ pub(super) const ROWS: &[Row] = &[
         body: &[(
             Any,
             "d = -target * (x1 - x2) + margin
-             reduce_loss(where(d < 0.0, 0.0, d), reduction)",
+             y = reduce_loss(where(d < 0.0, 0.0, d), reduction)
+             same = rank(x1) == rank(x2) and rank(x1) == rank(target)
+             y if same else runtime_error('margin_ranking_loss : All input tensors should have same dimension but got sizes: input1: torch.Size({}), input2: torch.Size({}), target: torch.Size({}) ', shape(x1), shape(x2), shape(target))",
         )],
         unreferenced: "tests compare with torch",
         torch: "torch.nn.functional.margin_ranking_loss",
@@ -261,6 +213,68 @@ pub(super) const ROWS: &[Row] = &[
         )],
         unreferenced: "tests compare with torch",
         torch: "torch.nn.functional.poisson_nll_loss",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "gaussian_nll_loss",
+        params: "x, target, var, full=False, eps=1e-6, reduction='mean'",
+        statics: &["full", "reduction"],
+        doc: "(log(var) + (x - target) ** 2 / var) / 2, var limited to eps from below; var is of the shape of x, or has one value per row. full adds log(2 * pi) / 2.",
+        rule: FloatOnly("gaussian_nll_loss"),
+        body: &[(
+            Any,
+            "row = shape(var) == sizes(x, dims_but(x, -1)) if rank(x) > 0 else False
+             v = unsqueeze(var, -1) if row and shape(var) != shape(x) else var
+             v = limited(v, eps)
+             d = x - target
+             l = 0.5 * (log(v) + d * d / v)
+             y = reduce_loss(l + 0.9189385332046727 if full else l, reduction)
+             fits = row or shape(var) == shape(x) or (rank(var) == rank(x)) or rank(var) == 0
+             y if fits else value_error('var is of incorrect size')",
+        )],
+        unreferenced: "tests compare with torch",
+        torch: "torch.nn.functional.gaussian_nll_loss",
+        differs: "Of a negative var it takes eps, where PyTorch raises; rusttorch.nn.functional.gaussian_nll_loss raises.",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "limited",
+        params: "x, low",
+        doc: "max(x, low), its gradient that of x, as PyTorch limits a variance.",
+        body: &[(Any, "maximum(x, low)")],
+        grad: &[("x", "grad")],
+        unreferenced: "a part of gaussian_nll_loss",
+        internal: true,
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "check_weight",
+        params: "weight, x",
+        doc: "weight, which must be of the shape of x.",
+        rule: Inherit,
+        body: &[(
+            Any,
+            "bad = value_error('Weights and input must have the same size.')
+             weight if shape(weight) == shape(x) else bad",
+        )],
+        unreferenced: "a part of losses",
+        internal: true,
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "l1_penalty",
+        doc: "The sum of |x|.",
+        rule: FloatOnly("l1_penalty"),
+        body: &[(Any, "reduce_sum(abs(x), None, False)")],
+        reference: Some(Fold(|x| x.iter().map(|v| v.abs()).sum())),
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "l2_penalty",
+        doc: "The sum of x * x.",
+        rule: FloatOnly("l2_penalty"),
+        body: &[(Any, "reduce_sum(x * x, None, False)")],
+        reference: Some(Fold(|x| x.iter().map(|v| v * v).sum())),
         ..Row::DEFAULT
     },
 ];

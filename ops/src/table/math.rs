@@ -294,6 +294,7 @@ pub(super) const ROWS: &[Row] = &[
         doc: "Logarithm of the magnitude of the gamma function.",
         rule: ToFloat,
         body: &[(F32, "to_f32(call_lgamma(to_f64(x)))"), (F64, "call_lgamma(x)")],
+        grad: &[("x", "grad * digamma(x)")],
         reference: Some(Unary(libm::lgamma)),
         ulp_f32: Some(0.501),
         ulp_f64: Some(4.0),

@@ -4,32 +4,46 @@
 
 mod activation;
 mod arithmetic;
+mod choice;
 mod compare;
+mod distance;
 mod index;
+mod integer;
 mod loss;
+mod loss_class;
 mod math;
 mod math_f32;
 mod math_f64;
 mod norm;
 mod reduce;
+mod special;
 mod view;
 
 use rusttorch_ir::op::{OpDef, OpTable, Row};
 
-/// Every row, by kind.
+/// Every row under the heading of its kind.
+pub fn kinds() -> [(&'static str, &'static [Row]); 14] {
+    [
+        ("Arithmetic", arithmetic::ROWS),
+        ("Products, differences and distances", distance::ROWS),
+        ("Number theory", integer::ROWS),
+        ("Comparisons, logic and bits", compare::ROWS),
+        ("Choices", choice::ROWS),
+        ("Mathematical functions", math::ROWS),
+        ("Special functions", special::ROWS),
+        ("Activations", activation::ROWS),
+        ("Reductions", reduce::ROWS),
+        ("Norms", norm::ROWS),
+        ("Losses", loss::ROWS),
+        ("Losses of classes and pairs", loss_class::ROWS),
+        ("Views", view::ROWS),
+        ("Reads by index", index::ROWS),
+    ]
+}
+
+/// Every row.
 pub fn rows() -> impl Iterator<Item = &'static Row> {
-    let kinds = [
-        arithmetic::ROWS,
-        compare::ROWS,
-        math::ROWS,
-        activation::ROWS,
-        reduce::ROWS,
-        norm::ROWS,
-        loss::ROWS,
-        view::ROWS,
-        index::ROWS,
-    ];
-    kinds.into_iter().flatten()
+    kinds().into_iter().flat_map(|(_, rows)| rows)
 }
 
 /// A table of all built-in ops.

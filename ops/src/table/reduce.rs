@@ -208,9 +208,9 @@ pub(super) const ROWS: &[Row] = &[
         rule: ToFloat,
         body: &[(
             Any,
-            "m = reduce_max(x, dim, True)
+            "m = reduce_upper(x, dim, True)
              m = where(abs(m) == inf, 0.0, m)
-             k = reduce_max(x, dim, keepdim)
+             k = reduce_upper(x, dim, keepdim)
              k = where(abs(k) == inf, 0.0, k)
              log(reduce_sum(exp(x - m), dim, keepdim)) + k",
         )],
@@ -227,7 +227,7 @@ pub(super) const ROWS: &[Row] = &[
         rule: FloatOnly("softmax_lastdim_kernel_impl"),
         body: &[(
             Any,
-            "e = exp(x - reduce_max(x, dim, True))
+            "e = exp(x - reduce_upper(x, dim, True))
              e / reduce_sum(e, dim, True)",
         )],
         grad: &[("x", "(grad - reduce_sum(grad * result, dim, True)) * result")],
@@ -243,12 +243,56 @@ pub(super) const ROWS: &[Row] = &[
         rule: FloatOnly("log_softmax_lastdim_kernel_impl"),
         body: &[(
             Any,
-            "y = x - reduce_max(x, dim, True)
+            "y = x - reduce_upper(x, dim, True)
              y - log(reduce_sum(exp(y), dim, True))",
         )],
         grad: &[("x", "grad - exp(result) * reduce_sum(grad, dim, True)")],
         reference: Some(Along(|x| x.iter().map(|v| v - log_sum_exp(x)).collect())),
         torch: "torch.log_softmax",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "count_nonzero",
+        params: "x, dim=None",
+        statics: &["dim"],
+        doc: "How many values over dim are not zero.",
+        body: &[(Any, "reduce_sum(to_i64(to_bool(x)), dim, False)")],
+        reference: Some(Fold(|x| x.iter().filter(|v| **v != 0.0).count() as f64)),
+        ulp_f32: Some(0.0),
+        ulp_f64: Some(0.0),
+        torch: "torch.count_nonzero",
+        np: "numpy.count_nonzero",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "nansum",
+        params: "x, dim=None, keepdim=False",
+        statics: &["dim", "keepdim"],
+        doc: "Sum over dim without NaN, of integers as i64.",
+        rule: Accumulate,
+        body: &[(Float, "reduce_sum(where(isnan(x), 0.0, x), dim, keepdim)"), (Any, "reduce_sum(x, dim, keepdim)")],
+        reference: Some(Fold(|x| x.iter().filter(|v| !v.is_nan()).sum())),
+        torch: "torch.nansum",
+        np: "numpy.nansum",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "nanmean",
+        params: "x, dim=None, keepdim=False",
+        statics: &["dim", "keepdim"],
+        doc: "Mean over dim without NaN.",
+        rule: FloatElse("nanmean(): expected input to have floating point or complex dtype but got {}"),
+        body: &[(
+            Any,
+            "n = reduce_sum(to_i64(x == x), dim, keepdim)
+             reduce_sum(where(isnan(x), 0.0, x), dim, keepdim) / n",
+        )],
+        reference: Some(Fold(|x| {
+            let kept: Vec<f64> = x.iter().copied().filter(|v| !v.is_nan()).collect();
+            kept.iter().sum::<f64>() / kept.len() as f64
+        })),
+        torch: "torch.nanmean",
+        np: "numpy.nanmean",
         ..Row::DEFAULT
     },
 ];

@@ -79,4 +79,66 @@ pub(super) const ROWS: &[Row] = &[
         np: "numpy.broadcast_to",
         ..Row::DEFAULT
     },
+    Row {
+        name: "ravel",
+        doc: "All elements in row-major order, as one dimension.",
+        body: &[(Any, "reshape(x, [-1])")],
+        unreferenced: "moves elements",
+        torch: "torch.ravel",
+        np: "numpy.ravel",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "t",
+        doc: "A matrix transposed; x itself of fewer dimensions.",
+        body: &[(
+            Any,
+            "bad = runtime_error('t() expects a tensor with <= 2 dimensions, but self is {}D', rank(x))
+             bad if rank(x) > 2 else (transpose(x, 0, 1) if rank(x) == 2 else x)",
+        )],
+        unreferenced: "moves elements",
+        torch: "torch.t",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "select",
+        params: "x, dim, index",
+        statics: &["dim", "index"],
+        doc: "x at one index along dim, without dim.",
+        body: &[(Any, "select(x, dim, index)")],
+        unreferenced: "moves elements",
+        torch: "torch.select",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "narrow",
+        params: "x, dim, start, length",
+        statics: &["dim", "start", "length"],
+        doc: "length elements along dim, from start on.",
+        body: &[(Any, "narrow(x, dim, start, length)")],
+        unreferenced: "moves elements",
+        torch: "torch.narrow",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "flip",
+        params: "x, dims",
+        statics: &["dims"],
+        doc: "The order of elements along dims reversed.",
+        body: &[(Any, "flip(x, dims)")],
+        unreferenced: "moves elements",
+        torch: "torch.flip",
+        np: "numpy.flip",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "unflatten",
+        params: "x, dim, sizes",
+        statics: &["dim", "sizes"],
+        doc: "dim as dimensions of these extents, of which one may be -1.",
+        body: &[(Any, "unflatten(x, dim, sizes)")],
+        unreferenced: "moves elements",
+        torch: "torch.unflatten",
+        ..Row::DEFAULT
+    },
 ];
