@@ -16,21 +16,31 @@ const DTYPES: [DType; 6] = [DType::F32, DType::F64, DType::I32, DType::I64, DTyp
 
 /// Rows that need more than tensors of one shape: names, sizes and dims, or indices as an operand.
 /// `rows_over_dimensions` has some of them.
-const NEED_MORE: [&str; 15] = [
+const NEED_MORE: [&str; 25] = [
     "broadcast_to",
-    "cross_entropy",
+    "cosine_embedding_loss",
+    "flip",
     "gather",
+    "group_norm",
+    "instance_norm",
     "iota",
     "layer_norm",
     "log_softmax",
     "logsumexp",
+    "multi_margin_loss",
+    "multilabel_margin_loss",
+    "narrow",
     "nll_loss",
     "permute",
+    "polygamma",
     "reshape",
     "rms_norm",
+    "select",
     "softmax",
     "softmin",
+    "to",
     "transpose",
+    "unflatten",
     "unsqueeze",
 ];
 
@@ -174,6 +184,12 @@ fn rows_over_dimensions() {
         "all(a > -100, dim=0)",
         "layer_norm(a, [33])",
         "rms_norm(a, [33])",
+        "group_norm(a, 3)",
+        "instance_norm(unflatten(a, 1, [3, 11]))",
+        "glu(narrow(a, 1, 0, 32), 1)",
+        "flip(a, [0, 1])",
+        "select(a, 1, -2) * 2",
+        "cross_entropy(a, softmax(a, 1))",
         "a - mean(a, dim=1, keepdim=True)",
         "a * 2 + 1",
     ] {

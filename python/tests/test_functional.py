@@ -26,7 +26,9 @@ W = torch.rand(5, dtype=D) + 0.5
 IMAGE = torch.randn(2, 3, 4, 5, dtype=D)
 IMAGE_T = torch.randint(0, 3, (2, 4, 5))
 C = torch.rand(3, dtype=D) + 0.5
-LABELS = torch.tensor([[3, 0, -1, 1, 1], [-1, 0, 0, 0, 0], [0, 1, 2, 3, 4], [2, -1, 2, 2, 2], [4, 4, 1, -1, 0], [1, 3, -1, 3, 3]])
+LABELS = torch.tensor(
+    [[3, 0, -1, 1, 1], [-1, 0, 0, 0, 0], [0, 1, 2, 3, 4], [2, -1, 2, 2, 2], [4, 4, 1, -1, 0], [1, 3, -1, 3, 3]]
+)
 
 
 def pow2(x: torch.Tensor) -> torch.Tensor:
@@ -252,9 +254,9 @@ ERRORS = {
 
 @pytest.mark.parametrize("case", ERRORS)
 def test_errors_are_those_of_torch(case):
-    with pytest.raises(Exception) as theirs:  # noqa: PT011
+    with pytest.raises(Exception) as theirs:
         ERRORS[case](TF)
-    with pytest.raises(Exception) as ours:  # noqa: PT011
+    with pytest.raises(Exception) as ours:
         ERRORS[case](F)
     assert type(ours.value) is type(theirs.value), ours.value
     assert str(ours.value) == str(theirs.value)
@@ -331,4 +333,6 @@ def test_empty_and_special_values():
         equal_nan=True,
     )
     big = torch.tensor([[10000.0, 10000.5, 9999.0]])
-    torch.testing.assert_close(F.cross_entropy(big, torch.tensor([1])), TF.cross_entropy(big, torch.tensor([1])), rtol=1e-6, atol=0)
+    torch.testing.assert_close(
+        F.cross_entropy(big, torch.tensor([1])), TF.cross_entropy(big, torch.tensor([1])), rtol=1e-6, atol=0
+    )

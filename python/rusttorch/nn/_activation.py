@@ -38,7 +38,6 @@ __all__ = [
 ]
 
 
-
 def threshold(input: Array, threshold: float, value: float, inplace: bool = False) -> Array:
     """``input`` where above ``threshold``, else ``value``."""
     return call("threshold", input, threshold, value, inplace=inplace)
@@ -169,7 +168,10 @@ def mish(input: Array, inplace: bool = False) -> Array:
 
 def _along(name: str, input: Any, dim: int | None, dtype: Any) -> Any:
     if dim is None:
-        text = f"Implicit dimension choice for {name} has been deprecated. Change the call to include dim=X as an argument."
+        text = (
+            f"Implicit dimension choice for {name} has been deprecated. "
+            "Change the call to include dim=X as an argument."
+        )
         warnings.warn(text, stacklevel=3)
         dim = 0 if input.ndim in (0, 1, 3) else 1
     if dtype is None:

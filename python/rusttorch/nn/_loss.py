@@ -30,7 +30,6 @@ __all__ = [
 ]
 
 
-
 def _target_out_of_bounds(error: IndexError) -> IndexError:
     """torch's words for an index that the kernel found to be no class."""
     words = str(error).split()

@@ -19,7 +19,6 @@ __all__ = [
 ]
 
 
-
 def normalize(input: Array, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: Any = None) -> Array:
     """``input`` divided by its p-norm along ``dim``, or by ``eps`` if that is larger."""
     if out is None:
@@ -79,7 +78,8 @@ def batch_norm(
         return call("batch_norm", input, running_mean, running_var, weight, bias, training, momentum, eps)
     dims = [d for d in range(input.ndim) if d != 1]  # type: ignore[attr-defined]
     of_input = ("batch_norm(x, m, v, w, b, True, 0.1, eps)", f"mean(x, {dims})", f"var(x, {dims})")
-    return _with_statistics(of_input, input, running_mean, running_var, weight, bias, momentum, eps)
+    y: Array = _with_statistics(of_input, input, running_mean, running_var, weight, bias, momentum, eps)
+    return y
 
 
 def instance_norm(
@@ -98,16 +98,15 @@ def instance_norm(
     updated in place, by their means over the samples.
     """
     if not use_input_stats or (running_mean is None and running_var is None):
-        return call(
-            "instance_norm", input, running_mean, running_var, weight, bias, use_input_stats, momentum, eps
-        )
+        return call("instance_norm", input, running_mean, running_var, weight, bias, use_input_stats, momentum, eps)
     dims = list(range(2, input.ndim))  # type: ignore[attr-defined]
     of_input = (
         "instance_norm(x, m, v, w, b, True, 0.1, eps)",
         f"mean(mean(x, {dims}), 0)",
         f"mean(var(x, {dims}), 0)",
     )
-    return _with_statistics(of_input, input, running_mean, running_var, weight, bias, momentum, eps)
+    y: Array = _with_statistics(of_input, input, running_mean, running_var, weight, bias, momentum, eps)
+    return y
 
 
 def _with_statistics(
