@@ -6,7 +6,7 @@ use rusttorch_ir::op::{Class, DTypeRule, OpDef, Row};
 use std::fmt::Write as _;
 
 /// Formulas of more lines are approximations, which the command line shows.
-const LONGEST: usize = 12;
+const LONGEST: usize = 30;
 
 const HEAD: &str = "\
 # Operations
