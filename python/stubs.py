@@ -120,11 +120,13 @@ STATIC_TYPES = {
 def signature(params: list[str], statics: set[str], operands: list[str], out: str) -> str:
     """The arguments of one overload; the last of ``operands`` is the type of all further ones."""
     parts = []
-    for i, param in enumerate(params):
+    values = 0
+    for param in params:
         name, _, default = param.partition("=")
         kind = STATIC_TYPES.get(name, "_Dims | None" if default == "None" else "_Dims")
         if name not in statics:
-            kind = operands[min(i, len(operands) - 1)]
+            kind = operands[min(values, len(operands) - 1)]
+            values += 1
             if default == "None":
                 kind += " | None"
         parts.append(f"{name}: {kind}" + (" = ..." if default else ""))
@@ -141,7 +143,8 @@ def stub(name: str, params: list[str], statics: set[str]) -> str:
     # A reduction over everything is a scalar in NumPy, so its type cannot be told.
     result = "Any" if "dim=None" in params or (params == ["x"] and name in ("max", "min")) else "_Array"
     forms = [(["_Array", "_Numpy"], "_Array", result)]
-    if len(params) > 1 and params[1].partition("=")[0] not in statics and "=" not in params[1]:
+    two_values = len(params) > 1 and "=" not in params[1] and not statics.intersection(params[:2])
+    if two_values:
         forms.append((["np.generic | _Number", "_Array", "_Numpy"], "_Array", result))
     forms.append((["_Torch"], "Tensor", "Tensor"))
     return "".join(
