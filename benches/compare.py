@@ -245,7 +245,8 @@ def main() -> None:
     values = sorted(ratios.values())
     mean = math.exp(statistics.fmean(map(math.log, values)))
     print(
-        f"\nover the best peer: geometric mean {mean:.2f}x, median {statistics.median(values):.2f}x, worst {values[0]:.2f}x"
+        f"\nover the best peer: geometric mean {mean:.2f}x, "
+        f"median {statistics.median(values):.2f}x, worst {values[0]:.2f}x"
     )
     record["over_the_best"] = {"geometric_mean": mean, "median": statistics.median(values), "worst": values[0]}
     if not args.only:
