@@ -88,7 +88,7 @@ STATIC_TYPES = {
     "correction": "int | float",
     "decimals": "int",
     "diagonal": "int",
-    "dtype": "str",
+    "dtype": "Any",
     "equal_nan": "bool",
     "full": "bool",
     "ignore_index": "int",

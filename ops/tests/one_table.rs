@@ -9,9 +9,8 @@ use std::path::Path;
 
 /// Row names that are words of Rust and its library, or mean other things there: a reduction of kernels, a
 /// sign bit, a mean of random numbers, an instruction, an outer loop.
-const WORDS: [&str; 12] = [
-    "where", "clamp", "round", "prod", "sign", "positive", "remainder", "mean", "gather", "outer", "above", "below",
-];
+const WORDS: [&str; 12] =
+    ["where", "clamp", "round", "prod", "sign", "positive", "remainder", "mean", "gather", "outer", "above", "below"];
 
 /// `layer_norm` as `LayerNorm`.
 fn camel(name: &str) -> String {

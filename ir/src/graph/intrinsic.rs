@@ -32,6 +32,8 @@ enum Intrinsic {
     To(DType),
     /// (x, y): conversion to the dtype of y.
     ToLike,
+    /// (x, dtype): conversion to a dtype by name, rounding to a 16-bit float.
+    Cast,
     /// (mask, slow, fast): `slow` where mask, evaluated only if any lane needs it.
     Cold,
     /// ([..], i): an element of a small table.
@@ -144,6 +146,7 @@ const INTRINSICS: &[(&str, usize, Intrinsic)] = &[
     ("to_u8", 1, I::To(DType::U8)),
     ("to_bool", 1, I::To(DType::Bool)),
     ("to_like", 2, I::ToLike),
+    ("cast", 2, I::Cast),
     ("cold", 3, I::Cold),
     ("lookup", 2, I::Lookup),
     ("reduce_sum", 3, I::Reduce(Reduction::Sum)),
@@ -310,6 +313,7 @@ impl Lowerer<'_> {
             return Ok(None);
         };
         let weak = args.iter().filter(|v| v.is_number()).all(|v| !matches!(v, Value::Node { weak: false, .. }));
+        let promoted = self.promote(args);
         let first = |l: &mut Self| {
             let dtype = l.promote(&args[..1]);
             l.node(&args[0], dtype)
@@ -350,12 +354,25 @@ impl Lowerer<'_> {
                 let (x, dtype) = (first(self)?, self.promote(&args[1..]));
                 self.convert(x, dtype)
             }
+            I::Cast => {
+                let x = first(self)?;
+                let dtype = match &args[1] {
+                    Value::Attr(Attr::Str(name)) => DType::parse(name),
+                    _ => None,
+                };
+                let Some(dtype) = dtype else {
+                    let message = format!("{}(): argument 'dtype' must be the name of a dtype", scope.name());
+                    return Err(LowerError::new(LowerErrorKind::Type, message));
+                };
+                let id = if dtype.is_half() { self.rounded(x, dtype) } else { self.convert(x, dtype) };
+                return Ok(Some(Value::Node { id, weak: false, dtype }));
+            }
             I::Cold => {
                 let mask = self.as_bool(&args[0])?;
                 let dtype = self.promote_in(&args[1..], scope);
                 let (slow, fast) = (self.node(&args[1], dtype)?, self.node(&args[2], dtype)?);
                 let shape = self.common_shape(&[mask, slow, fast])?;
-                self.push(GraphOp::Cold { mask, slow, fast }, dtype, shape)
+                self.push(GraphOp::Cold { mask, slow, fast }, dtype.compute(), shape)
             }
             I::Lookup => self.lookup(&args[0], &args[1], scope)?,
             I::Reduce(kind) => {
@@ -378,7 +395,8 @@ impl Lowerer<'_> {
             I::Count => {
                 let x = first(self)?;
                 // The extent promotes as a Python number does.
-                return self.extent(x, &args[1], scope).map(|id| Some(Value::Node { id, weak: true }));
+                let id = self.extent(x, &args[1], scope)?;
+                return Ok(Some(Value::Node { id, weak: true, dtype: self.dtype(id) }));
             }
             I::NormDims => {
                 let x = first(self)?;
@@ -469,7 +487,11 @@ impl Lowerer<'_> {
                 return Err(LowerError::new(kind, message));
             }
         };
-        Ok(Some(Value::Node { id, weak }))
+        // In a body that promotes by itself, what is computed of 16-bit floats is of their dtype.
+        let of = self.dtype(id);
+        let converts = matches!(intrinsic, I::To(_) | I::ToFloat | I::FloatFromBits);
+        let dtype = if promoted.is_half() && of == DType::F32 && !converts { promoted } else { of };
+        Ok(Some(Value::Node { id, weak, dtype }))
     }
 
     fn as_bool(&mut self, value: &Value) -> Lowered<NodeId> {
@@ -494,8 +516,7 @@ impl Lowerer<'_> {
             }
             let dtype = self.promote_in(&args[1..], scope);
             let (a, b) = (self.node(&args[1], dtype)?, self.node(&args[2], dtype)?);
-            let shape = self.common_shape(&[mask, a, b])?;
-            return Ok(self.push(GraphOp::Prim(prim, dtype, vec![mask, a, b]), dtype, shape));
+            return self.select(mask, a, b);
         }
         let dtype = self.promote_in(args, scope);
         let prim = match (prim, dtype) {
@@ -533,7 +554,8 @@ impl Lowerer<'_> {
         let ids = args.iter().map(|a| self.node(a, dtype)).collect::<Lowered<Vec<NodeId>>>()?;
         let shape = self.common_shape(&ids)?;
         let weak = args.iter().all(|v| !matches!(v, Value::Node { weak: false, .. }));
-        Ok(Value::Node { id: self.push(GraphOp::Call(func, ids), dtype, shape), weak })
+        let id = self.push(GraphOp::Call(func, ids), dtype.compute(), shape);
+        Ok(Value::Node { id, weak, dtype })
     }
 
     /// Floats are of the body's dtype, integers of its size.

@@ -14,7 +14,7 @@ use crate::prim::Prim;
 
 /// A random graph of at most about 20 nodes, with one to three outputs.
 pub fn random_graph(seed: u64) -> Graph {
-    let mut b = Builder { g: Graph::default(), rng: Rng::new(seed) };
+    let mut b = Builder { g: Graph::default(), rng: Rng::new(seed), only_f32: seed % 4 < 2 };
     let dims: Vec<i64> = (0..4).map(|_| b.rng.pick(&[1, 2, 3, 4, 6, 7, 12])).collect();
     let rank = b.rng.below(5);
     let shape: Vec<i64> = if b.rng.below(25) == 0 { vec![3, 0] } else { dims[..rank].to_vec() };
@@ -30,7 +30,9 @@ pub fn random_graph(seed: u64) -> Graph {
     }
     for _ in 0..=b.rng.below(3) {
         let n = if b.g.outputs.is_empty() { b.g.nodes.len() - 1 } else { b.rng.below(b.g.nodes.len()) };
-        b.g.outputs.push(NodeId::new(n));
+        let (n, dtype) = (NodeId::new(n), b.narrow());
+        let n = if b.g.node(n).dtype == DType::F32 && dtype != DType::F32 { b.convert(n, dtype) } else { n };
+        b.g.outputs.push(n);
     }
     b.g
 }
@@ -82,6 +84,8 @@ pub fn random_strides(rng: &mut Rng, shape: &[i64]) -> Vec<i64> {
 struct Builder {
     g: Graph,
     rng: Rng,
+    /// Of operands and results.
+    only_f32: bool,
 }
 
 impl Builder {
@@ -104,8 +108,25 @@ impl Builder {
             let d = self.rng.below(shape.len());
             strides[d] = 0;
         }
-        self.g.inputs.push(TensorMeta { dtype: DType::F32, shape: shape.clone(), strides });
-        self.g.push(GraphOp::Input(self.g.inputs.len() - 1), DType::F32, shape);
+        let dtype = self.narrow();
+        self.g.inputs.push(TensorMeta { dtype, shape: shape.clone(), strides });
+        let id = self.g.push(GraphOp::Input(self.g.inputs.len() - 1), dtype, shape);
+        if dtype != DType::F32 {
+            self.convert(id, DType::F32);
+        }
+    }
+
+    /// f32 mostly, or a dtype that holds all integers of these graphs in 8 or 16 bits.
+    fn narrow(&mut self) -> DType {
+        if self.only_f32 {
+            return DType::F32;
+        }
+        self.rng.pick(&[DType::F32, DType::F32, DType::F32, DType::F16, DType::BF16, DType::I8, DType::I16])
+    }
+
+    fn convert(&mut self, n: NodeId, dtype: DType) -> NodeId {
+        let shape = self.shape(n);
+        self.g.push(GraphOp::Prim(Prim::Convert, dtype, vec![n]), dtype, shape)
     }
 
     fn number(&mut self, value: f64) -> NodeId {

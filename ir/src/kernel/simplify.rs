@@ -309,6 +309,11 @@ impl Rewriter<'_> {
             Prim::Select => self.constant(a).map(|m| if m.bits != 0 { b } else { args[2] }),
             // A conversion to the same type => x
             Prim::Convert | Prim::Bitcast if t == source => Some(a),
+            // f16 -> f32 -> f16 => x, and bf16: the way there is exact
+            Prim::Convert if t.is_half() => {
+                let inner = self.prims[a.index()].filter(|(inner, _)| *inner == Prim::Convert);
+                inner.map(|(_, x)| x).filter(|x| self.dtypes[x.index()] == t)
+            }
             _ => None,
         }
     }
@@ -410,6 +415,23 @@ mod tests {
         check(kept, kept);
         let kept = "%0 = load.f32 x[i0]\n%1 = const.f32 -0.0\n%2 = sub.f32 %0, %1\nstore y[i0], %2";
         check(kept, kept);
+    }
+
+    #[test]
+    fn half_precision_is_converted_there_and_back_for_nothing() {
+        let map = |body: &str| {
+            format!(
+                "rtir 1\nkernel @k(x: f16 in, y: f16 out) {{\n  phase [i0 < 9] {{\n    nest {{\n{body}    }}\n  }}\n}}\n"
+            )
+        };
+        let there_and_back =
+            "      %0 = load.f16 x[i0]\n      %1 = convert.f32 %0\n      %2 = convert.f16 %1\n      store y[i0], %2\n";
+        let copy = "      %0 = load.f16 x[i0]\n      store y[i0], %0\n";
+        assert_eq!(simplified(&map(there_and_back)), map(copy));
+        // The other way round it rounds.
+        let rounds = map(there_and_back).replace("f16", "h").replace("f32", "f16").replace('h', "f32");
+        let rounds = rounds.replace("pf32ase", "phase");
+        assert!(simplified(&rounds).contains("convert.f16"), "{rounds}");
     }
 
     #[test]

@@ -29,6 +29,7 @@ fn dtypes(rule: DTypeRule) -> &'static str {
     match rule {
         DTypeRule::Inherit => "as the formula says",
         DTypeRule::Promote => "all, promoted",
+        DTypeRule::Compare => "all, promoted; values beside a 16-bit float are rounded to it",
         DTypeRule::NoBool(_) => "all but bool, promoted",
         DTypeRule::ToFloat => "all; integers and bool become the default float dtype",
         DTypeRule::FloatOnly(_) | DTypeRule::FloatElse(_) => "float, promoted",
@@ -42,7 +43,7 @@ fn dtypes(rule: DTypeRule) -> &'static str {
 fn class(class: Class) -> &'static str {
     match class {
         Class::Any => "",
-        Class::F32 => " (float32)",
+        Class::F32 => " (float32 and 16-bit floats)",
         Class::F64 => " (float64)",
         Class::Float => " (float)",
         Class::Int => " (integers)",

@@ -466,25 +466,4 @@ runtime_error("torch.clamp: At least one of 'min' or 'max' must not be None") if
         torch: "torch.frac",
         ..Row::DEFAULT
     },
-    Row {
-        name: "to",
-        params: "x, dtype",
-        statics: &["dtype"],
-        doc: "x converted to a dtype, given by its name: 'float32', 'float64', 'int32', 'int64', 'uint8', 'bool'.",
-        rule: Inherit,
-        body: &[(
-            Any,
-            "y = unsupported('to: dtype {} is not supported', dtype)
-             y = to_bool(x) if dtype == 'bool' else y
-             y = to_u8(x) if dtype == 'uint8' else y
-             y = to_i64(x) if dtype == 'int64' else y
-             y = to_i32(x) if dtype == 'int32' else y
-             y = to_f64(x) if dtype == 'float64' else y
-             to_f32(x) if dtype == 'float32' else y",
-        )],
-        unreferenced: "a conversion: tests compare with torch",
-        torch: "torch.Tensor.to",
-        differs: "The dtype is a name, and the only argument.",
-        ..Row::DEFAULT
-    },
 ];

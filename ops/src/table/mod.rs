@@ -6,6 +6,7 @@ mod activation;
 mod arithmetic;
 mod choice;
 mod compare;
+mod convert;
 mod distance;
 mod index;
 mod integer;
@@ -22,13 +23,14 @@ mod view;
 use rusttorch_ir::op::{OpDef, OpTable, Row};
 
 /// Every row under the heading of its kind.
-pub fn kinds() -> [(&'static str, &'static [Row]); 14] {
+pub fn kinds() -> [(&'static str, &'static [Row]); 15] {
     [
         ("Arithmetic", arithmetic::ROWS),
         ("Products, differences and distances", distance::ROWS),
         ("Number theory", integer::ROWS),
         ("Comparisons, logic and bits", compare::ROWS),
         ("Choices", choice::ROWS),
+        ("Conversions", convert::ROWS),
         ("Mathematical functions", math::ROWS),
         ("Special functions", special::ROWS),
         ("Activations", activation::ROWS),

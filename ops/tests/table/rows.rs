@@ -15,7 +15,7 @@ fn every_row_is_complete_and_its_bodies_parse() {
         // `iota` is ours: torch.arange has no operand whose shape it takes. torch has no penalties.
         let ours = ["iota", "l1_penalty", "l2_penalty"].contains(&name);
         assert!(!row.torch.is_empty() || row.internal || ours, "{name} names no function of torch");
-        for dtype in [DType::F32, DType::F64, DType::I64, DType::U8, DType::Bool] {
+        for dtype in DType::ALL {
             if let Some(Err(e)) = OpDef::from(row).program(dtype) {
                 panic!("{name} at {dtype}: {e}");
             }
