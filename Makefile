@@ -19,7 +19,7 @@ STRIDE ?= 1
 .PHONY: help demo test test-rust test-python test-aarch64 test-avx512 fuzz ulp lint format bench wheel clean
 
 help: ## Show this text
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(VENV)/bin/python:
 	@echo "== making the virtual environment $(VENV)"
