@@ -16,10 +16,10 @@ FUNCS ?=
 STRIDE ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python test-aarch64 fuzz ulp lint format bench wheel clean
+.PHONY: help demo test test-rust test-python test-aarch64 test-avx512 fuzz ulp lint format bench wheel clean
 
 help: ## Show this text
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(VENV)/bin/python:
 	@echo "== making the virtual environment $(VENV)"
@@ -74,6 +74,10 @@ fuzz: ## Compare machine code with the interpreter over SEEDS random kernels and
 test-aarch64: ## Compare machine code for aarch64 with the interpreter, under qemu
 	@command -v qemu-aarch64 > /dev/null || { echo "make test-aarch64 needs qemu-aarch64; on Debian: apt-get install qemu-user"; exit 1; }
 	SEEDS=$(if $(filter file,$(origin SEEDS)),150,$(SEEDS)) cargo test --locked -p rusttorch-runtime --test aarch64 -- --ignored --nocapture
+
+test-avx512: ## Compare the emulator of AVX-512 that the tests use with Bochs
+	@command -v bochs > /dev/null || { echo "make test-avx512 needs bochs; on Debian: apt-get install bochs bochsbios vgabios"; exit 1; }
+	cargo test --locked -p rusttorch-emulator --test bochs -- --ignored --nocapture
 
 ulp: $(call stamp,$(BENCH_VENV),bench) ## Accuracy of all unary functions, or FUNCS=exp,log; of every STRIDE-th input
 	cargo run --locked --release -p rusttorch-benches --bin ulp -- $(if $(FUNCS),--funcs $(FUNCS)) --stride $(STRIDE) \

@@ -3,6 +3,10 @@
 //! A [`Borrowed`] points into its object: the memory, and the extents and strides themselves. It is used
 //! while the caller's arguments are alive and before control goes back to Python; nothing keeps it. What
 //! a launch needs longer, with the GIL released, is the memory alone, which the arguments keep.
+//!
+//! A conversion may call the user's code (`__array__`, a property of a subclass), which may resize or reshape
+//! arrays that were borrowed before it. So once all operands are there, [`Session::settle`] borrows them again
+//! if any such code has run, and none runs between that and the launch.
 
 use crate::numpy::{self, ArrayHead};
 use crate::torch;
@@ -36,6 +40,8 @@ pub struct Borrowed {
     pub in_bytes: bool,
     pub readonly: bool,
     pub kind: Kind,
+    /// What was borrowed: the caller's object, or one that `owner` is or holds.
+    pub(crate) object: *mut ffi::PyObject,
     /// Holds what the pointers point into, when that is not the caller's object.
     pub owner: Option<Py<PyAny>>,
 }
@@ -123,6 +129,7 @@ impl Borrowed {
             in_bytes: false,
             readonly: false,
             kind: Kind::Torch,
+            object: source.as_ptr(),
             owner: Some(keeper.into_any().unbind()),
         })
     }
@@ -151,6 +158,8 @@ pub struct Session {
     torch: Option<&'static torch::Torch>,
     modes_checked: bool,
     grad_enabled: bool,
+    /// Code of the user's may have run since the first operand was borrowed.
+    python_ran: bool,
 }
 
 impl Session {
@@ -188,6 +197,7 @@ impl Session {
                 .map_err(|_| PyOverflowError::new_err(format!("{}: the integer does not fit into 64 bits", name())))?;
             return Ok(Operand::Number(Number::Int(value)));
         }
+        self.python_ran = true;
         if self.torch.is_none() {
             self.torch = torch::loaded(py)?;
         }
@@ -241,13 +251,50 @@ impl Session {
     /// A session, with torch if it has been seen.
     #[inline]
     pub fn new(py: Python<'_>) -> Session {
-        Session { torch: torch::seen(py), modes_checked: false, grad_enabled: false }
+        Session { torch: torch::seen(py), modes_checked: false, grad_enabled: false, python_ran: false }
     }
 
-    /// An array that the caller wants a result in.
-    pub fn result(&mut self, out: &Bound<'_, PyAny>) -> PyResult<Borrowed> {
+    /// To be told that code of the user's may have run.
+    pub fn python_ran(&mut self) {
+        self.python_ran = true;
+    }
+
+    /// Borrows the arrays again if code of the user's may have changed them meanwhile.
+    #[inline]
+    pub fn settle(&mut self, py: Python<'_>, operands: &mut [Operand]) -> PyResult<()> {
+        if !self.python_ran {
+            return Ok(());
+        }
+        for operand in operands {
+            if let Operand::Array(b) = operand {
+                self.borrow_again(py, b)?;
+            }
+        }
+        self.python_ran = false;
+        Ok(())
+    }
+
+    #[cold]
+    fn borrow_again(&mut self, py: Python<'_>, b: &mut Borrowed) -> PyResult<()> {
+        // SAFETY: the caller's argument, or kept by `owner`.
+        let object = unsafe { Bound::from_borrowed_ptr(py, b.object) };
+        let mut again = match (b.kind, self.torch) {
+            (Kind::Torch, Some(torch)) if torch.is_plain(&object) => self.tensor(torch, &object)?,
+            (Kind::Torch, _) => return Err(torch::subclass_error(&object)),
+            (Kind::Numpy, _) => ndarray(&object)?,
+        };
+        // A copy that was made for this call is still the one that is read.
+        again.readonly |= b.readonly;
+        again.owner = again.owner.or_else(|| b.owner.take());
+        *b = again;
+        Ok(())
+    }
+
+    /// Refuses an array for a result that autograd would have to follow. May run code of the user's.
+    pub fn check_result(&mut self, out: &Bound<'_, PyAny>) -> PyResult<()> {
         if let Some(torch) = torch::loaded(out.py())? {
             let requires_grad = torch.is_tensor(out) && out.getattr("requires_grad")?.is_truthy()?;
+            self.python_ran |= !torch.is_plain(out);
             if requires_grad && torch.grad_enabled(out.py())? {
                 return Err(PyRuntimeError::new_err(
                     "functions with out=... arguments don't support automatic differentiation, but one of the \
@@ -255,6 +302,12 @@ impl Session {
                 ));
             }
         }
+        Ok(())
+    }
+
+    /// An array that the caller wants a result in, after [`Session::check_result`]. Of the user's code only that of
+    /// what is no array runs, which is then refused.
+    pub fn result(&mut self, out: &Bound<'_, PyAny>) -> PyResult<Borrowed> {
         match self.operand(out, &|| "out".to_owned())? {
             // An unaligned array was copied: what is written there would be lost.
             Operand::Array(b) if b.owner.is_none() => Ok(b),
@@ -308,6 +361,7 @@ fn ndarray(object: &Bound<'_, PyAny>) -> PyResult<Borrowed> {
         in_bytes: true,
         readonly: !head.is_writeable(),
         kind: Kind::Numpy,
+        object: object.as_ptr(),
         owner: None,
     };
     if borrowed.rank > MAX_RANK {
@@ -330,7 +384,10 @@ const _: () = assert!(size_of::<isize>() == size_of::<i64>(), "rusttorch needs a
 #[cold]
 fn array_subclass(object: &Bound<'_, PyAny>) -> PyResult<Borrowed> {
     let py = object.py();
-    if object.is_instance(&py.import("numpy")?.getattr("memmap")?)? {
+    let memmap = py.import("numpy")?.getattr("memmap")?;
+    // By its real type: `isinstance` would ask the object.
+    // SAFETY: `memmap` is a type.
+    if unsafe { ffi::PyObject_TypeCheck(object.as_ptr(), memmap.as_ptr().cast()) } != 0 {
         return ndarray(object);
     }
     let name = object.get_type().fully_qualified_name()?;

@@ -116,9 +116,6 @@ impl Callable {
         let options = PlanOptions { default_dtype, layout };
         let plan =
             guarded(|| self.program.to_string(), || engine::plan(&self.program, &metas, options).map_err(to_py))?;
-        if !plan.is_compiled() && plan.work() >= WARN_FROM {
-            warn_of_fallback(py, &self.program)?;
-        }
         let arrays = metas.iter().filter_map(|m| match m {
             graph::Operand::Tensor(t) => Some(t),
             graph::Operand::Number(_) | graph::Operand::Literal(_) => None,
@@ -150,18 +147,44 @@ impl Callable {
         &self,
         py: Python<'py>,
         session: &mut Session,
-        operands: &[Operand],
+        operands: &mut [Operand],
         out: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
+        let outs: Vec<Bound<'py, PyAny>> = match out {
+            None => Vec::new(),
+            Some(out) => out.cast::<PyTuple>().map_or_else(|_| vec![out.clone()], |tuple| tuple.iter().collect()),
+        };
+        for out in &outs {
+            session.check_result(out)?;
+        }
+        session.settle(py, operands)?;
+        let operands = &*operands;
         let target = target(session, operands);
         let memo = self.memo(py, target, operands)?;
-        let metas = memo.plan.outputs();
-        if let Some(out) = out {
-            return self.call_out(py, session, operands, out, target, &memo);
+        let result = match out {
+            Some(out) => self.call_out(py, session, operands, &outs, target, &memo).map(|()| out.clone()),
+            None => self.call_new(py, operands, target, &memo),
+        };
+        // Warnings run code of the user's: only when the operands are done with.
+        if !memo.plan.is_compiled() && memo.plan.work() >= WARN_FROM {
+            warn_of_fallback(py, &self.program)?;
         }
+        result
+    }
+
+    /// A call with new results.
+    #[inline]
+    fn call_new<'py>(
+        &self,
+        py: Python<'py>,
+        operands: &[Operand],
+        target: Target,
+        memo: &Memo,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let metas = memo.plan.outputs();
         if let [meta] = metas {
             let (new, data) = target.empty(py, meta)?;
-            self.run(py, &memo, operands, &[data])?;
+            self.run(py, memo, operands, &[data])?;
             return target.finish(py, new, meta.shape.is_empty());
         }
         let (mut arrays, mut data) = (Vec::with_capacity(metas.len()), Vec::with_capacity(metas.len()));
@@ -170,7 +193,7 @@ impl Callable {
             arrays.push((new, meta));
             data.push(at);
         }
-        self.run(py, &memo, operands, &data)?;
+        self.run(py, memo, operands, &data)?;
         let results: Vec<_> =
             arrays.into_iter().map(|(a, m)| target.finish(py, a, m.shape.is_empty())).collect::<PyResult<_>>()?;
         Ok(PyTuple::new(py, results)?.into_any())
@@ -181,14 +204,10 @@ impl Callable {
         py: Python<'py>,
         session: &mut Session,
         operands: &[Operand],
-        out: &Bound<'py, PyAny>,
+        outs: &[Bound<'py, PyAny>],
         target: Target,
         memo: &Memo,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let outs: Vec<Bound<'py, PyAny>> = match out.cast::<PyTuple>() {
-            Ok(tuple) => tuple.iter().collect(),
-            Err(_) => vec![out.clone()],
-        };
+    ) -> PyResult<()> {
         let metas = memo.plan.outputs();
         if outs.len() != metas.len() {
             let text = format!("out has {} arrays, but there are {} results", outs.len(), metas.len());
@@ -215,7 +234,7 @@ impl Callable {
         for (i, new) in copies {
             copy_to(&outs[i], &target.finish(py, new, false)?)?;
         }
-        Ok(out.clone())
+        Ok(())
     }
 
     #[inline]

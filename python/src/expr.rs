@@ -55,6 +55,10 @@ impl Expr {
     pub(crate) fn operand(&self, session: &mut Session, i: usize, value: &Bound<'_, PyAny>) -> PyResult<Operand> {
         let param = &self.params[i];
         if param.is_static || value.is_none() || param.is_exponent && is_structural_exponent(value) {
+            if !value.is_none() {
+                // A list's elements may be the user's.
+                session.python_ran();
+            }
             return Ok(Operand::Literal(attr(value)?));
         }
         session.operand(value, &|| {
@@ -76,6 +80,7 @@ impl Expr {
             for (i, value) in args.iter_borrowed().enumerate() {
                 operands.push(self.operand(session, i, &value)?);
             }
+            session.settle(py, &mut operands)?;
             return Ok((operands, None));
         }
         if args.len() > count {
@@ -115,6 +120,7 @@ impl Expr {
                 (None, None) => return Err(self.wrong_count(py, args.len() + kwargs.map_or(0, |k| k.len()))),
             });
         }
+        session.settle(py, &mut operands)?;
         Ok((operands, out))
     }
 
@@ -150,7 +156,7 @@ impl Expr {
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = args.py();
         let mut session = Session::new(py);
-        let (operands, out) = match self_.get().bind(&mut session, args, kwargs) {
+        let (mut operands, out) = match self_.get().bind(&mut session, args, kwargs) {
             Ok(bound) => bound,
             // What is no operand may be a tracer's stand-in, which records the call.
             Err(e) => {
@@ -159,7 +165,7 @@ impl Expr {
                 return if recorded.is_none() { Err(e) } else { Ok(recorded) };
             }
         };
-        self_.get().callable.call(py, &mut session, &operands, out.as_ref())
+        self_.get().callable.call(py, &mut session, &mut operands, out.as_ref())
     }
 
     /// The representations of the kernel for these arguments: (name, text).

@@ -63,7 +63,7 @@ impl FastCall {
             for (i, a) in args.iter_borrowed().enumerate() {
                 operands.push(expr.operand(&mut session, i, &a)?);
             }
-            return expr.callable.call(py, &mut session, &operands, None);
+            return expr.callable.call(py, &mut session, &mut operands, None);
         }
         slf.call_method(pyo3::intern!(py, "_slow"), args.clone(), kwargs)
     }

@@ -25,7 +25,11 @@ fn matmul<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = a.py();
     let mut session = Session::new(py);
-    let operands = [operand(&mut session, a, "input", 1)?, operand(&mut session, b, "other", 2)?];
+    if let Some(out) = out {
+        session.check_result(out)?;
+    }
+    let mut operands = [operand(&mut session, a, "input", 1)?, operand(&mut session, b, "other", 2)?];
+    session.settle(py, &mut operands)?;
     let [Operand::Array(left), Operand::Array(right)] = &operands else {
         unreachable!("`operand` gives arrays");
     };

@@ -360,6 +360,7 @@ impl Torch {
             in_bytes: false,
             readonly: false,
             kind: Kind::Torch,
+            object: x.as_ptr(),
             owner: None,
         };
         if borrowed.rank > MAX_RANK {

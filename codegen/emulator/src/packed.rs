@@ -259,12 +259,22 @@ impl Machine {
         Ok(true)
     }
 
+    /// Within every 16 bytes, the lanes of both sources at half their width. A broadcast operand repeats whole
+    /// source elements.
     fn pack(&mut self, i: &Instruction, legacy: bool, from: usize, to_signed: bool) -> Step {
-        let half = 16 / from;
-        self.groups(i, legacy, from / 2, 16, 2, |[a, b], n| {
-            let v = if n < half { a } else { b };
-            saturate(i128::from(signed(get(v, from, n % half), from)), from / 2, to_signed)
-        })
+        let count = width(i, 0) / from;
+        let first = if legacy { 0 } else { 1 };
+        let a = self.lanes(i, legacy, first, from, count, !0)?;
+        let b = self.lanes(i, legacy, first + 1, from, count, !0)?;
+        let per = 16 / from;
+        let mut r = [0; 64];
+        for n in 0..2 * count {
+            let source = if n % (2 * per) < per { &a } else { &b };
+            let lane = signed(get(source, from, n / (2 * per) * per + n % per), from);
+            put(&mut r, from / 2, n, saturate(i128::from(lane), from / 2, to_signed));
+        }
+        self.write_lanes(i, legacy, from / 2, 2 * count, &r);
+        Ok(())
     }
 
     /// A count for all lanes: an immediate, or the low 64 bits of a 128-bit operand.

@@ -3,96 +3,14 @@
 #![cfg(all(target_arch = "x86_64", unix))]
 
 mod cases;
+#[path = "cases/run.rs"]
+mod run;
 
-use cases::{Case, Rng, State, cases, random_state};
-use std::arch::global_asm;
-use std::mem::offset_of;
+use cases::{Case, Rng, cases, random_state};
+use run::{emulator_test_avx2, emulator_test_avx512};
 
 /// Bytes between the starts of two instructions in executable memory.
 const SLOT: usize = 32;
-
-global_asm!(
-    ".macro emulator_test_body",
-    "push rbx",
-    "push rbp",
-    "push r12",
-    "push r13",
-    "push r14",
-    "push r15",
-    "mov r15, rdi",
-    "push qword ptr [r15 + {flags}]",
-    "popfq",
-    ".irp r, rax,rcx,rdx,rbx",
-    "mov \\r, [r15 + {gpr} + emulator_\\r]",
-    ".endr",
-    ".irp r, rbp,rsi,rdi,r8,r9,r10,r11,r12,r13,r14",
-    "mov \\r, [r15 + {gpr} + emulator_\\r]",
-    ".endr",
-    "call [r15 + {code}]",
-    ".irp r, rax,rcx,rdx,rbp,rsi,rdi,r8,r9,r10,r11,r12,r13,r14",
-    "mov [r15 + {gpr} + emulator_\\r], \\r",
-    ".endr",
-    "pushfq",
-    "pop qword ptr [r15 + {flags}]",
-    ".endm",
-    ".macro emulator_test_end",
-    "vzeroupper",
-    "pop r15",
-    "pop r14",
-    "pop r13",
-    "pop r12",
-    "pop rbp",
-    "pop rbx",
-    "ret",
-    ".endm",
-    ".set emulator_rax, 0",
-    ".set emulator_rcx, 8",
-    ".set emulator_rdx, 16",
-    ".set emulator_rbx, 24",
-    ".set emulator_rbp, 40",
-    ".set emulator_rsi, 48",
-    ".set emulator_rdi, 56",
-    ".set emulator_r8, 64",
-    ".set emulator_r9, 72",
-    ".set emulator_r10, 80",
-    ".set emulator_r11, 88",
-    ".set emulator_r12, 96",
-    ".set emulator_r13, 104",
-    ".set emulator_r14, 112",
-    "emulator_test_avx2:",
-    ".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15",
-    "vmovups ymm\\n, [rdi + 64*\\n]",
-    ".endr",
-    "emulator_test_body",
-    ".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15",
-    "vmovups [r15 + 64*\\n], ymm\\n",
-    ".endr",
-    "emulator_test_end",
-    "emulator_test_avx512:",
-    ".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31",
-    "vmovups zmm\\n, [rdi + 64*\\n]",
-    ".endr",
-    ".irp n, 0,1,2,3,4,5,6,7",
-    "kmovq k\\n, [rdi + {k} + 8*\\n]",
-    ".endr",
-    "emulator_test_body",
-    ".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31",
-    "vmovups [r15 + 64*\\n], zmm\\n",
-    ".endr",
-    ".irp n, 0,1,2,3,4,5,6,7",
-    "kmovq [r15 + {k} + 8*\\n], k\\n",
-    ".endr",
-    "emulator_test_end",
-    k = const offset_of!(State, k),
-    gpr = const offset_of!(State, gpr),
-    flags = const offset_of!(State, flags),
-    code = const offset_of!(State, code),
-);
-
-unsafe extern "C" {
-    fn emulator_test_avx2(state: *mut State);
-    fn emulator_test_avx512(state: *mut State);
-}
 
 /// Executable memory with every case in a slot of its own, followed by `ret`.
 fn executable(cases: &[Case]) -> u64 {
