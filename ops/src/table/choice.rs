@@ -10,7 +10,7 @@ pub(super) const ROWS: &[Row] = &[
         params: "x, min",
         doc: "The larger one of x and min; NaN if any is.",
         rule: Inherit,
-        body: &[(Any, "above(x, min) if is_number(min) else maximum(x, min)")],
+        body: &[(Any, "at_least(x, min) if is_number(min) else maximum(x, min)")],
         reference: Some(Binary(|a, b| if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) })),
         ulp_f32: Some(0.0),
         ulp_f64: Some(0.0),
@@ -22,7 +22,7 @@ pub(super) const ROWS: &[Row] = &[
         params: "x, max",
         doc: "The smaller one of x and max; NaN if any is.",
         rule: Inherit,
-        body: &[(Any, "below(x, max) if is_number(max) else minimum(x, max)")],
+        body: &[(Any, "at_most(x, max) if is_number(max) else minimum(x, max)")],
         reference: Some(Binary(|a, b| if a.is_nan() || b.is_nan() { f64::NAN } else { a.min(b) })),
         ulp_f32: Some(0.0),
         ulp_f64: Some(0.0),
@@ -30,7 +30,7 @@ pub(super) const ROWS: &[Row] = &[
         ..Row::DEFAULT
     },
     Row {
-        name: "above",
+        name: "at_least",
         params: "x, low",
         doc: "max(x, low) of a number low: where they are equal there is no gradient, as in PyTorch.",
         body: &[(Any, "maximum(x, low)")],
@@ -40,7 +40,7 @@ pub(super) const ROWS: &[Row] = &[
         ..Row::DEFAULT
     },
     Row {
-        name: "below",
+        name: "at_most",
         params: "x, high",
         doc: "min(x, high) of a number high: where they are equal there is no gradient, as in PyTorch.",
         body: &[(Any, "minimum(x, high)")],
