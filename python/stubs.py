@@ -12,32 +12,79 @@ from rusttorch import _rusttorch
 
 HEAD = """\
 # Generated from the op table by stubs.py; do not edit.
+import builtins
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TypeAlias, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor as _TorchTensor
 
 from rusttorch import func as func
 from rusttorch import nn as nn
 from rusttorch._inspect import Inspection as Inspection
 from rusttorch._rusttorch import Expr as Expr
 from rusttorch._rusttorch import FallbackWarning as FallbackWarning
+from rusttorch._rusttorch import Generator as Generator
 from rusttorch._rusttorch import InternalError as InternalError
+from rusttorch._rusttorch import Tensor as Tensor
 from rusttorch._rusttorch import TraceError as TraceError
+from rusttorch._rusttorch import arange as arange
+from rusttorch._rusttorch import as_tensor as as_tensor
+from rusttorch._rusttorch import bernoulli as bernoulli
+from rusttorch._rusttorch import bfloat16 as bfloat16
+from rusttorch._rusttorch import bool as bool
 from rusttorch._rusttorch import clear_cache as clear_cache
+from rusttorch._rusttorch import dropout as dropout
+from rusttorch._rusttorch import dtype as dtype
+from rusttorch._rusttorch import empty as empty
+from rusttorch._rusttorch import empty_like as empty_like
+from rusttorch._rusttorch import eval as eval
+from rusttorch._rusttorch import eye as eye
+from rusttorch._rusttorch import float16 as float16
+from rusttorch._rusttorch import float32 as float32
+from rusttorch._rusttorch import float64 as float64
+from rusttorch._rusttorch import from_dlpack as from_dlpack
+from rusttorch._rusttorch import from_numpy as from_numpy
+from rusttorch._rusttorch import full as full
+from rusttorch._rusttorch import full_like as full_like
+from rusttorch._rusttorch import get_default_dtype as get_default_dtype
+from rusttorch._rusttorch import get_rng_state as get_rng_state
+from rusttorch._rusttorch import initial_seed as initial_seed
+from rusttorch._rusttorch import int16 as int16
+from rusttorch._rusttorch import int32 as int32
+from rusttorch._rusttorch import int64 as int64
+from rusttorch._rusttorch import int8 as int8
+from rusttorch._rusttorch import is_tensor as is_tensor
+from rusttorch._rusttorch import linspace as linspace
+from rusttorch._rusttorch import manual_seed as manual_seed
+from rusttorch._rusttorch import ones as ones
+from rusttorch._rusttorch import ones_like as ones_like
+from rusttorch._rusttorch import rand as rand
+from rusttorch._rusttorch import rand_like as rand_like
+from rusttorch._rusttorch import randint as randint
+from rusttorch._rusttorch import randn as randn
+from rusttorch._rusttorch import randn_like as randn_like
+from rusttorch._rusttorch import set_default_dtype as set_default_dtype
 from rusttorch._rusttorch import set_num_threads as set_num_threads
+from rusttorch._rusttorch import set_printoptions as set_printoptions
+from rusttorch._rusttorch import set_rng_state as set_rng_state
 from rusttorch._rusttorch import stats as stats
+from rusttorch._rusttorch import tensor as tensor
+from rusttorch._rusttorch import uint8 as uint8
+from rusttorch._rusttorch import zeros as zeros
+from rusttorch._rusttorch import zeros_like as zeros_like
 
 __version__: str
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _Array: TypeAlias = NDArray[Any]
-_Number: TypeAlias = bool | int | float
+_bool: TypeAlias = builtins.bool
+_Number: TypeAlias = _bool | int | float
 _Numpy: TypeAlias = NDArray[Any] | np.generic | _Number
-_Torch: TypeAlias = Tensor | _Array | _Number
+_Ours: TypeAlias = Tensor | _Array | _Number
+_Torch: TypeAlias = _TorchTensor | _Array | _Number
 _Dims: TypeAlias = int | list[int] | tuple[int, ...]
 
 def expr(text: str) -> Expr: ...
@@ -59,11 +106,15 @@ def inspect(function: Any, *args: Any, **kwargs: Any) -> Inspection: ...
 @overload
 def matmul(a: _Array, b: _Array, *, out: _Array | None = ...) -> Any: ...
 @overload
-def matmul(a: Tensor | _Array, b: Tensor | _Array, *, out: Tensor | None = ...) -> Tensor: ...
+def matmul(a: Tensor, b: Tensor | _Array, *, out: Tensor | None = ...) -> Tensor: ...
+@overload
+def matmul(
+    a: _TorchTensor | _Array, b: _TorchTensor | _Array, *, out: _TorchTensor | None = ...
+) -> _TorchTensor: ...
 def register(name_or_definition: str, expression: str | None = ..., /) -> Expr: ...
 def show_config() -> str: ...
 def value_and_grad(
-    fun: Callable[..., Any], argnums: int | Sequence[int] = ..., has_aux: bool = ...
+    fun: Callable[..., Any], argnums: int | Sequence[int] = ..., has_aux: _bool = ...
 ) -> Callable[..., Any]: ...
 
 class ThreadCount(int):
@@ -89,15 +140,15 @@ STATIC_TYPES = {
     "decimals": "int",
     "diagonal": "int",
     "dtype": "Any",
-    "equal_nan": "bool",
-    "full": "bool",
+    "equal_nan": "_bool",
+    "full": "_bool",
     "ignore_index": "int",
     "index": "int",
-    "keepdim": "bool",
+    "keepdim": "_bool",
     "label_smoothing": "float",
     "length": "int",
-    "log_input": "bool",
-    "log_target": "bool",
+    "log_input": "_bool",
+    "log_target": "_bool",
     "momentum": "float",
     "n": "int",
     "nan": "float | None",
@@ -110,10 +161,10 @@ STATIC_TYPES = {
     "rounding_mode": "str | None",
     "rtol": "float",
     "start": "int",
-    "swap": "bool",
-    "training": "bool",
-    "unbiased": "bool | None",
-    "use_input_stats": "bool",
+    "swap": "_bool",
+    "training": "_bool",
+    "unbiased": "_bool | None",
+    "use_input_stats": "_bool",
 }
 
 
@@ -131,7 +182,7 @@ def signature(params: list[str], statics: set[str], operands: list[str], out: st
                 kind += " | None"
         parts.append(f"{name}: {kind}" + (" = ..." if default else ""))
     if "keepdim" in statics:
-        parts += ["*", "axis: _Dims | None = ...", "keepdims: bool = ..."]
+        parts += ["*", "axis: _Dims | None = ...", "keepdims: _bool = ..."]
     else:
         parts.append("*")
     parts.append(f"out: {out} | None = ...")
@@ -139,14 +190,17 @@ def signature(params: list[str], statics: set[str], operands: list[str], out: st
 
 
 def stub(name: str, params: list[str], statics: set[str]) -> str:
-    """The overloads of an op: NumPy in, NumPy out; torch in, torch out."""
+    """The overloads of an op: NumPy in, NumPy out; ours in, ours out; torch in, torch out."""
     # A reduction over everything is a scalar in NumPy, so its type cannot be told.
     result = "Any" if "dim=None" in params or (params == ["x"] and name in ("max", "min")) else "_Array"
     forms = [(["_Array", "_Numpy"], "_Array", result)]
     two_values = len(params) > 1 and "=" not in params[1] and not statics.intersection(params[:2])
     if two_values:
         forms.append((["np.generic | _Number", "_Array", "_Numpy"], "_Array", result))
-    forms.append((["_Torch"], "Tensor", "Tensor"))
+    forms.append((["Tensor", "_Ours"], "Tensor", "Tensor"))
+    if len(forms) == 3:
+        forms.append((["_Array | np.generic | _Number", "Tensor", "_Ours"], "Tensor", "Tensor"))
+    forms.append((["_Torch"], "_TorchTensor", "_TorchTensor"))
     return "".join(
         f"@overload\ndef {name}({signature(params, statics, operands, out)}) -> {result}: ...\n"
         for operands, out, result in forms

@@ -126,8 +126,8 @@ pub struct Stages {
     pub fused: Fused,
 }
 
-/// The front half of the pipeline: everything that does not depend on the machine.
-pub fn lower_and_fuse(program: &Program, operands: &[Operand], options: PlanOptions) -> Result<Stages> {
+/// A program typed for these operands, and its results with the strides that an operation's results have.
+pub fn typed(program: &Program, operands: &[Operand], options: PlanOptions) -> Result<(Graph, Vec<TensorMeta>)> {
     let graph = {
         let table = table().read().unwrap_or_else(PoisonError::into_inner);
         lower(program, &table, operands, LowerOptions { default_dtype: options.default_dtype })?
@@ -141,6 +141,16 @@ pub fn lower_and_fuse(program: &Program, operands: &[Operand], options: PlanOpti
             TensorMeta { dtype: node.dtype, shape: node.shape.clone(), strides }
         })
         .collect();
+    Ok((graph, outputs))
+}
+
+/// The front half of the pipeline: everything that does not depend on the machine.
+pub fn lower_and_fuse(program: &Program, operands: &[Operand], options: PlanOptions) -> Result<Stages> {
+    let (graph, outputs) = typed(program, operands, options)?;
+    fused(graph, outputs)
+}
+
+fn fused(graph: Graph, outputs: Vec<TensorMeta>) -> Result<Stages> {
     let mut fused = fuse(&graph, &outputs, &FuseOptions::default())?;
     simplify(&mut fused.kernel);
     if cfg!(debug_assertions)
@@ -188,7 +198,22 @@ impl fmt::Debug for Plan {
 
 /// The plan of a program for these operands, one per parameter.
 pub fn plan(program: &Program, operands: &[Operand], options: PlanOptions) -> Result<Plan> {
-    let Stages { graph, outputs, fused } = lower_and_fuse(program, operands, options)?;
+    planned(lower_and_fuse(program, operands, options)?, operands)
+}
+
+/// As [`plan`], the strides of the results being given.
+pub fn plan_into(
+    program: &Program,
+    operands: &[Operand],
+    options: PlanOptions,
+    outputs: Vec<TensorMeta>,
+) -> Result<Plan> {
+    let (graph, _) = typed(program, operands, options)?;
+    planned(fused(graph, outputs)?, operands)
+}
+
+fn planned(stages: Stages, operands: &[Operand]) -> Result<Plan> {
+    let Stages { graph, outputs, fused } = stages;
     let categories = operands.iter().filter_map(|o| match o {
         Operand::Number(category) => Some(*category),
         Operand::Tensor(_) | Operand::Literal(_) => None,

@@ -47,6 +47,11 @@ impl Error {
         self.kind
     }
 
+    /// An index out of range.
+    pub fn index(message: impl fmt::Display) -> Error {
+        Error::new(ErrorKind::Index, message)
+    }
+
     pub(crate) fn new(kind: ErrorKind, message: impl fmt::Display) -> Error {
         Error { kind, message: message.to_string() }
     }
@@ -111,6 +116,20 @@ impl From<LaunchError> for Error {
             LaunchError::Overlap | LaunchError::ZeroDivision => ErrorKind::Runtime,
             LaunchError::Index { .. } => ErrorKind::Index,
             LaunchError::OutOfMemory(_) => ErrorKind::OutOfMemory,
+        };
+        Error::new(kind, e)
+    }
+}
+
+impl From<rusttorch_runtime::Error> for Error {
+    fn from(e: rusttorch_runtime::Error) -> Error {
+        use rusttorch_runtime::ErrorKind as Runtime;
+        let kind = match e.kind() {
+            Runtime::Index => ErrorKind::Index,
+            Runtime::NotImplemented => ErrorKind::NotImplemented,
+            Runtime::Value => ErrorKind::Value,
+            Runtime::OutOfMemory => ErrorKind::OutOfMemory,
+            _ => ErrorKind::Runtime,
         };
         Error::new(kind, e)
     }

@@ -82,6 +82,15 @@ def ops() -> dict[str, Op]:
     return rows
 
 
+@cache
+def method(name: str) -> Any:
+    """The op that tensors have as a method of this name, or None."""
+    for op, synonyms in _SYNONYMS.items():
+        if name in synonyms:
+            name = op
+    return _rusttorch._op_function(name) if name in ops() else None
+
+
 def _resolve(path: str) -> Any:
     module, *rest = path.split(".")
     value: Any = sys.modules[module]

@@ -61,6 +61,7 @@ def _forget() -> None:
 
     _evaluate._parsed.cache_clear()
     _names.ops.cache_clear()
+    _names.method.cache_clear()
     _names.torch_functions.cache_clear()
     _names.numpy_functions.cache_clear()
 

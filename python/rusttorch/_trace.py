@@ -8,12 +8,14 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from rusttorch import _names
-from rusttorch._rusttorch import Builder, Expr, TraceError
+from rusttorch import _names, _rusttorch
+from rusttorch._rusttorch import Builder, Expr, Tensor, TraceError
 
 
 def is_array(value: Any) -> bool:
-    """True for torch tensors, NumPy arrays and NumPy scalars; imports neither."""
+    """True for tensors, NumPy arrays and NumPy scalars; imports neither torch nor NumPy."""
+    if isinstance(value, Tensor):
+        return True
     numpy = sys.modules.get("numpy")
     if numpy is not None and isinstance(value, (numpy.ndarray, numpy.generic)):
         return True
@@ -60,7 +62,7 @@ class Tracer:
         self.parameters = [Traced(self, self.builder.param(f"x{i}")) for i in range(len(leaves))]
         torch = sys.modules.get("torch")
         # Methods mean torch's or NumPy's.
-        self.of_torch = torch is not None and any(isinstance(x, torch.Tensor) for x in leaves)
+        self.of_torch = any(isinstance(x, Tensor) or (torch and isinstance(x, torch.Tensor)) for x in leaves)
         self.hidden: list[Hidden] = []
         # Hidden arrays by id, held so that the ids stay theirs.
         self._hidden_values: dict[int, tuple[Any, Traced]] = {}
@@ -117,7 +119,7 @@ class Tracer:
         index = self.parameter_index(value)
         if index is not None and is_array(self.leaves[index]):
             leaf = self.leaves[index]
-            return str(leaf.dtype).removeprefix("torch."), tuple(leaf.shape)
+            return str(leaf.dtype).rpartition(".")[2], tuple(leaf.shape)
         expr = self.builder.finish("shape", [value._id])
         operands = [*self.leaves, *(v for v, _ in self._hidden_values.values())]
         dtype, shape = expr._result_meta(*operands)[0]
@@ -328,7 +330,9 @@ class Traced:
         self._tracer.read_dtypes = True
         name = self._tracer.meta(self)[0]
         if self._tracer.of_torch:
-            return getattr(sys.modules["torch"], name)
+            torch = sys.modules.get("torch")
+            ours = torch is None or not any(isinstance(x, torch.Tensor) for x in self._tracer.leaves)
+            return getattr(_rusttorch if ours else torch, name)
         import numpy
 
         return numpy.dtype(name)

@@ -9,13 +9,15 @@
 //! if any such code has run, and none runs between that and the launch.
 
 use crate::numpy::{self, ArrayHead};
-use crate::torch;
+use crate::{tensor, torch};
 use pyo3::exceptions::{PyOverflowError, PyRuntimeError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyFloat, PyInt, PyList, PyTuple};
 use rusttorch_ir::dtype::DType;
 use rusttorch_ir::expr::Attr;
+use rusttorch_ops::lazy;
+use rusttorch_runtime::Tensor as Memory;
 use std::slice;
 
 /// Operands of more dimensions are refused.
@@ -118,14 +120,19 @@ impl Borrowed {
         strides: &[i64],
     ) -> PyResult<Borrowed> {
         let extents: Box<[i64]> = shape.iter().chain(strides).copied().collect();
-        let keeper = Bound::new(source.py(), Extents { extents, _source: source.clone().unbind() })?;
+        let keeper = Extents { extents, _source: source.clone().unbind(), _memory: None };
+        Borrowed::kept_by(source.py(), keeper, dtype, shape.len())
+    }
+
+    fn kept_by(py: Python<'_>, keeper: Extents, dtype: DType, rank: usize) -> PyResult<Borrowed> {
+        let keeper = Bound::new(py, keeper)?;
         let start = keeper.get().extents.as_ptr();
         Ok(Borrowed {
             data: std::ptr::null_mut(),
             dtype,
-            rank: shape.len(),
+            rank,
             shape: start,
-            strides: start.wrapping_add(shape.len()),
+            strides: start.wrapping_add(rank),
             in_bytes: false,
             readonly: false,
             kind: Kind::Torch,
@@ -150,6 +157,22 @@ unsafe fn extents<'a>(start: *const i64, rank: usize) -> &'a [i64] {
 struct Extents {
     extents: Box<[i64]>,
     _source: Py<PyAny>,
+    /// Memory that is not the source's for as long as it lives.
+    _memory: Option<Memory>,
+}
+
+/// A tensor of ours among arrays of another library: its value now, which nobody writes meanwhile.
+fn ours(object: &Bound<'_, PyAny>, tensor: &lazy::Tensor) -> PyResult<Borrowed> {
+    let py = object.py();
+    let memory = tensor::run(|| tensor.memory(&tensor::PyHost(py)))?;
+    if memory.rank() > MAX_RANK {
+        return Err(torch_too_many_dims(memory.rank()));
+    }
+    let extents = memory.shape().iter().chain(memory.strides()).copied().collect();
+    let (data, dtype, rank) = (memory.data_ptr(), memory.dtype(), memory.rank());
+    let keeper = Extents { extents, _source: object.clone().unbind(), _memory: Some(memory) };
+    let borrowed = Borrowed::kept_by(py, keeper, dtype, rank)?;
+    Ok(Borrowed { data, readonly: true, kind: Kind::Numpy, ..borrowed })
 }
 
 /// What a call looks up once for all its operands.
@@ -188,6 +211,9 @@ impl Session {
     #[cold]
     fn other(&mut self, object: &Bound<'_, PyAny>, name: &dyn Fn() -> String) -> PyResult<Operand> {
         let py = object.py();
+        if let Some(tensor) = tensor::exact(object) {
+            return ours(object, tensor).map(Operand::Array);
+        }
         if let Ok(b) = object.cast_exact::<PyBool>() {
             return Ok(Operand::Number(Number::Bool(b.is_true())));
         }

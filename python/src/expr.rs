@@ -3,6 +3,7 @@
 use crate::borrow::{Operand, Session};
 use crate::call::Callable;
 use crate::errors::to_py;
+use crate::tensor_call;
 use pyo3::exceptions::{PyKeyError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType};
@@ -53,17 +54,14 @@ impl Expr {
     /// The operand of parameter `i`.
     #[inline]
     pub(crate) fn operand(&self, session: &mut Session, i: usize, value: &Bound<'_, PyAny>) -> PyResult<Operand> {
-        let param = &self.params[i];
-        if param.is_static || value.is_none() || param.is_exponent && is_structural_exponent(value) {
+        if self.is_literal(i, value) {
             if !value.is_none() {
                 // A list's elements may be the user's.
                 session.python_ran();
             }
             return Ok(Operand::Literal(attr(value)?));
         }
-        session.operand(value, &|| {
-            format!("{}(): argument '{}' (position {})", self.label, param.name.to_string_lossy(value.py()), i + 1)
-        })
+        session.operand(value, &|| self.argument_name(value.py(), i))
     }
 
     /// Operands in positional order, and `out`.
@@ -83,6 +81,26 @@ impl Expr {
             session.settle(py, &mut operands)?;
             return Ok((operands, None));
         }
+        let (values, out) = self.bind_values(args, kwargs)?;
+        let mut operands = Vec::with_capacity(count);
+        for (i, value) in values.iter().enumerate() {
+            operands.push(match value {
+                Some(value) => self.operand(session, i, value)?,
+                None => Operand::Literal(self.default_of(i, py, args.len() + kwargs.map_or(0, |k| k.len()))?),
+            });
+        }
+        session.settle(py, &mut operands)?;
+        Ok((operands, out))
+    }
+
+    /// The arguments by parameter, and `out`.
+    #[allow(clippy::type_complexity)]
+    pub(crate) fn bind_values<'py>(
+        &self,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<(Vec<Option<Bound<'py, PyAny>>>, Option<Bound<'py, PyAny>>)> {
+        let (py, count) = (args.py(), self.params.len());
         if args.len() > count {
             return Err(self.wrong_count(py, args.len()));
         }
@@ -112,16 +130,33 @@ impl Expr {
                 }
             }
         }
-        let mut operands = Vec::with_capacity(count);
-        for (i, value) in values.iter().enumerate() {
-            operands.push(match (value, &self.params[i].default) {
-                (Some(value), _) => self.operand(session, i, value)?,
-                (None, Some(default)) => Operand::Literal(default.clone()),
-                (None, None) => return Err(self.wrong_count(py, args.len() + kwargs.map_or(0, |k| k.len()))),
-            });
-        }
-        session.settle(py, &mut operands)?;
-        Ok((operands, out))
+        Ok((values, out))
+    }
+
+    /// What parameter `i` is when a call gives nothing for it; `given` is how many arguments the call has.
+    pub(crate) fn default_of(&self, i: usize, py: Python<'_>, given: usize) -> PyResult<Attr> {
+        self.params[i].default.clone().ok_or_else(|| self.wrong_count(py, given))
+    }
+
+    /// True when the argument is part of the plan.
+    pub(crate) fn is_literal(&self, i: usize, value: &Bound<'_, PyAny>) -> bool {
+        let param = &self.params[i];
+        param.is_static || value.is_none() || param.is_exponent && is_structural_exponent(value)
+    }
+
+    /// As errors name parameter `i`.
+    pub(crate) fn argument_name(&self, py: Python<'_>, i: usize) -> String {
+        format!("{}(): argument '{}' (position {})", self.label, self.params[i].name.to_string_lossy(py), i + 1)
+    }
+
+    /// The name of the built-in op that it is.
+    pub(crate) fn op_name(&self) -> Option<&str> {
+        self.is_op.then_some(&self.label)
+    }
+
+    /// True for ops, built-in and registered: on tensors of ours they wait. Expressions run when called.
+    pub(crate) fn is_lazy(&self) -> bool {
+        self.is_op || self.registered
     }
 
     fn wrong_count(&self, py: Python<'_>, given: usize) -> PyErr {
@@ -155,6 +190,12 @@ impl Expr {
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = args.py();
+        let ours = |args: &Bound<'py, PyTuple>| args.iter_borrowed().any(|a| tensor_call::is_ours(&a));
+        if (ours(args) || kwargs.is_some_and(|k| k.iter().any(|(_, v)| tensor_call::is_ours(&v))))
+            && let Some(result) = tensor_call::call(self_.get(), args, kwargs)?
+        {
+            return Ok(result);
+        }
         let mut session = Session::new(py);
         let (mut operands, out) = match self_.get().bind(&mut session, args, kwargs) {
             Ok(bound) => bound,
@@ -268,13 +309,13 @@ impl Expr {
 }
 
 /// The exponents that have kernels of their own.
-fn is_structural_exponent(value: &Bound<'_, PyAny>) -> bool {
+pub(crate) fn is_structural_exponent(value: &Bound<'_, PyAny>) -> bool {
     let is_number = value.is_exact_instance_of::<PyFloat>() || value.is_exact_instance_of::<PyInt>();
     is_number && value.extract::<f64>().is_ok_and(|v| matches!(v.abs(), 0.5 | 1.0) || matches!(v, 2.0 | 3.0 | 4.0))
 }
 
 /// A Python value as a literal.
-fn attr(value: &Bound<'_, PyAny>) -> PyResult<Attr> {
+pub(crate) fn attr(value: &Bound<'_, PyAny>) -> PyResult<Attr> {
     if value.is_none() {
         return Ok(Attr::None);
     }
@@ -337,6 +378,10 @@ fn from_attr<'py>(py: Python<'py>, value: &Attr) -> PyResult<Bound<'py, PyAny>> 
 /// The function of an op: its parameters, defaults and static arguments are the row's.
 #[pyfunction]
 fn _op_function(py: Python<'_>, name: &str) -> PyResult<Expr> {
+    op_function(py, name)
+}
+
+pub(crate) fn op_function(py: Python<'_>, name: &str) -> PyResult<Expr> {
     let table = engine::table().read().unwrap_or_else(PoisonError::into_inner);
     let op = table.lookup(name).filter(|op| !op.internal);
     let Some(op) = op else { return Err(PyKeyError::new_err(name.to_owned())) };

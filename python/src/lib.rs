@@ -7,11 +7,18 @@ mod alloc_out;
 mod borrow;
 mod call;
 mod control;
+mod dtype;
 mod errors;
+mod exchange;
 mod expr;
 mod fast;
 mod matmul;
 mod numpy;
+mod tensor;
+mod tensor_call;
+mod tensor_index;
+mod tensor_make;
+mod tensor_random;
 mod torch;
 
 use pyo3::prelude::*;
@@ -25,5 +32,11 @@ fn _rusttorch(m: &Bound<'_, PyModule>) -> PyResult<()> {
     expr::register(m)?;
     fast::register(m)?;
     matmul::register(m)?;
+    dtype::register(m)?;
+    tensor::register(m)?;
+    tensor_call::register(m)?;
+    tensor_make::register(m)?;
+    tensor_random::register(m)?;
+    exchange::register(m)?;
     control::register(m)
 }

@@ -62,6 +62,8 @@ pub(crate) enum Detail {
     ExpandLeading { dim: usize, target: Vec<i64> },
     Narrow { start: i64, length: i64, size: i64 },
     NarrowNegative,
+    NarrowScalar,
+    NarrowStart { start: i64, size: i64 },
     SliceStep,
     FlattenOrder,
     Broadcast { dim: usize, a: i64, b: i64 },
@@ -99,7 +101,7 @@ impl Error {
         use Detail::*;
         match &self.0.detail {
             AllocationFailed { .. } => ErrorKind::OutOfMemory,
-            DimOutOfRange { .. } | IndexOutOfRange { .. } => ErrorKind::Index,
+            DimOutOfRange { .. } | IndexOutOfRange { .. } | NarrowStart { .. } => ErrorKind::Index,
             SliceStep => ErrorKind::Value,
             ExpectedDType { .. } | MatmulDType { .. } | OutDType { .. } => ErrorKind::DType,
             NoKernel { .. } => ErrorKind::NotImplemented,
@@ -121,6 +123,7 @@ impl Error {
             | ExpandLeading { .. }
             | Narrow { .. }
             | NarrowNegative
+            | NarrowScalar
             | FlattenOrder
             | Broadcast { .. }
             | WrongLength { .. }
@@ -257,6 +260,10 @@ impl fmt::Display for Error {
             Narrow { start, length, size } => {
                 write!(f, "start ({start}) + length ({length}) exceeds dimension size ({size}).")
             }
+            NarrowStart { start, size } => {
+                write!(f, "start out of range (expected to be in range of [{}, {size}], but got {start})", -size)
+            }
+            NarrowScalar => f.write_str("narrow() cannot be applied to a 0-dim tensor."),
             NarrowNegative => f.write_str("narrow(): length must be non-negative."),
             SliceStep => f.write_str("slice step must be positive"),
             FlattenOrder => f.write_str("flatten() has invalid args: start_dim cannot come after end_dim"),

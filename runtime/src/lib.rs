@@ -19,7 +19,10 @@ pub mod pool;
 pub mod random;
 pub mod storage;
 pub mod tensor;
+pub mod view;
+pub mod write;
 
 pub use error::{Error, ErrorKind, Result};
 pub use storage::Storage;
 pub use tensor::{Element, Tensor};
+pub use view::View;

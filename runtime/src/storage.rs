@@ -3,7 +3,8 @@
 //!
 //! The rule that keeps safe code sound (S1): whoever writes storage that someone else may hold does so
 //! in an `unsafe` function or block, and ensures there that no other thread accesses those bytes
-//! meanwhile. Safe functions read, or write storage that has one owner.
+//! meanwhile. Safe functions read, or write storage that has one owner; the one exception is lent memory, see
+//! [`crate::write`].
 //!
 //! Unsafe: `Send` and `Sync` of raw memory, and its lending as slices.
 #![allow(unsafe_code)]

@@ -7,20 +7,18 @@
 use rusttorch_ir::dtype::DType;
 use rusttorch_ir::graph::TensorMeta;
 
-use crate::dims::Dims;
 use crate::error::{Detail, Result};
 use crate::layout;
 use crate::storage::{Plain, Storage, cast_mut};
+use crate::view::{View, dense_bytes};
+
+pub use crate::view::wrap_dim;
 
 /// A strided view of storage. Cheap to clone; clones share memory.
 #[derive(Clone, Debug)]
 pub struct Tensor {
     storage: Storage,
-    /// Of the element at index 0, in bytes.
-    offset: usize,
-    shape: Dims,
-    strides: Dims,
-    dtype: DType,
+    view: View,
 }
 
 /// Rust types that are elements of tensors.
@@ -71,17 +69,6 @@ pub enum Meeting {
     Unclear,
 }
 
-/// Bytes of a dense tensor.
-fn dense_bytes(shape: &[i64], dtype: DType) -> Result<usize> {
-    if let Some(dim) = shape.iter().position(|&n| n < 0) {
-        return Err(Detail::NegativeExtent { shape: shape.to_vec(), dim }.into());
-    }
-    layout::checked_numel(shape)
-        .and_then(|n| usize::try_from(n).ok()?.checked_mul(dtype.size()))
-        .filter(|&n| n <= isize::MAX as usize)
-        .ok_or_else(|| Detail::SizeOverflow { shape: shape.to_vec() }.into())
-}
-
 impl Tensor {
     /// A view of storage; `offset` (of the element at index 0) is in bytes, strides in elements.
     ///
@@ -115,33 +102,26 @@ impl Tensor {
                 return Err(outside().into());
             }
         }
-        Ok(Tensor { storage, offset, shape: shape.into(), strides: strides.into(), dtype })
+        let view = View { offset, shape: shape.into(), strides: strides.into(), dtype };
+        Ok(Tensor { storage, view })
     }
 
     /// New memory of arbitrary content, row-major.
     pub fn empty(shape: &[i64], dtype: DType) -> Result<Tensor> {
         let storage = Storage::new(dense_bytes(shape, dtype)?)?;
-        Ok(Tensor { storage, offset: 0, shape: shape.into(), strides: Dims::contiguous(shape), dtype })
+        Ok(Tensor { storage, view: View::contiguous(shape, dtype)? })
     }
 
     /// New memory of arbitrary content under non-negative strides.
     pub fn empty_strided(shape: &[i64], strides: &[i64], dtype: DType) -> Result<Tensor> {
-        dense_bytes(shape, dtype)?;
-        let overflow = || Detail::SizeOverflow { shape: shape.to_vec() };
-        let bytes = if shape.contains(&0) {
-            0
-        } else {
-            layout::extent(shape, strides)
-                .and_then(|(_, high)| usize::try_from(high).ok()?.checked_add(1)?.checked_mul(dtype.size()))
-                .ok_or_else(overflow)?
-        };
-        Tensor::from_parts(Storage::new(bytes)?, 0, shape, strides, dtype)
+        let view = View::of_result(&TensorMeta { dtype, shape: shape.to_vec(), strides: strides.to_vec() })?;
+        Tensor::of(Storage::new(view.span()?)?, &view)
     }
 
     /// New zeros, row-major.
     pub fn zeros(shape: &[i64], dtype: DType) -> Result<Tensor> {
         let storage = Storage::zeroed(dense_bytes(shape, dtype)?)?;
-        Ok(Tensor { storage, offset: 0, shape: shape.into(), strides: Dims::contiguous(shape), dtype })
+        Ok(Tensor { storage, view: View::contiguous(shape, dtype)? })
     }
 
     /// A row-major tensor of these elements.
@@ -179,71 +159,71 @@ impl Tensor {
 
     /// Position of the element at index 0 in the storage, in bytes.
     pub fn byte_offset(&self) -> usize {
-        self.offset
+        self.view.offset
     }
 
     /// Address of the element at index 0. Reading and writing through it is subject to rule S1 of
     /// [`crate::storage`].
     pub fn data_ptr(&self) -> *mut u8 {
-        self.storage.as_ptr().wrapping_add(self.offset)
+        self.storage.as_ptr().wrapping_add(self.view.offset)
     }
 
     /// Extents.
     pub fn shape(&self) -> &[i64] {
-        &self.shape
+        &self.view.shape
     }
 
     /// Strides in elements.
     pub fn strides(&self) -> &[i64] {
-        &self.strides
+        &self.view.strides
     }
 
     /// Element type.
     pub fn dtype(&self) -> DType {
-        self.dtype
+        self.view.dtype
     }
 
     /// Number of dimensions.
     pub fn rank(&self) -> usize {
-        self.shape.len()
+        self.view.shape.len()
     }
 
     /// Number of elements.
     pub fn numel(&self) -> i64 {
-        self.shape.iter().product()
+        self.view.shape.iter().product()
     }
 
     /// Bytes of its elements.
     pub fn nbytes(&self) -> usize {
-        self.numel() as usize * self.dtype.size()
+        self.numel() as usize * self.view.dtype.size()
     }
 
     /// Dtype and layout, as the compiler sees them.
     pub fn meta(&self) -> TensorMeta {
-        TensorMeta { dtype: self.dtype, shape: self.shape.to_vec(), strides: self.strides.to_vec() }
+        TensorMeta { dtype: self.view.dtype, shape: self.view.shape.to_vec(), strides: self.view.strides.to_vec() }
     }
 
     /// True when elements are row-major without gaps.
     pub fn is_contiguous(&self) -> bool {
-        layout::is_contiguous(&self.shape, &self.strides)
+        layout::is_contiguous(&self.view.shape, &self.view.strides)
     }
 
     /// True when elements lie at multiples of their size.
     pub fn is_aligned(&self) -> bool {
-        (self.data_ptr() as usize).is_multiple_of(self.dtype.size())
+        (self.data_ptr() as usize).is_multiple_of(self.view.dtype.size())
     }
 
     /// True when two elements share memory for certain.
     pub fn overlaps_itself(&self) -> bool {
-        layout::internal_overlap(&self.shape, &self.strides) == layout::Overlap::Yes
+        layout::internal_overlap(&self.view.shape, &self.view.strides) == layout::Overlap::Yes
     }
 
     /// Addresses of the first and past the last byte that elements occupy.
     pub fn address_range(&self) -> (usize, usize) {
         let base = self.data_ptr() as usize;
-        match layout::extent(&self.shape, &self.strides) {
+        match layout::extent(&self.view.shape, &self.view.strides) {
             Some((low, high)) => {
-                let item = self.dtype.size() as i64;
+                let item = self.view.dtype.size() as i64;
                 (
                     base.wrapping_add_signed((low * item) as isize),
                     base.wrapping_add_signed(((high + 1) * item) as isize),
@@ -261,18 +241,22 @@ impl Tensor {
             return Meeting::Apart;
         }
         let same_map = self.data_ptr() == other.data_ptr()
-            && self.dtype.size() == other.dtype.size()
-            && self.shape == other.shape
-            && (0..self.rank()).all(|d| self.shape[d] == 1 || self.strides[d] == other.strides[d]);
+            && self.view.dtype.size() == other.view.dtype.size()
+            && self.view.shape == other.view.shape
+            && (0..self.rank()).all(|d| self.view.shape[d] == 1 || self.view.strides[d] == other.view.strides[d]);
         if same_map {
             return Meeting::Same;
         }
-        let dense = |t: &Tensor| layout::is_non_overlapping_and_dense(&t.shape, &t.strides);
+        let dense = |t: &Tensor| layout::is_non_overlapping_and_dense(&t.view.shape, &t.view.strides);
         if dense(self) && dense(other) { Meeting::Partial } else { Meeting::Unclear }
     }
 
     fn expect_dtype(&self, expected: DType) -> Result<()> {
-        if self.dtype == expected { Ok(()) } else { Err(Detail::ExpectedDType { expected, found: self.dtype }.into()) }
+        if self.view.dtype == expected {
+            Ok(())
+        } else {
+            Err(Detail::ExpectedDType { expected, found: self.view.dtype }.into())
+        }
     }
 
     /// All elements in row-major order.
@@ -280,7 +264,7 @@ impl Tensor {
         self.expect_dtype(T::DTYPE)?;
         let dense = self.contiguous()?;
         let mut bytes = vec![0; dense.nbytes()];
-        dense.storage.read(dense.offset, &mut bytes);
+        dense.storage.read(dense.view.offset, &mut bytes);
         Ok(bytes.chunks_exact(T::DTYPE.size()).map(T::decode).collect())
     }
 
@@ -297,7 +281,7 @@ impl Tensor {
         if !self.is_contiguous() {
             return None;
         }
-        let (offset, len) = (self.offset, self.nbytes());
+        let (offset, len) = (self.view.offset, self.nbytes());
         self.storage.unique_bytes().map(|all| &mut all[offset..offset + len])
     }
 
@@ -308,220 +292,88 @@ impl Tensor {
 
     /// The elements, under the conditions of [`Tensor::bytes_mut`].
     pub fn as_mut_slice<T: Element + Plain>(&mut self) -> Option<&mut [T]> {
-        if self.dtype != T::DTYPE {
+        if self.view.dtype != T::DTYPE {
             return None;
         }
         self.bytes_mut().and_then(cast_mut)
     }
 
-    /// The index of a possibly negative dimension.
-    fn dim(&self, dim: i64) -> Result<usize> {
-        wrap_dim(dim, self.rank())
+    /// The same elements under another view of the storage.
+    fn with(&self, view: View) -> Tensor {
+        debug_assert!(Tensor::of(self.storage.clone(), &view).is_ok(), "T1: a view reaches outside of its tensor");
+        Tensor { storage: self.storage.clone(), view }
     }
 
-    /// The same elements under extents and strides that reach no others.
-    fn view_as(&self, shape: impl Into<Dims>, strides: impl Into<Dims>, offset: usize) -> Tensor {
-        let view = Tensor {
-            storage: self.storage.clone(),
-            offset,
-            shape: shape.into(),
-            strides: strides.into(),
-            dtype: self.dtype,
-        };
-        debug_assert!(
-            Tensor::from_parts(view.storage.clone(), offset, &view.shape, &view.strides, view.dtype).is_ok(),
-            "T1: a view reaches outside of its tensor"
-        );
-        view
+    /// A view of storage.
+    ///
+    /// # Errors
+    /// When an element would lie outside of the storage.
+    pub fn of(storage: Storage, view: &View) -> Result<Tensor> {
+        Tensor::from_parts(storage, view.offset, &view.shape, &view.strides, view.dtype)
+    }
+
+    /// Which elements of the storage it has.
+    pub fn layout(&self) -> &View {
+        &self.view
     }
 
     /// `torch.permute`: dimension d of the result is dimension `dims[d]` of the tensor.
     pub fn permute(&self, dims: &[i64]) -> Result<Tensor> {
-        if dims.len() != self.rank() {
-            return Err(Detail::PermuteRank { rank: self.rank(), dims: dims.len() }.into());
-        }
-        let dims: Vec<usize> = dims.iter().map(|&d| self.dim(d)).collect::<Result<_>>()?;
-        if (0..dims.len()).any(|d| dims[..d].contains(&dims[d])) {
-            return Err(Detail::PermuteDuplicate.into());
-        }
-        let pick = |from: &[i64]| dims.iter().map(|&d| from[d]).collect::<Dims>();
-        Ok(self.view_as(pick(&self.shape), pick(&self.strides), self.offset))
+        self.view.permute(dims).map(|v| self.with(v))
     }
 
     /// `torch.transpose`.
     pub fn transpose(&self, a: i64, b: i64) -> Result<Tensor> {
-        let (a, b) = (self.dim(a)?, self.dim(b)?);
-        let mut view = self.clone();
-        if self.rank() > 0 {
-            view.shape.swap(a, b);
-            view.strides.swap(a, b);
-        }
-        Ok(view)
+        self.view.transpose(a, b).map(|v| self.with(v))
     }
 
     /// `torch.select`: index `index` of dimension `dim`, which goes.
     pub fn select(&self, dim: i64, index: i64) -> Result<Tensor> {
-        let d = self.dim(dim)?;
-        let n = *self.shape.get(d).ok_or(Detail::DimOutOfRange { dim, rank: 0 })?;
-        let at = if index < 0 { index + n } else { index };
-        if !(0..n).contains(&at) {
-            return Err(Detail::IndexOutOfRange { index, dim: d, shape: self.shape.to_vec() }.into());
-        }
-        let without = |from: &[i64]| (0..from.len()).filter(|&i| i != d).map(|i| from[i]).collect::<Dims>();
-        Ok(self.view_as(without(&self.shape), without(&self.strides), self.moved(d, at)))
+        self.view.select(dim, index).map(|v| self.with(v))
     }
 
     /// `torch.narrow`.
     pub fn narrow(&self, dim: i64, start: i64, length: i64) -> Result<Tensor> {
-        let d = self.dim(dim)?;
-        let size = *self.shape.get(d).ok_or(Detail::DimOutOfRange { dim, rank: 0 })?;
-        if length < 0 {
-            return Err(Detail::NarrowNegative.into());
-        }
-        let first = if start < 0 { start + size } else { start };
-        if first < 0 || first.checked_add(length).is_none_or(|end| end > size) {
-            return Err(Detail::Narrow { start, length, size }.into());
-        }
-        self.slice(dim, first, first + length, 1)
+        self.view.narrow(dim, start, length).map(|v| self.with(v))
     }
 
     /// `x[start:end:step]` along `dim`, with Python's clamping; the step is positive.
     pub fn slice(&self, dim: i64, start: i64, end: i64, step: i64) -> Result<Tensor> {
-        let d = self.dim(dim)?;
-        let n = *self.shape.get(d).ok_or(Detail::DimOutOfRange { dim, rank: 0 })?;
-        if step <= 0 {
-            return Err(Detail::SliceStep.into());
-        }
-        let clamp = |i: i64| if i < 0 { i.saturating_add(n) } else { i }.clamp(0, n);
-        let (start, end) = (clamp(start), clamp(end));
-        let length = (end - start).max(0);
-        let length = length / step + i64::from(length % step != 0);
-        let (mut shape, mut strides) = (self.shape.clone(), self.strides.clone());
-        shape[d] = length;
-        // A saturated stride belongs to an extent of at most 1.
-        strides[d] = strides[d].saturating_mul(step);
-        let offset = if length > 0 { self.moved(d, start) } else { self.offset };
-        Ok(self.view_as(shape, strides, offset))
-    }
-
-    /// Offset of index `at` of dimension `d`; inside the tensor, so inside the storage.
-    fn moved(&self, d: usize, at: i64) -> usize {
-        if self.shape.contains(&0) {
-            return self.offset;
-        }
-        self.offset.wrapping_add_signed((at * self.strides[d]) as isize * self.dtype.size() as isize)
+        self.view.slice(dim, start, end, step).map(|v| self.with(v))
     }
 
     /// `torch.Tensor.expand`; -1 keeps an extent.
     pub fn expand(&self, target: &[i64]) -> Result<Tensor> {
-        let Some(lead) = target.len().checked_sub(self.rank()) else {
-            let (dtype, shape) = (self.dtype, self.shape.to_vec());
-            return Err(Detail::ExpandRank { dtype, shape, target: target.to_vec() }.into());
-        };
-        let mut shape = Dims::from(target);
-        let mut strides = Dims::zeros(target.len());
-        for d in 0..target.len() {
-            if d < lead {
-                if target[d] < 0 {
-                    return Err(Detail::ExpandLeading { dim: d, target: target.to_vec() }.into());
-                }
-                continue;
-            }
-            let own = self.shape[d - lead];
-            shape[d] = if target[d] == -1 { own } else { target[d] };
-            strides[d] = self.strides[d - lead];
-            if shape[d] != own {
-                if own != 1 || shape[d] < 0 {
-                    let shape = self.shape.to_vec();
-                    return Err(Detail::ExpandMismatch { dim: d, shape, target: target.to_vec() }.into());
-                }
-                strides[d] = 0;
-            }
-        }
-        dense_bytes(&shape, self.dtype)?;
-        Ok(self.view_as(shape, strides, self.offset))
+        self.view.expand(target).map(|v| self.with(v))
     }
 
     /// `torch.Tensor.view`: the same elements in row-major order under another shape, never a copy.
     pub fn view(&self, target: &[i64]) -> Result<Tensor> {
-        let shape = self.resolve(target)?;
-        match layout::view_strides(&self.shape, &self.strides, &shape) {
-            Some(strides) => Ok(self.view_as(shape, strides, self.offset)),
-            None => Err(Detail::NotViewable.into()),
-        }
-    }
-
-    /// `torch.reshape`: a view where there is one, else a copy.
-    pub fn reshape(&self, target: &[i64]) -> Result<Tensor> {
-        let shape = self.resolve(target)?;
-        match layout::view_strides(&self.shape, &self.strides, &shape) {
-            Some(strides) => Ok(self.view_as(shape, strides, self.offset)),
-            None => self.contiguous()?.view(&shape),
-        }
-    }
-
-    /// A reshape's target with its -1 replaced.
-    fn resolve(&self, target: &[i64]) -> Result<Vec<i64>> {
-        let numel = self.numel();
-        let mut unknown = None;
-        for (dim, &n) in target.iter().enumerate() {
-            match n {
-                -1 if unknown.is_some() => return Err(Detail::ReshapeTwoUnknown.into()),
-                -1 => unknown = Some(dim),
-                n if n < 0 => return Err(Detail::ReshapeInvalid { shape: target.to_vec(), dim }.into()),
-                _ => {}
-            }
-        }
-        let mut shape = target.to_vec();
-        let mismatch = || Detail::ReshapeMismatch { shape: target.to_vec(), numel };
-        if let Some(dim) = unknown {
-            shape[dim] = 1;
-            let known = layout::checked_numel(&shape).ok_or_else(mismatch)?;
-            if known == 0 && numel == 0 {
-                return Err(Detail::ReshapeAmbiguous { shape: target.to_vec() }.into());
-            }
-            if known == 0 || numel % known != 0 {
-                return Err(mismatch().into());
-            }
-            shape[dim] = numel / known;
-        }
-        if layout::checked_numel(&shape) != Some(numel) {
-            return Err(mismatch().into());
-        }
-        Ok(shape)
-    }
-
-    /// `torch.flatten`.
-    pub fn flatten(&self, start_dim: i64, end_dim: i64) -> Result<Tensor> {
-        let (start, end) = (self.dim(start_dim)?, self.dim(end_dim)?);
-        if start > end {
-            return Err(Detail::FlattenOrder.into());
-        }
-        if self.rank() == 0 {
-            return self.reshape(&[1]);
-        }
-        let mut shape = self.shape[..start].to_vec();
-        shape.push(self.shape[start..=end].iter().product());
-        shape.extend_from_slice(&self.shape[end + 1..]);
-        self.reshape(&shape)
+        self.view.view(target).map(|v| self.with(v))
     }
 
     /// `torch.squeeze`: without dimensions of extent 1, or without `dim` if its extent is 1.
     pub fn squeeze(&self, dim: Option<i64>) -> Result<Tensor> {
-        let only = dim.map(|d| self.dim(d)).transpose()?;
-        let kept = |d: &usize| self.shape[*d] != 1 || only.is_some_and(|o| o != *d);
-        let pick = |from: &[i64]| (0..self.rank()).filter(kept).map(|d| from[d]).collect::<Dims>();
-        Ok(self.view_as(pick(&self.shape), pick(&self.strides), self.offset))
+        self.view.squeeze(dim).map(|v| self.with(v))
     }
 
     /// `torch.unsqueeze`.
     pub fn unsqueeze(&self, dim: i64) -> Result<Tensor> {
-        let d = wrap_dim(dim, self.rank() + 1)?;
-        let stride = if d < self.rank() { self.strides[d].saturating_mul(self.shape[d]) } else { 1 };
-        let insert = |from: &[i64], v: i64| {
-            from[..d].iter().copied().chain([v]).chain(from[d..].iter().copied()).collect::<Dims>()
-        };
-        Ok(self.view_as(insert(&self.shape, 1), insert(&self.strides, stride), self.offset))
+        self.view.unsqueeze(dim).map(|v| self.with(v))
+    }
+
+    /// `torch.reshape`: a view where there is one, else a copy.
+    pub fn reshape(&self, target: &[i64]) -> Result<Tensor> {
+        let shape = self.view.resolve(target)?;
+        match layout::view_strides(&self.view.shape, &self.view.strides, &shape) {
+            Some(_) => self.view(&shape),
+            None => self.contiguous()?.view(&shape),
+        }
+    }
+
+    /// `torch.flatten`.
+    pub fn flatten(&self, start_dim: i64, end_dim: i64) -> Result<Tensor> {
+        self.reshape(&self.view.flattened(start_dim, end_dim)?)
     }
 
     /// A row-major tensor of the same elements: itself, or a copy.
@@ -534,21 +386,10 @@ impl Tensor {
 
     /// A row-major copy.
     pub fn copied(&self) -> Result<Tensor> {
-        let item = self.dtype.size();
-        let strides: Dims = self.strides.iter().map(|s| s.saturating_mul(item as i64)).collect();
-        let storage = self.storage.gather(self.offset, &self.shape, &strides, item)?;
-        let strides = Dims::contiguous(&self.shape);
-        Ok(Tensor { storage, offset: 0, shape: self.shape.clone(), strides, dtype: self.dtype })
+        let view = &self.view;
+        let storage = self.storage.gather(view.offset, &view.shape, &view.byte_strides(), view.dtype.size())?;
+        Ok(Tensor { storage, view: View::contiguous(&view.shape, view.dtype)? })
     }
-}
-
-/// The index of a possibly negative dimension among `rank`; a rank of 0 counts as 1.
-pub fn wrap_dim(dim: i64, rank: usize) -> Result<usize> {
-    let n = rank.max(1) as i64;
-    if !(-n..n).contains(&dim) {
-        return Err(Detail::DimOutOfRange { dim, rank }.into());
-    }
-    Ok(dim.rem_euclid(n) as usize)
 }
 
 /// The shape that two shapes broadcast to.

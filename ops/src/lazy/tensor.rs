@@ -1,0 +1,406 @@
+//! The tensor that users hold: a view of a buffer, and what is done with it.
+
+use super::Host;
+use super::infer::signature;
+use super::pending::{Arg, Buffer, Call, State, Step, Steps, run_readers};
+use super::run::Job;
+use crate::engine;
+use crate::error::{Error, ErrorKind, Result};
+use rusttorch_ir::dtype::{Category, DType};
+use rusttorch_ir::expr::{Attr, Program};
+use rusttorch_runtime::dims::Dims;
+use rusttorch_runtime::layout;
+use rusttorch_runtime::tensor::Meeting;
+use rusttorch_runtime::{Storage, Tensor as Memory, View};
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+/// What is called: a program whose results follow from its operands. Two are the same when they are one
+/// object, so that plans are found by address.
+#[derive(Clone, Debug)]
+pub struct Function(pub Arc<Program>);
+
+impl Function {
+    /// The function of a built-in op, with all its parameters; one object per name.
+    ///
+    /// # Errors
+    /// When there is no such op.
+    pub fn builtin(name: &str) -> Result<Function> {
+        static FUNCTIONS: LazyLock<Mutex<HashMap<String, Function>>> = LazyLock::new(Mutex::default);
+        let mut functions = FUNCTIONS.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(function) = functions.get(name) {
+            return Ok(function.clone());
+        }
+        let table = engine::table().read().unwrap_or_else(PoisonError::into_inner);
+        let op = table.lookup(name).filter(|op| op.builtin);
+        let Some(op) = op else { return Err(Error::new(ErrorKind::Name, format!("there is no op {name}"))) };
+        let mut program = Program::new();
+        let args: Vec<_> = op.params.iter().map(|p| program.param(&p.name, p.default.clone())).collect();
+        let result = program.call(name, &args, &[]);
+        program.output(result);
+        let function = Function(Arc::new(program));
+        functions.insert(name.to_owned(), function.clone());
+        Ok(function)
+    }
+}
+
+/// An operand of a call.
+#[derive(Clone, Debug)]
+pub enum Operand {
+    /// A tensor.
+    Tensor(Tensor),
+    /// A Python number: the bits of an i64, an f64, or 0 and 1.
+    Number(Category, u64),
+    /// A part of the structure: a dim, a shape, a mode.
+    Literal(Attr),
+}
+
+/// A lazy tensor. Clones and views share its memory, and see what is written to it.
+#[derive(Clone, Debug)]
+pub struct Tensor {
+    buffer: Arc<Buffer>,
+    view: View,
+    steps: Steps,
+}
+
+/// The value of every tensor, computed now.
+pub fn eval(tensors: &[Tensor], host: &dyn Host) -> Result<()> {
+    tensors.iter().try_for_each(|t| t.buffer.force(host).map(drop))
+}
+
+impl From<Memory> for Tensor {
+    /// A tensor over memory of its own.
+    fn from(memory: Memory) -> Tensor {
+        let lent = !memory.storage().is_ours();
+        Tensor::over(&memory, lent)
+    }
+}
+
+impl Tensor {
+    fn over(memory: &Memory, lent: bool) -> Tensor {
+        Tensor::whole(Arc::new(Buffer::ready(memory, lent)))
+    }
+
+    fn whole(buffer: Arc<Buffer>) -> Tensor {
+        Tensor { view: buffer.whole.clone(), buffer, steps: Some(Arc::new([])) }
+    }
+
+    /// A tensor over memory that somebody else may write: nothing that reads it waits.
+    pub fn borrowed(memory: &Memory) -> Tensor {
+        Tensor::over(memory, true)
+    }
+
+    /// Dtype, shape, strides and offset.
+    pub fn layout(&self) -> &View {
+        &self.view
+    }
+
+    pub(super) fn buffer(&self) -> &Arc<Buffer> {
+        &self.buffer
+    }
+
+    pub(super) fn steps(&self) -> Option<&Arc<[Step]>> {
+        self.steps.as_ref()
+    }
+
+    /// True when its value is still to be computed.
+    pub fn is_pending(&self) -> bool {
+        matches!(*self.buffer.state(), State::Pending(_))
+    }
+
+    /// True when both are views of one storage.
+    pub fn shares_memory(&self, other: &Tensor) -> bool {
+        Arc::ptr_eq(&self.buffer, &other.buffer)
+    }
+
+    fn is_lent(&self) -> bool {
+        matches!(*self.buffer.state(), State::Ready { lent: true, .. })
+    }
+
+    /// True when it is all of its buffer, in the buffer's order.
+    fn is_whole(&self) -> bool {
+        self.view == self.buffer.whole
+    }
+
+    /// The value now. What is called later and writes the tensor does not change it, unless it is lent.
+    pub fn memory(&self, host: &dyn Host) -> Result<Memory> {
+        Ok(Memory::of(self.buffer.force(host)?, &self.view)?)
+    }
+
+    /// The tensor's own memory, for another library to read and write as long as it owns it. From now on
+    /// operations on this tensor and its views run when they are called.
+    pub fn lend(&self, host: &dyn Host) -> Result<Memory> {
+        loop {
+            let storage = self.buffer.force(host)?;
+            match &mut *self.buffer.state() {
+                State::Ready { storage: now, lent } if now.is_same(&storage) => *lent = true,
+                _ => continue,
+            }
+            run_readers(&storage, host)?;
+            return Ok(Memory::of(storage, &self.view)?);
+        }
+    }
+}
+
+/// Calls.
+impl Tensor {
+    /// The result of a function of one result. It waits, unless an operand is lent memory or its value may be
+    /// an error.
+    ///
+    /// # Errors
+    /// Operands that do not fit, worded as PyTorch words it.
+    pub fn call(function: &Function, operands: &[Operand], default: DType, host: &dyn Host) -> Result<Tensor> {
+        let signature = signature(function, operands, default)?;
+        let [result] = &signature.results[..] else {
+            return Err(Error::internal(format!("{} results where one was expected", signature.results.len())));
+        };
+        let lent = operands.iter().any(|o| matches!(o, Operand::Tensor(t) if t.is_lent()));
+        let call = Call { function, operands, result, ordered: signature.ordered, lent, default };
+        let buffer = call.add(None, host)?.expect("only targets are refused");
+        if signature.eager || lent {
+            buffer.force(host)?;
+        }
+        Ok(Tensor::whole(buffer))
+    }
+
+    /// The results of a function, computed now as one kernel.
+    pub fn call_now(function: &Function, operands: &[Operand], default: DType, host: &dyn Host) -> Result<Vec<Tensor>> {
+        let signature = signature(function, operands, default)?;
+        let lent = operands.iter().any(|o| matches!(o, Operand::Tensor(t) if t.is_lent()));
+        let args = operands.iter().map(|o| {
+            Ok(match o {
+                Operand::Tensor(t) => Arg::Memory(t.memory(host)?),
+                Operand::Number(category, bits) => Arg::Number(*category, *bits),
+                Operand::Literal(attr) => Arg::Literal(attr.clone()),
+            })
+        });
+        let args = args.collect::<Result<Vec<Arg>>>()?;
+        let job = Job::single(function, args, signature.results.clone(), default, lent);
+        Ok(job.run(host)?.into_iter().map(Tensor::from).collect())
+    }
+
+    /// The call of a built-in op whose further parameters have their defaults.
+    pub fn op(name: &str, operands: &[Operand], default: DType, host: &dyn Host) -> Result<Tensor> {
+        let function = Function::builtin(name)?;
+        let mut operands = operands.to_vec();
+        for param in &function.0.params()[operands.len()..] {
+            let default = param.default.clone();
+            operands.push(Operand::Literal(default.ok_or_else(|| {
+                Error::new(ErrorKind::Type, format!("{name}() missing required argument: '{}'", param.name))
+            })?));
+        }
+        Tensor::call(&function, &operands, default, host)
+    }
+
+    /// The same values as another dtype; itself if it is of that dtype.
+    pub fn to_dtype(&self, dtype: DType, host: &dyn Host) -> Result<Tensor> {
+        if dtype == self.view.dtype() {
+            return Ok(self.clone());
+        }
+        let name = Operand::Literal(Attr::Str(dtype.torch_name().to_owned()));
+        Tensor::op("to", &[Operand::Tensor(self.clone()), name], DType::F32, host)
+    }
+
+    /// A copy with the strides that `torch.clone` gives, or row-major.
+    pub fn copied(&self, row_major: bool, host: &dyn Host) -> Result<Tensor> {
+        let (shape, strides) = (self.view.shape(), self.view.strides());
+        let strides =
+            if row_major { Dims::contiguous(shape).to_vec() } else { layout::preserve_format_strides(shape, strides) };
+        let dtype = self.view.dtype();
+        let result = View::of_result(&rusttorch_ir::graph::TensorMeta { dtype, shape: shape.to_vec(), strides })?;
+        let function = Function::builtin("to")?;
+        let operands = [Operand::Tensor(self.clone()), Operand::Literal(Attr::Str(dtype.torch_name().to_owned()))];
+        let (lent, default) = (self.is_lent(), DType::F32);
+        let call = Call { function: &function, operands: &operands, result: &result, ordered: false, lent, default };
+        let buffer = call.add(None, host)?.expect("only targets are refused");
+        if lent {
+            buffer.force(host)?;
+        }
+        Ok(Tensor::whole(buffer))
+    }
+}
+
+/// Views.
+impl Tensor {
+    fn with(&self, view: View, step: Option<Step>) -> Tensor {
+        let steps = match (&self.steps, step) {
+            (Some(steps), Some(step)) => Some(steps.iter().cloned().chain([step]).collect()),
+            _ => None,
+        };
+        Tensor { buffer: self.buffer.clone(), view, steps }
+    }
+
+    /// `torch.permute`.
+    pub fn permute(&self, dims: &[i64]) -> Result<Tensor> {
+        Ok(self.with(self.view.permute(dims)?, Some(Step::Permute(dims.into()))))
+    }
+
+    /// `torch.transpose`.
+    pub fn transpose(&self, a: i64, b: i64) -> Result<Tensor> {
+        let view = self.view.transpose(a, b)?;
+        let rank = self.view.rank() as i64;
+        let mut dims: Vec<i64> = (0..rank).collect();
+        if rank > 0 {
+            dims.swap(a.rem_euclid(rank) as usize, b.rem_euclid(rank) as usize);
+        }
+        Ok(self.with(view, Some(Step::Permute(dims.into()))))
+    }
+
+    /// `torch.Tensor.view`.
+    pub fn view(&self, shape: &[i64]) -> Result<Tensor> {
+        Ok(self.reshaped(self.view.view(shape)?))
+    }
+
+    fn reshaped(&self, view: View) -> Tensor {
+        let step = Step::Reshape(view.shape().into());
+        self.with(view, Some(step))
+    }
+
+    /// `torch.reshape`: a view where there is one, else a copy.
+    pub fn reshape(&self, shape: &[i64], host: &dyn Host) -> Result<Tensor> {
+        let shape = self.view.resolve(shape)?;
+        if layout::view_strides(self.view.shape(), self.view.strides(), &shape).is_some() {
+            return self.view(&shape);
+        }
+        self.copied(true, host)?.view(&shape)
+    }
+
+    /// `torch.flatten`.
+    pub fn flatten(&self, start: i64, end: i64, host: &dyn Host) -> Result<Tensor> {
+        let shape = self.view.flattened(start, end)?;
+        if shape == self.view.shape() { Ok(self.clone()) } else { self.reshape(&shape, host) }
+    }
+
+    /// `torch.squeeze`.
+    pub fn squeeze(&self, dim: Option<i64>) -> Result<Tensor> {
+        Ok(self.reshaped(self.view.squeeze(dim)?))
+    }
+
+    /// `torch.unsqueeze`.
+    pub fn unsqueeze(&self, dim: i64) -> Result<Tensor> {
+        Ok(self.reshaped(self.view.unsqueeze(dim)?))
+    }
+
+    /// `torch.Tensor.expand`.
+    pub fn expand(&self, shape: &[i64]) -> Result<Tensor> {
+        let view = self.view.expand(shape)?;
+        let step = Step::Expand(view.shape().into());
+        Ok(self.with(view, Some(step)))
+    }
+
+    /// `torch.narrow`.
+    pub fn narrow(&self, dim: i64, start: i64, length: i64) -> Result<Tensor> {
+        Ok(self.with(self.view.narrow(dim, start, length)?, None))
+    }
+
+    /// `torch.select`.
+    pub fn select(&self, dim: i64, index: i64) -> Result<Tensor> {
+        Ok(self.with(self.view.select(dim, index)?, None))
+    }
+
+    /// `x[start:end:step]` along `dim`; the step is positive.
+    pub fn slice(&self, dim: i64, start: i64, end: i64, step: i64) -> Result<Tensor> {
+        let view = self.view.slice(dim, start, end, step)?;
+        if view == self.view {
+            return Ok(self.clone());
+        }
+        Ok(self.with(view, None))
+    }
+}
+
+/// Writing.
+impl Tensor {
+    /// `torch.Tensor.copy_`: the values of `source`, broadcast and converted. Every call before this one has read
+    /// the old values; all views see the new ones.
+    pub fn assign(&self, source: &Tensor, host: &dyn Host) -> Result<()> {
+        if self.view.overlaps_itself() {
+            return Err(Error::new(
+                ErrorKind::Runtime,
+                "unsupported operation: more than one element of the written-to tensor refers to a single memory \
+                 location. Please clone() the tensor before performing the operation.",
+            ));
+        }
+        let shape = self.view.shape();
+        if source.view.rank() > shape.len() {
+            let own = source.view.shape();
+            let text = format!("output with shape {shape:?} doesn't match the broadcast shape {own:?}");
+            return Err(Error::new(ErrorKind::Runtime, text));
+        }
+        let source = if source.view.shape() == shape { source.clone() } else { source.expand(shape)? };
+        if self.is_whole() && self.view.is_dense() && self.view.byte_offset() == 0 && self.replace(&source, host)? {
+            return Ok(());
+        }
+        self.write(&source, host)
+    }
+
+    /// `torch.Tensor.fill_` with a tensor of no dimensions. Repeated elements may be written, since all are one.
+    pub fn fill(&self, value: &Tensor, host: &dyn Host) -> Result<()> {
+        let view = self.view.without_repeats();
+        let once = if view == self.view { self.clone() } else { self.with(view, None) };
+        once.assign(value, host)
+    }
+
+    /// As [`Tensor::assign`] for `x[...] = source`, which may have more leading dimensions of extent 1.
+    pub fn assign_part(&self, source: &Tensor, host: &dyn Host) -> Result<()> {
+        let mut source = source.clone();
+        while source.view.rank() > self.view.rank() && source.view.shape()[0] == 1 {
+            source = source.squeeze(Some(0))?;
+        }
+        self.assign(&source, host)
+    }
+
+    /// Gives the buffer a new node. False if it has been lent, so that its memory has to be written.
+    fn replace(&self, source: &Tensor, host: &dyn Host) -> Result<bool> {
+        if self.is_lent() {
+            return Ok(false);
+        }
+        let dtype = Attr::Str(self.view.dtype().torch_name().to_owned());
+        let function = Function::builtin("to")?;
+        let operands = [Operand::Tensor(source.clone()), Operand::Literal(dtype)];
+        let lent = source.is_lent();
+        let call = Call {
+            function: &function,
+            operands: &operands,
+            result: &self.view,
+            ordered: false,
+            lent,
+            default: DType::F32,
+        };
+        let Some(buffer) = call.add(Some(&self.buffer), host)? else { return Ok(false) };
+        if lent {
+            buffer.force(host)?;
+        }
+        Ok(true)
+    }
+
+    /// Computes the source and copies it to the view's elements.
+    fn write(&self, source: &Tensor, host: &dyn Host) -> Result<()> {
+        let source = source.to_dtype(self.view.dtype(), host)?;
+        let mut value = source.memory(host)?;
+        drop(source);
+        loop {
+            let storage = self.buffer.force(host)?;
+            let apart = Memory::of(storage.clone(), &self.view)?.meets(&value) == Meeting::Apart;
+            if !apart || value.storage().is_same(&storage) {
+                value = value.copied()?;
+            }
+            if self.is_lent() {
+                return Ok(storage.overwrite_lent(&self.view, &value)?);
+            }
+            run_readers(&storage, host)?;
+            drop(storage);
+            let State::Ready { storage, lent: false } = &mut *self.buffer.state() else { continue };
+            if storage.overwrite(&self.view, &value)? {
+                return Ok(());
+            }
+            // Somebody reads it at this moment: they keep the old memory.
+            *storage = copy_of(storage)?;
+        }
+    }
+}
+
+/// A copy of the whole storage.
+fn copy_of(storage: &Storage) -> Result<Storage> {
+    let bytes = storage.len() as i64;
+    Ok(storage.gather(0, &[bytes], &[1], 1)?)
+}

@@ -1,0 +1,213 @@
+//! `x[...]` and `x[...] = v`: numbers, slices, None and Ellipsis give views; lists and tensors of integers and
+//! bools gather and scatter.
+
+use crate::tensor::{PyHost, PyTensor, exact, new, run};
+use crate::tensor_call::as_tensor;
+use crate::tensor_make;
+use pyo3::exceptions::{PyIndexError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyEllipsis, PyList, PySlice, PyTuple};
+use rusttorch_ir::dtype::DType;
+use rusttorch_ops::lazy::{Operand, Scalar, Tensor, create, index};
+
+/// A view, and per dimension of it what else picks its elements.
+struct Indexed {
+    view: Tensor,
+    by: Vec<Option<Tensor>>,
+}
+
+fn error(text: String) -> PyErr {
+    PyIndexError::new_err(text)
+}
+
+/// An entry of an index that picks by tensor: a list, an array, a bool.
+fn tensor_entry(item: &Bound<'_, PyAny>) -> PyResult<Option<Tensor>> {
+    if let Some(tensor) = exact(item) {
+        return Ok(Some(tensor.clone()));
+    }
+    if item.is_instance_of::<PyBool>() || item.is_instance_of::<PyList>() || item.is_instance_of::<PyTuple>() {
+        let made = tensor_make::from_data(item, None)?;
+        // An empty list is one of indices.
+        let made = if made.layout().numel() == 0 && made.layout().dtype().is_float() {
+            run(|| made.to_dtype(DType::I64, &PyHost(item.py())))?
+        } else {
+            made
+        };
+        return Ok(Some(made));
+    }
+    if item.hasattr("__array__")? && !item.hasattr("__index__")? {
+        return as_tensor(item, "index").map(Some);
+    }
+    if item.hasattr("__array__")? && item.getattr("ndim")?.extract::<usize>()? > 0 {
+        return as_tensor(item, "index").map(Some);
+    }
+    Ok(None)
+}
+
+/// How many dimensions of the tensor an entry stands for.
+fn consumed(item: &Bound<'_, PyAny>) -> PyResult<usize> {
+    if item.is_none() || item.is_instance_of::<PyEllipsis>() || item.is_instance_of::<PyBool>() {
+        return Ok(0);
+    }
+    Ok(match exact(item) {
+        Some(t) if t.layout().dtype() == DType::Bool => t.layout().rank(),
+        _ => 1,
+    })
+}
+
+fn resolve(tensor: &Bound<'_, PyTensor>, key: &Bound<'_, PyAny>) -> PyResult<Indexed> {
+    let py = tensor.py();
+    let items: Vec<Bound<'_, PyAny>> = match key.cast::<PyTuple>() {
+        Ok(tuple) => tuple.iter().collect(),
+        Err(_) => vec![key.clone()],
+    };
+    let rank = tensor.get().0.layout().rank();
+    let mut taken = 0;
+    for item in &items {
+        taken += consumed(item)?;
+    }
+    if taken > rank {
+        return Err(error(format!("too many indices for tensor of dimension {rank}")));
+    }
+    let mut view = tensor.get().0.clone();
+    let mut by: Vec<Option<Tensor>> = Vec::new();
+    // Of `view`, the next dimension.
+    let mut dim = 0;
+    let mut seen_ellipsis = false;
+    for item in items {
+        if item.is_none() {
+            view = run(|| view.unsqueeze(dim))?;
+            by.push(None);
+            dim += 1;
+        } else if item.is_instance_of::<PyEllipsis>() {
+            if seen_ellipsis {
+                return Err(error("an index can only have a single ellipsis ('...')".to_owned()));
+            }
+            seen_ellipsis = true;
+            by.extend(std::iter::repeat_n(None, rank - taken));
+            dim += (rank - taken) as i64;
+        } else if let Ok(slice) = item.cast::<PySlice>() {
+            let n = view.layout().shape()[dim as usize];
+            let bound = |name: &str| -> PyResult<Option<i64>> {
+                let value = slice.getattr(name)?;
+                if value.is_none() { Ok(None) } else { value.call_method0("__index__")?.extract().map(Some) }
+            };
+            let step = bound("step")?.unwrap_or(1);
+            if step <= 0 {
+                return Err(PyValueError::new_err("step must be greater than zero"));
+            }
+            let (start, stop) = (bound("start")?.unwrap_or(0), bound("stop")?.unwrap_or(n));
+            view = run(|| view.slice(dim, start, stop, step))?;
+            by.push(None);
+            dim += 1;
+        } else if let Some(picks) = tensor_entry(&item)? {
+            if picks.layout().rank() == 0 && picks.layout().dtype() != DType::Bool {
+                let at = Bound::new(py, PyTensor(picks))?.into_any().call_method0("__index__")?.extract()?;
+                view = select(&view, dim, at)?;
+                continue;
+            }
+            if picks.layout().rank() == 0 {
+                // A bool stands for a new dimension of one element or none.
+                view = run(|| view.unsqueeze(dim))?;
+                by.push(Some(run(|| picks.unsqueeze(0))?));
+                dim += 1;
+                continue;
+            }
+            dim += if picks.layout().dtype() == DType::Bool { picks.layout().rank() as i64 } else { 1 };
+            by.push(Some(picks));
+        } else if item.hasattr("__index__")? {
+            let at = item.call_method0("__index__")?.extract::<i64>()?;
+            view = select(&view, dim, at)?;
+        } else {
+            let class = item.get_type().name()?.to_string();
+            let text = "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid \
+                        indices (got ";
+            return Err(error(format!("{text}{class})")));
+        }
+    }
+    Ok(Indexed { view, by })
+}
+
+fn select(view: &Tensor, dim: i64, at: i64) -> PyResult<Tensor> {
+    let size = view.layout().shape()[dim as usize];
+    if at < -size || at >= size {
+        return Err(error(format!("index {at} is out of bounds for dimension {dim} with size {size}")));
+    }
+    run(|| view.select(dim, at))
+}
+
+pub fn get<'py>(tensor: &Bound<'py, PyTensor>, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = tensor.py();
+    let Indexed { view, by } = resolve(tensor, key)?;
+    if by.iter().all(Option::is_none) {
+        return new(py, view);
+    }
+    new(py, run(|| index::positions(&view, &by, &PyHost(py))?.get(&view, &PyHost(py)))?)
+}
+
+pub fn set(tensor: &Bound<'_, PyTensor>, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    let host = PyHost(tensor.py());
+    let Indexed { view, by } = resolve(tensor, key)?;
+    let value = match exact(value) {
+        Some(value) => value.clone(),
+        None => as_tensor(value, "can't assign the value: it")?,
+    };
+    if by.iter().all(Option::is_none) {
+        return run(|| view.assign_part(&value, &host));
+    }
+    if let [Some(mask)] = &by[..]
+        && mask.layout().dtype() == DType::Bool
+        && mask.layout().shape() == view.layout().shape()
+        && value.layout().rank() == 0
+    {
+        let value = run(|| value.to_dtype(view.layout().dtype(), &host))?;
+        return run(|| index::fill_where(&view, mask, Operand::Tensor(value), &host));
+    }
+    run(|| index::positions(&view, &by, &host)?.set(&view, &value, &host))
+}
+
+pub fn index_select<'py>(
+    tensor: &Bound<'py, PyTensor>,
+    dim: i64,
+    picks: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = tensor.py();
+    let this = &tensor.get().0;
+    let picks = as_tensor(picks, "index_select(): argument 'index' (position 2)")?;
+    if !matches!(picks.layout().dtype(), DType::I64 | DType::I32) {
+        return Err(PyTypeError::new_err("index_select(): Expected dtype int32 or int64 for index"));
+    }
+    if picks.layout().rank() > 1 {
+        return Err(error("index_select(): Index is supposed to be a vector".to_owned()));
+    }
+    let d = tensor.get().dimension(dim)?;
+    let host = PyHost(py);
+    let result = run(|| {
+        let picks = picks.reshape(&[-1], &host)?;
+        if Scalar::all(&picks.memory(&host)?)?.iter().any(|s| matches!(s, Scalar::Int(i) if *i < 0)) {
+            let text = "index out of range in self";
+            return Err(rusttorch_ops::Error::index(text));
+        }
+        let mut by = vec![None; d];
+        by.push(Some(picks));
+        index::positions(this, &by, &host)?.get(this, &host)?.copied(true, &host)
+    })?;
+    new(py, result)
+}
+
+/// Every element becomes one number.
+pub fn fill(tensor: &Bound<'_, PyTensor>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    let this = &tensor.get().0;
+    let host = PyHost(tensor.py());
+    if let Some(value) = exact(value) {
+        if value.layout().rank() != 0 {
+            let text = "fill_ only supports 0-dimension value tensor but got tensor with";
+            let text = format!("{text} {} dimensions.", value.layout().rank());
+            return Err(pyo3::exceptions::PyRuntimeError::new_err(text));
+        }
+        return run(|| this.fill(value, &host));
+    }
+    let value = tensor_make::number(value)?;
+    tensor_make::check_fits(value, this.layout().dtype())?;
+    run(|| this.fill(&create::full(&[], this.layout().dtype(), value)?.into(), &host))
+}
