@@ -136,7 +136,7 @@ impl Borrowed {
             in_bytes: false,
             readonly: false,
             kind: Kind::Torch,
-            object: source.as_ptr(),
+            object: keeper.get()._source.as_ptr(),
             owner: Some(keeper.into_any().unbind()),
         })
     }
