@@ -218,7 +218,7 @@ def test_gradients(name):
         args[1] = args[1][:5]
         args[0] = args[0][:5]
     args[0][0, 0] = 0.5 if name in ("digamma", "lgamma", "entr", "float_power") else 0.0
-    if name.startswith("clamp"):
+    if name.startswith("clamp") and count == 2:
         args[1][1] = args[0][1]  # ties
 
     def g(*a):
