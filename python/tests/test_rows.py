@@ -128,7 +128,7 @@ def test_binary(name, dtype):
 
 
 def test_wide_integers():
-    values = [0, 1, -1, 2**63 - 1, -(2**63), 7540113804746346429, 4660046610375530309, 6, -9, 2**40]
+    values = [0, 1, -1, 2**63 - 1, -(2**63) + 1, 7540113804746346429, 4660046610375530309, 6, -9, 2**40]
     x = torch.tensor(values)
     for name in ("gcd", "lcm"):
         assert torch.equal(getattr(rt, name)(x[:, None], x), getattr(torch, name)(x[:, None], x)), name
@@ -218,7 +218,7 @@ def test_gradients(name):
         args[1] = args[1][:5]
         args[0] = args[0][:5]
     args[0][0, 0] = 0.5 if name in ("digamma", "lgamma", "entr", "float_power") else 0.0
-    if name.startswith("clamp"):
+    if name.startswith("clamp") and count == 2:
         args[1][1] = args[0][1]  # ties
 
     def g(*a):

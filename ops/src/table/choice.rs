@@ -4,13 +4,14 @@ use rusttorch_ir::op::DTypeRule::*;
 use rusttorch_ir::op::Reference::*;
 use rusttorch_ir::op::Row;
 
+// Both branches of a condition are lowered; the error keeps a tensor from `at_least`, whose gradient would count.
 pub(super) const ROWS: &[Row] = &[
     Row {
         name: "clamp_min",
         params: "x, min",
         doc: "The larger one of x and min; NaN if any is.",
         rule: Inherit,
-        body: &[(Any, "at_least(x, min) if is_number(min) else maximum(x, min)")],
+        body: &[(Any, "at_least(x, min if is_number(min) else type_error('a number')) if is_number(min) else maximum(x, min)")],
         reference: Some(Binary(|a, b| if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) })),
         ulp_f32: Some(0.0),
         ulp_f64: Some(0.0),
@@ -22,7 +23,7 @@ pub(super) const ROWS: &[Row] = &[
         params: "x, max",
         doc: "The smaller one of x and max; NaN if any is.",
         rule: Inherit,
-        body: &[(Any, "at_most(x, max) if is_number(max) else minimum(x, max)")],
+        body: &[(Any, "at_most(x, max if is_number(max) else type_error('a number')) if is_number(max) else minimum(x, max)")],
         reference: Some(Binary(|a, b| if a.is_nan() || b.is_nan() { f64::NAN } else { a.min(b) })),
         ulp_f32: Some(0.0),
         ulp_f64: Some(0.0),
