@@ -12,6 +12,9 @@
 //! - L3: `Access::Unit` addresses lanes k, k+1, .. at consecutive elements.
 //! - L4: reductions under [`Mode::Outer`] are `Order::Rows`.
 //! - L5: lanes of a segment may run together, unless it is [`Segment::serial`].
+//! - L6: 8- and 16-bit integers are held in 32 bits, extended by their sign (u8 by zeros), and brought back
+//!   to their range after every primitive. f16 and bf16 are held as their bits, zero-extended: nothing is
+//!   done to them but load, store, `select` and `convert` to and from f32 (`rusttorch_ir::half`).
 
 use rusttorch_ir::dtype::{DType, Literal};
 use rusttorch_ir::id::{AxisId, BufferId, ScalarId, ValueId};
@@ -248,11 +251,12 @@ impl Access {
 
 /// The identity of a reduction's result number `result`.
 pub fn identity(kind: Reduction, result: usize, dtype: DType) -> Literal {
-    let extreme = |largest: bool| match dtype {
-        DType::F32 | DType::F64 => Literal::float(dtype, if largest { f64::INFINITY } else { f64::NEG_INFINITY }),
-        DType::I64 => Literal::int(dtype, if largest { i64::MAX } else { i64::MIN }),
-        DType::U8 => Literal::int(dtype, if largest { 255 } else { 0 }),
-        _ => Literal::int(dtype, if largest { i64::from(i32::MAX) } else { i64::from(i32::MIN) }),
+    let extreme = |largest: bool| {
+        if dtype.is_float() {
+            return Literal::float(dtype, if largest { f64::INFINITY } else { f64::NEG_INFINITY });
+        }
+        let (low, high) = dtype.int_range();
+        Literal::int(dtype, if largest { high } else { low })
     };
     match (kind, result) {
         (Reduction::Sum, _) => Literal::from_f64(dtype, -0.0),

@@ -6,6 +6,7 @@
 
 use crate::error::CodegenError;
 use crate::lane::{Access, LaneInst, LaneOp, LaneReduce, Mode, PERIOD_MAX, Program, Segment, Strip};
+use rusttorch_ir::dtype::DType;
 use rusttorch_ir::id::{AxisId, BufferId, ValueId};
 use rusttorch_ir::index::IndexExpr;
 use rusttorch_ir::kernel::interp::is_site;
@@ -373,6 +374,7 @@ fn cost(op: &LaneOp) -> usize {
     match op {
         LaneOp::Const(_) | LaneOp::Scalar(_) => 0,
         LaneOp::Prim(Prim::Div | Prim::Sqrt | Prim::Scale, ..) => 5,
+        LaneOp::Prim(Prim::Convert, DType::F16 | DType::BF16, _) => 5,
         LaneOp::Prim(..) | LaneOp::Index(_) | LaneOp::Store { .. } => 1,
         LaneOp::Load {
             access: Access::Unit(_) | Access::Uniform(_) | Access::Periodic(..) | Access::Row(_),

@@ -1,8 +1,9 @@
 //! Element types and PyTorch's promotion rules.
 //!
-//! Ten dtypes are known. Six are computed now (`f32 f64 i32 i64 u8 bool`); the other four are
-//! recognised, promoted and named, and refused with a clear error where a kernel would need them.
+//! There are ten. Kernels do arithmetic in eight of them; `f16` and `bf16` are formats of memory, which
+//! kernels load, store, select and convert, and compute in f32 ([`DType::compute`]).
 
+use crate::half;
 use std::fmt;
 
 /// An element type. The order is the order of PyTorch's promotion lattice within a category.
@@ -119,9 +120,30 @@ impl DType {
         matches!(self, U8 | I8 | I16 | I32 | I64)
     }
 
-    /// True for dtypes that kernels compute with.
-    pub fn is_computed(self) -> bool {
-        matches!(self, Bool | U8 | I32 | I64 | F32 | F64)
+    /// True for the two 16-bit floats.
+    pub fn is_half(self) -> bool {
+        matches!(self, F16 | BF16)
+    }
+
+    /// The dtype that arithmetic on this one is done in: f32 for the 16-bit floats, else itself.
+    pub fn compute(self) -> DType {
+        if self.is_half() { F32 } else { self }
+    }
+
+    /// The least and the largest integer of an integer dtype or bool.
+    ///
+    /// # Panics
+    /// For a float dtype.
+    pub fn int_range(self) -> (i64, i64) {
+        match self {
+            Bool => (0, 1),
+            U8 => (0, i64::from(u8::MAX)),
+            I8 => (i64::from(i8::MIN), i64::from(i8::MAX)),
+            I16 => (i64::from(i16::MIN), i64::from(i16::MAX)),
+            I32 => (i64::from(i32::MIN), i64::from(i32::MAX)),
+            I64 => (i64::MIN, i64::MAX),
+            F16 | BF16 | F32 | F64 => panic!("{self} is no integer dtype"),
+        }
     }
 
     /// The dtype's promotion category.
@@ -217,12 +239,14 @@ pub struct Literal {
 }
 
 impl Literal {
-    /// A constant of a float dtype, rounded once.
+    /// A constant of a float dtype, rounded once, but to a 16-bit one by way of f32, as PyTorch rounds.
     ///
     /// # Panics
-    /// When `dtype` is none of `f32`, `f64`: constants are of compute dtypes.
+    /// When `dtype` is no float dtype.
     pub fn float(dtype: DType, value: f64) -> Literal {
         let bits = match dtype {
+            F16 => u64::from(half::f32_to_f16(value as f32)),
+            BF16 => u64::from(half::f32_to_bf16(value as f32)),
             F32 => u64::from((value as f32).to_bits()),
             F64 => value.to_bits(),
             other => panic!("no float literals of {other}"),
@@ -235,7 +259,7 @@ impl Literal {
         Literal { dtype, bits: wrap_int(dtype, value) as u64 }
     }
 
-    /// A constant of any compute dtype from a float64 value.
+    /// A constant of any dtype from a float64 value.
     pub fn from_f64(dtype: DType, value: f64) -> Literal {
         if dtype.is_float() { Literal::float(dtype, value) } else { Literal::int(dtype, value as i64) }
     }
@@ -243,6 +267,8 @@ impl Literal {
     /// The value as float64 (exact but for large i64).
     pub fn as_f64(self) -> f64 {
         match self.dtype {
+            F16 => f64::from(half::f16_to_f32(self.bits as u16)),
+            BF16 => f64::from(half::bf16_to_f32(self.bits as u16)),
             F32 => f64::from(f32::from_bits(self.bits as u32)),
             F64 => f64::from_bits(self.bits),
             _ => self.bits as i64 as f64,

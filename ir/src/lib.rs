@@ -6,6 +6,7 @@ pub mod dtype;
 pub mod expr;
 pub mod fuse;
 pub mod graph;
+pub mod half;
 pub mod id;
 pub mod index;
 pub mod kernel;

@@ -22,6 +22,9 @@ pub enum DTypeRule {
     Inherit,
     /// PyTorch's `result_type` of all values.
     Promote,
+    /// Promote; a 16-bit float is compared with values of its own dtype: others are rounded to it first, as
+    /// PyTorch does, so that `x == 0.1` can hold.
+    Compare,
     /// Promote; this error (PyTorch's words) for bool.
     NoBool(&'static str),
     /// Promote; integers and bool become the default float dtype.
@@ -43,7 +46,7 @@ pub enum DTypeRule {
 pub enum Class {
     /// Anything.
     Any,
-    /// f32.
+    /// f32, and f16 and bf16, which are computed in it.
     F32,
     /// f64.
     F64,
@@ -62,7 +65,7 @@ impl Class {
     pub fn contains(self, dtype: DType) -> bool {
         match self {
             Class::Any => true,
-            Class::F32 => dtype == DType::F32,
+            Class::F32 => dtype.compute() == DType::F32,
             Class::F64 => dtype == DType::F64,
             Class::Float => dtype.is_float(),
             Class::Int => dtype.is_int(),

@@ -5,7 +5,8 @@
 //! new primitive is found by compile errors.
 
 /// How operand and result types of a primitive relate. `T` is the instruction's type: the type of
-/// its operands for comparisons, of its result otherwise.
+/// its operands for comparisons, of its result otherwise. f16 and bf16 are selected and converted, to and
+/// from f32; nothing else has them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Typing {
     /// T.. -> T, T float.
@@ -20,7 +21,7 @@ pub enum Typing {
     Compare,
     /// bool T T -> T.
     Select,
-    /// Any -> T.
+    /// Any -> T; of f16 and bf16 the other side is f32, or the same.
     Convert,
     /// A type of the same size -> T.
     Bitcast,
@@ -119,7 +120,8 @@ prims! {
     /// Upper half of the double-width unsigned product.
     MulHi "mulhi" 2 Int;
     /// Conversion between numeric types: to float rounds to nearest even; float to integer truncates
-    /// and saturates, NaN is 0 (to u8: by way of i32, then wraps); integer to integer wraps; to bool is != 0.
+    /// and saturates, NaN is 0 (to narrower integers than i32: by way of i32, then wraps); integer to integer
+    /// wraps; to bool is != 0.
     Convert "convert" 1 Convert;
     /// Reinterprets the bits (f32/i32, f64/i64).
     Bitcast "bitcast" 1 Bitcast;

@@ -113,6 +113,9 @@ impl Emitter<'_> {
     pub fn load_scalar(&mut self, dtype: DType, p: Value, offset: i32) -> Value {
         match dtype {
             DType::U8 => self.b.ins().uload8(types::I32, FLAGS, p, offset),
+            DType::I8 => self.b.ins().sload8(types::I32, FLAGS, p, offset),
+            DType::I16 => self.b.ins().sload16(types::I32, FLAGS, p, offset),
+            DType::F16 | DType::BF16 => self.b.ins().uload16(types::I32, FLAGS, p, offset),
             DType::Bool => {
                 let byte = self.b.ins().uload8(types::I32, FLAGS, p, offset);
                 self.b.ins().icmp_imm_s(IntCC::NotEqual, byte, 0)
@@ -124,7 +127,8 @@ impl Emitter<'_> {
     /// Writes one element in scalar form.
     pub fn store_scalar(&mut self, dtype: DType, v: Value, p: Value, offset: i32) {
         match dtype {
-            DType::U8 => self.b.ins().istore8(FLAGS, v, p, offset),
+            DType::U8 | DType::I8 => self.b.ins().istore8(FLAGS, v, p, offset),
+            DType::I16 | DType::F16 | DType::BF16 => self.b.ins().istore16(FLAGS, v, p, offset),
             _ => self.b.ins().store(FLAGS, v, p, offset),
         };
     }
@@ -132,34 +136,55 @@ impl Emitter<'_> {
     /// A group of consecutive elements.
     pub fn load_group(&mut self, dtype: DType, p: Value, offset: i32) -> Lanes {
         let ty = LaneTy::of(dtype);
-        if matches!(dtype, DType::U8 | DType::Bool) {
-            let wide = self.b.ins().uload8x8(FLAGS, p, offset);
-            let parts = vec![self.b.ins().uwiden_low(wide), self.b.ins().uwiden_high(wide)];
-            if dtype == DType::Bool {
-                let zero = self.vector_const(Literal::int(DType::I32, 0), 4).parts[0];
-                let parts = parts.into_iter().map(|p| self.b.ins().icmp(IntCC::NotEqual, p, zero)).collect();
-                return Lanes { ty, parts };
+        let parts = match dtype {
+            DType::U8 | DType::Bool => {
+                let wide = self.b.ins().uload8x8(FLAGS, p, offset);
+                vec![self.b.ins().uwiden_low(wide), self.b.ins().uwiden_high(wide)]
             }
+            DType::I8 => {
+                let wide = self.b.ins().sload8x8(FLAGS, p, offset);
+                vec![self.b.ins().swiden_low(wide), self.b.ins().swiden_high(wide)]
+            }
+            DType::I16 => (0..2).map(|i| self.b.ins().sload16x4(FLAGS, p, offset + 8 * i)).collect(),
+            DType::F16 | DType::BF16 => (0..2).map(|i| self.b.ins().uload16x4(FLAGS, p, offset + 8 * i)).collect(),
+            DType::I32 | DType::I64 | DType::F32 | DType::F64 => {
+                let n = (GROUP / ty.lanes()) as i32;
+                (0..n).map(|i| self.b.ins().load(ty.clif(), FLAGS, p, offset + 16 * i)).collect()
+            }
+        };
+        if dtype == DType::Bool {
+            let zero = self.vector_const(Literal::int(DType::I32, 0), 4).parts[0];
+            let parts = parts.into_iter().map(|p| self.b.ins().icmp(IntCC::NotEqual, p, zero)).collect();
             return Lanes { ty, parts };
         }
-        let n = GROUP / ty.lanes();
-        let parts = (0..n).map(|i| self.b.ins().load(ty.clif(), FLAGS, p, offset + 16 * i as i32)).collect();
         Lanes { ty, parts }
     }
 
     /// Writes a group of consecutive elements.
     pub fn store_group(&mut self, dtype: DType, v: &Lanes, p: Value, offset: i32) {
-        if matches!(dtype, DType::U8 | DType::Bool) {
+        if dtype.size() == 2 {
+            // All lanes are in the range of their dtype, so that nothing saturates.
+            let words = if dtype == DType::I16 {
+                self.b.ins().snarrow(v.parts[0], v.parts[1])
+            } else {
+                self.b.ins().unarrow(v.parts[0], v.parts[1])
+            };
+            self.b.ins().store(FLAGS, words, p, offset);
+            return;
+        }
+        if dtype.size() == 1 {
             let parts = if dtype == DType::Bool { self.mask_as(v, LaneTy::Mask32) } else { v.parts.clone() };
             let words = self.b.ins().snarrow(parts[0], parts[1]);
-            let bytes = if dtype == DType::Bool {
-                // -1 stays -1 through signed narrowing; one bit of it is wanted.
-                let b = self.b.ins().snarrow(words, words);
-                let one = self.b.func.dfg.constants.insert([1u8; 16].as_slice().into());
-                let one = self.b.ins().vconst(types::I8X16, one);
-                self.b.ins().band(b, one)
-            } else {
-                self.b.ins().unarrow(words, words)
+            let bytes = match dtype {
+                DType::U8 => self.b.ins().unarrow(words, words),
+                DType::I8 => self.b.ins().snarrow(words, words),
+                _ => {
+                    // -1 stays -1 through signed narrowing; one bit of it is wanted.
+                    let b = self.b.ins().snarrow(words, words);
+                    let one = self.b.func.dfg.constants.insert([1u8; 16].as_slice().into());
+                    let one = self.b.ins().vconst(types::I8X16, one);
+                    self.b.ins().band(b, one)
+                }
             };
             let bytes = self.bitcast(types::I64X2, bytes);
             let low = self.b.ins().extractlane(bytes, 0);

@@ -3,9 +3,10 @@
 //! One function per phase holds the nest and its strip. Lanes run in groups of [`GROUP`]; what is
 //! left of a loop runs lane by lane with the scalar forms, so that no access ever leaves the extent.
 //! `loops.rs` has the loop shapes, `memory.rs` the accesses, `reduce.rs` the reductions, `vector.rs`
-//! and `scalar.rs` the primitives.
+//! and `scalar.rs` the primitives, `half.rs` the conversions of 16-bit floats.
 
 mod body;
+mod half;
 mod loops;
 mod memory;
 mod record;

@@ -37,7 +37,7 @@ impl Emitter<'_> {
     pub fn literal(&mut self, l: Literal) -> Value {
         match l.dtype {
             DType::F32 | DType::F64 => self.fconst(l.dtype, l.as_f64()),
-            d => self.b.ins().iconst(scalar_type(d), l.as_i64()),
+            d => self.b.ins().iconst(scalar_type(d), l.bits as i64),
         }
     }
 

@@ -60,7 +60,19 @@ impl Emitter<'_> {
 
     /// Brings an integer result back to the range of its dtype.
     fn wrap(&mut self, t: DType, v: Value) -> Value {
-        if t == DType::U8 { self.b.ins().band_imm_s(v, 0xff) } else { v }
+        match t {
+            DType::U8 => self.b.ins().band_imm_s(v, 0xff),
+            DType::I8 | DType::I16 => {
+                let low = self.b.ins().ireduce(if t == DType::I8 { types::I8 } else { types::I16 }, v);
+                self.b.ins().sextend(types::I32, low)
+            }
+            _ => v,
+        }
+    }
+
+    /// The bits of an integer of 8 or 16 bits, zero-extended.
+    fn zero_extended(&mut self, t: DType, v: Value) -> Value {
+        if t.size() < 4 { self.b.ins().band_imm_s(v, (1 << (8 * t.size())) - 1) } else { v }
     }
 
     /// One primitive. `from` is the dtype of the first operand where it is not `t`.
@@ -89,7 +101,10 @@ impl Emitter<'_> {
                 let v = b.ins().ineg(a[0]);
                 self.wrap(t, v)
             }
-            Prim::Abs => b.ins().iabs(a[0]),
+            Prim::Abs => {
+                let v = b.ins().iabs(a[0]);
+                self.wrap(t, v)
+            }
             Prim::Div => b.ins().fdiv(a[0], a[1]),
             Prim::Fma => b.ins().fma(a[0], a[1], a[2]),
             Prim::Min | Prim::Max if float => {
@@ -126,13 +141,13 @@ impl Emitter<'_> {
             }
             Prim::Shl | Prim::Shr | Prim::Lshr => self.scalar_shift(p, t, a[0], a[1]),
             Prim::IDiv | Prim::IRem => self.scalar_divide(p, t, a[0], a[1]),
-            Prim::MulHi => match t {
-                DType::U8 => {
-                    let v = b.ins().imul(a[0], a[1]);
-                    b.ins().ushr_imm_s(v, 8)
-                }
-                _ => b.ins().umulhi(a[0], a[1]),
-            },
+            Prim::MulHi if t.size() < 4 => {
+                let (x, y) = (self.zero_extended(t, a[0]), self.zero_extended(t, a[1]));
+                let v = self.b.ins().imul(x, y);
+                let v = self.b.ins().ushr_imm_s(v, 8 * t.size() as i64);
+                self.wrap(t, v)
+            }
+            Prim::MulHi => b.ins().umulhi(a[0], a[1]),
             Prim::Convert => self.scalar_convert(from, t, a[0]),
             Prim::Bitcast => self.bitcast(scalar_type(t), a[0]),
         }
@@ -166,6 +181,7 @@ impl Emitter<'_> {
 
     fn scalar_shift(&mut self, p: Prim, t: DType, x: Value, n: Value) -> Value {
         let width = 8 * t.size() as i64;
+        let x = if p == Prim::Lshr { self.zero_extended(t, x) } else { x };
         let b = &mut self.b;
         let ok = b.ins().icmp_imm_s(IntCC::UnsignedLessThan, n, width);
         let shifted = match p {
@@ -199,7 +215,8 @@ impl Emitter<'_> {
             (self.b.ins().srem(x, safe), nothing)
         };
         let v = self.b.ins().select(minus, by_minus, q);
-        self.b.ins().select(zero, nothing, v)
+        let v = self.b.ins().select(zero, nothing, v);
+        self.wrap(t, v)
     }
 
     pub fn scalar_convert(&mut self, from: DType, to: DType, x: Value) -> Value {
@@ -213,28 +230,26 @@ impl Emitter<'_> {
                 let zero = self.fconst(from, 0.0);
                 self.b.ins().fcmp(FloatCC::NotEqual, x, zero)
             }
-            (F32 | F64, I32) => b.ins().fcvt_to_sint_sat(types::I32, x),
             (F32 | F64, I64) => b.ins().fcvt_to_sint_sat(types::I64, x),
-            (F32 | F64, U8) => {
+            (F32 | F64, U8 | I8 | I16 | I32) => {
                 let i = b.ins().fcvt_to_sint_sat(types::I32, x);
-                b.ins().band_imm_s(i, 0xff)
+                self.wrap(to, i)
             }
+            (F16 | BF16, F32) => self.half_to_f32(from, x),
+            (F32, F16 | BF16) => self.f32_to_half(to, x),
             (Bool, F32 | F64) => {
                 let i = b.ins().uextend(types::I32, x);
                 b.ins().fcvt_from_sint(scalar_type(to), i)
             }
-            (U8 | I32 | I64, F32 | F64) => b.ins().fcvt_from_sint(scalar_type(to), x),
-            (Bool, U8 | I32) => b.ins().uextend(types::I32, x),
+            (U8 | I8 | I16 | I32 | I64, F32 | F64) => b.ins().fcvt_from_sint(scalar_type(to), x),
+            (Bool, U8 | I8 | I16 | I32) => b.ins().uextend(types::I32, x),
             (Bool, I64) => b.ins().uextend(types::I64, x),
-            (U8 | I32 | I64, Bool) => b.ins().icmp_imm_s(IntCC::NotEqual, x, 0),
-            (U8, I32) => x,
-            (U8, I64) => b.ins().uextend(types::I64, x),
-            (I32, U8) => b.ins().band_imm_s(x, 0xff),
-            (I32, I64) => b.ins().sextend(types::I64, x),
-            (I64, I32) => b.ins().ireduce(types::I32, x),
-            (I64, U8) => {
+            (U8 | I8 | I16 | I32 | I64, Bool) => b.ins().icmp_imm_s(IntCC::NotEqual, x, 0),
+            (U8 | I8 | I16 | I32, U8 | I8 | I16 | I32) => self.wrap(to, x),
+            (U8 | I8 | I16 | I32, I64) => b.ins().sextend(types::I64, x),
+            (I64, U8 | I8 | I16 | I32) => {
                 let i = b.ins().ireduce(types::I32, x);
-                b.ins().band_imm_s(i, 0xff)
+                self.wrap(to, i)
             }
             (a, b) => unreachable!("the verifier refuses {a} to {b}"),
         }

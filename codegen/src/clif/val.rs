@@ -4,8 +4,8 @@ use super::Emitter;
 use cranelift_codegen::ir::{Endianness, InstBuilder, MemFlagsData, Type, Value, types};
 use rusttorch_ir::dtype::DType;
 
-/// How the lanes of a vector value are typed. 8-bit integers ride in 32-bit lanes; masks are all-ones
-/// or all-zero lanes of either width, whichever they were made in.
+/// How the lanes of a vector value are typed. Everything of 8 or 16 bits rides in 32-bit lanes (L6);
+/// masks are all-ones or all-zero lanes of either width, whichever they were made in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LaneTy {
     F32,
@@ -22,10 +22,9 @@ impl LaneTy {
         match dtype {
             DType::F32 => LaneTy::F32,
             DType::F64 => LaneTy::F64,
-            DType::I32 | DType::U8 => LaneTy::I32,
+            DType::I32 | DType::U8 | DType::I8 | DType::I16 | DType::F16 | DType::BF16 => LaneTy::I32,
             DType::I64 => LaneTy::I64,
             DType::Bool => LaneTy::Mask32,
-            DType::I8 | DType::I16 | DType::F16 | DType::BF16 => unreachable!("the verifier refuses {dtype}"),
         }
     }
 
@@ -48,15 +47,14 @@ impl LaneTy {
     }
 }
 
-/// CLIF type of a scalar: bool is an i8 of 0 or 1, u8 an i32 below 256.
+/// CLIF type of a scalar: bool is an i8 of 0 or 1; all else of 8 or 16 bits is an i32, as in lanes.
 pub fn scalar_type(dtype: DType) -> Type {
     match dtype {
         DType::F32 => types::F32,
         DType::F64 => types::F64,
-        DType::I32 | DType::U8 => types::I32,
+        DType::I32 | DType::U8 | DType::I8 | DType::I16 | DType::F16 | DType::BF16 => types::I32,
         DType::I64 => types::I64,
         DType::Bool => types::I8,
-        DType::I8 | DType::I16 | DType::F16 | DType::BF16 => unreachable!("the verifier refuses {dtype}"),
     }
 }
 

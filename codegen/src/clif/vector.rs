@@ -53,13 +53,22 @@ impl Emitter<'_> {
         Lanes { ty: a.ty, parts }
     }
 
-    /// Keeps 8-bit integers within their range.
+    /// Brings 8- and 16-bit integers back to their range (L6).
     fn wrap_lanes(&mut self, t: DType, v: Lanes) -> Lanes {
-        if t != DType::U8 {
-            return v;
+        match t {
+            DType::U8 => {
+                let mask = self.int_const_part(DType::I32, 0xff);
+                self.map(&v, |e, x| e.b.ins().band(x, mask))
+            }
+            DType::I8 | DType::I16 => {
+                let unused = 32 - 8 * t.size() as i64;
+                self.map(&v, |e, x| {
+                    let x = e.b.ins().ishl_imm_s(x, unused);
+                    e.b.ins().sshr_imm_s(x, unused)
+                })
+            }
+            _ => v,
         }
-        let mask = self.int_const_part(DType::I32, 0xff);
-        self.map(&v, |e, x| e.b.ins().band(x, mask))
     }
 
     /// Operand masks in one width, the first one's.
@@ -73,7 +82,7 @@ impl Emitter<'_> {
         // A shift by the same count in every lane is one instruction.
         let shift = matches!(p, Prim::Shl | Prim::Shr | Prim::Lshr);
         if shift
-            && t != DType::U8
+            && t.size() >= 4
             && !(p == Prim::Shr && t == DType::I64)
             && let [Val::Lanes(x), Val::Scalar(n)] = a
         {
@@ -115,7 +124,10 @@ impl Emitter<'_> {
                 self.wrap_lanes(t, r)
             }
             Prim::Abs if t == DType::I64 => self.lane_by_lane(p, t, from, &v, lanes),
-            Prim::Abs => self.map(&v[0], |e, x| e.b.ins().iabs(x)),
+            Prim::Abs => {
+                let r = self.map(&v[0], |e, x| e.b.ins().iabs(x));
+                self.wrap_lanes(t, r)
+            }
             Prim::Div => self.zip(&v[0], &v[1], |e, x, y| e.b.ins().fdiv(x, y)),
             // Without the instruction this is a library call per lane.
             Prim::Fma if !self.has_fma => self.lane_by_lane(p, t, from, &v, lanes),
@@ -308,11 +320,19 @@ impl Emitter<'_> {
                 let parts = half.chunks(2).map(|c| self.shuffle32(c[0], c[1], [0, 1, 4, 5], types::F32X4)).collect();
                 Lanes { ty, parts }
             }
-            (U8 | I32, F32) => {
+            (F16 | BF16, F32) => {
+                let parts = x.parts.iter().map(|&p| self.half_to_f32(from, p)).collect();
+                Lanes { ty, parts }
+            }
+            (F32, F16 | BF16) => {
+                let parts = x.parts.iter().map(|&p| self.f32_to_half(to, p)).collect();
+                Lanes { ty, parts }
+            }
+            (U8 | I8 | I16 | I32, F32) => {
                 let parts = x.parts.iter().map(|&p| self.b.ins().fcvt_from_sint(types::F32X4, p)).collect();
                 Lanes { ty, parts }
             }
-            (U8 | I32, F64) => {
+            (U8 | I8 | I16 | I32, F64) => {
                 let mut parts = Vec::with_capacity(2 * x.parts.len());
                 for &p in &x.parts {
                     let high = self.shuffle32(p, p, [2, 3, 2, 3], types::I32X4);
@@ -323,7 +343,7 @@ impl Emitter<'_> {
                 }
                 Lanes { ty, parts }
             }
-            (F32, I32 | U8) => {
+            (F32, U8 | I8 | I16 | I32) => {
                 let parts: Vec<Value> =
                     x.parts.iter().map(|&p| self.b.ins().fcvt_to_sint_sat(types::I32X4, p)).collect();
                 self.wrap_lanes(to, Lanes { ty, parts })
@@ -349,15 +369,14 @@ impl Emitter<'_> {
                 let zero = self.vector_const(Literal::from_f64(from, 0.0), lanes);
                 self.vector_compare(Prim::Ne, from, &[x.clone(), zero])
             }
-            (U8, I32) => x.clone(),
-            (I32, U8) => self.wrap_lanes(U8, x.clone()),
-            (U8 | I32, I64) => Lanes { ty, parts: self.widen(&x.parts) },
-            (I64, I32 | U8) => {
+            (U8 | I8 | I16 | I32, U8 | I8 | I16 | I32) => self.wrap_lanes(to, x.clone()),
+            (U8 | I8 | I16 | I32, I64) => Lanes { ty, parts: self.widen(&x.parts) },
+            (I64, U8 | I8 | I16 | I32) => {
                 let parts = self.narrow(&x.parts, types::I32X4);
                 self.wrap_lanes(to, Lanes { ty, parts })
             }
             // No vector forms on x86-64 below AVX-512.
-            (I64, F32 | F64) | (F32 | F64, I64) | (F64, I32 | U8) => {
+            (I64, F32 | F64) | (F32 | F64, I64) | (F64, U8 | I8 | I16 | I32) => {
                 self.lane_by_lane(Prim::Convert, to, from, std::slice::from_ref(x), lanes)
             }
             (a, b) => unreachable!("the verifier refuses {a} to {b}"),

@@ -25,7 +25,6 @@ mod order;
 mod rows;
 mod stages;
 
-use crate::dtype::DType;
 use crate::graph::{Graph, GraphOp, TensorMeta};
 use crate::id::{AxisId, BufferId, NodeId, SymId};
 use crate::index::{IndexEnv, IndexExpr};
@@ -73,8 +72,6 @@ pub struct Fused {
 pub enum FuseError {
     /// A tensor of more than [`MAX_RANK`] dimensions.
     Rank(usize),
-    /// A dtype that kernels do not compute with.
-    DType(DType),
     /// An output's description disagrees with its node.
     Output(usize),
     /// The graph has another number of outputs than were described.
@@ -94,7 +91,6 @@ impl fmt::Display for FuseError {
             FuseError::Rank(r) => {
                 write!(f, "tensors of {r} dimensions are not supported, at most {MAX_RANK} are")
             }
-            FuseError::DType(d) => write!(f, "kernels do not compute with dtype {d}"),
             FuseError::Output(i) => write!(f, "output {i} differs in dtype or shape from the graph's result"),
             FuseError::OutputCount { graph, given } => {
                 write!(f, "the graph has {graph} outputs but {given} were described")
@@ -129,9 +125,6 @@ fn check(g: &Graph, outputs: &[TensorMeta]) -> Result<(), FuseError> {
     for node in &g.nodes {
         if node.shape.len() > MAX_RANK {
             return Err(FuseError::Rank(node.shape.len()));
-        }
-        if !node.dtype.is_computed() {
-            return Err(FuseError::DType(node.dtype));
         }
         if matches!(node.op, GraphOp::Reduce { kind: Reduction::Moments, .. }) {
             return Err(FuseError::Moments);

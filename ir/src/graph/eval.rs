@@ -290,18 +290,11 @@ fn reduce_group(kind: Reduction, dtype: DType, group: &[u64], result: usize) -> 
 /// The identity of max, or of min.
 fn extreme(dtype: DType, of_min: bool) -> u64 {
     let sign = if of_min { 1.0 } else { -1.0 };
-    match dtype {
-        DType::F32 | DType::F64 => Literal::float(dtype, sign * f64::INFINITY).bits,
-        DType::U8 => {
-            if of_min {
-                255
-            } else {
-                0
-            }
-        }
-        DType::I32 => (if of_min { i64::from(i32::MAX) } else { i64::from(i32::MIN) }) as u64,
-        _ => (if of_min { i64::MAX } else { i64::MIN }) as u64,
+    if dtype.is_float() {
+        return Literal::float(dtype, sign * f64::INFINITY).bits;
     }
+    let (low, high) = dtype.int_range();
+    (if of_min { high } else { low }) as u64
 }
 
 fn compare(dtype: DType, a: u64, b: u64) -> Option<Ordering> {
@@ -376,7 +369,7 @@ fn convert(from: DType, to: DType, bits: u64) -> u64 {
     if from.is_float() {
         let v = source.as_f64();
         match to {
-            DType::F32 | DType::F64 => Literal::float(to, v).bits,
+            _ if to.is_float() => Literal::float(to, v).bits,
             DType::Bool => u64::from(v != 0.0),
             DType::I64 => v as i64 as u64,
             // Narrow integers go by way of i32.
@@ -388,6 +381,7 @@ fn convert(from: DType, to: DType, bits: u64) -> u64 {
             // Not by way of f64: one rounding.
             DType::F32 => u64::from((v as f32).to_bits()),
             DType::F64 => (v as f64).to_bits(),
+            DType::F16 | DType::BF16 => Literal::float(to, f64::from(v as f32)).bits,
             _ => wrap_int(to, v) as u64,
         }
     }

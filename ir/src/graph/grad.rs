@@ -8,7 +8,8 @@
 //!
 //! Invariants:
 //! - Only nodes of float dtype that depend on what is asked for (*active* nodes) have adjoints.
-//! - An adjoint has dtype and shape of its node.
+//! - An adjoint has the shape of its node and the dtype it is computed in: f32 for what was rounded to f16
+//!   or bf16, which hands its gradient on as it is.
 //! - A call is a step only if its result comes after all its active arguments, so that adjoints are
 //!   complete when they are used. Otherwise (its body gave an argument back) primitives decide.
 //!
@@ -23,7 +24,7 @@ use crate::prim::Prim;
 use std::collections::HashMap;
 
 impl Lowerer<'_> {
-    /// Gradients of `loss`, one number, with respect to these tensor operands, in their dtypes.
+    /// Gradients of `loss`, one number, with respect to these tensor operands, as nodes of such values.
     pub(super) fn gradients(&mut self, loss: NodeId, wrt: &[Value]) -> Lowered<Vec<NodeId>> {
         let rank = self.shape(loss).len();
         if rank != 0 {
@@ -39,7 +40,7 @@ impl Lowerer<'_> {
         let mut inputs = Vec::with_capacity(wrt.len());
         for value in wrt {
             match value {
-                Value::Node { id, weak: false } if self.dtype(*id).is_float() => inputs.push(*id),
+                Value::Node { id, weak: false, .. } if self.dtype(*id).is_float() => inputs.push(*id),
                 _ => {
                     let message = "only Tensors of floating point dtype can require gradients";
                     return Err(LowerError::new(LowerErrorKind::Runtime, message));
@@ -191,7 +192,7 @@ impl Reverse<'_, '_> {
         };
         let scope = Scope { op: Some(&call.op), dtype: call.dtype, depth: 1 };
         let mut params = call.params.clone();
-        params.extend([call.result, adjoint].map(|id| Value::Node { id, weak: false }));
+        params.extend([call.result, adjoint].map(|id| Value::Node { id, weak: false, dtype: self.l.dtype(id) }));
         for (i, text) in call.op.gradients().map_err(|e| internal(&e))? {
             let Value::Node { id, .. } = call.params[i] else { continue };
             if self.is_active(id) {

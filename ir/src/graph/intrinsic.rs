@@ -29,6 +29,8 @@ enum Intrinsic {
     ToFloat,
     /// (x): conversion.
     To(DType),
+    /// (x, dtype): conversion to a dtype by name, rounding to a 16-bit float.
+    Cast,
     /// (mask, slow, fast): `slow` where mask, evaluated only if any lane needs it.
     Cold,
     /// ([..], i): an element of a small table.
@@ -78,7 +80,7 @@ enum Intrinsic {
 use Intrinsic as I;
 
 /// Name, number of arguments, meaning.
-const INTRINSICS: [(&str, usize, Intrinsic); 83] = [
+const INTRINSICS: [(&str, usize, Intrinsic); 84] = [
     ("add", 2, I::Prim(Prim::Add)),
     ("sub", 2, I::Prim(Prim::Sub)),
     ("mul", 2, I::Prim(Prim::Mul)),
@@ -127,6 +129,7 @@ const INTRINSICS: [(&str, usize, Intrinsic); 83] = [
     ("to_i64", 1, I::To(DType::I64)),
     ("to_u8", 1, I::To(DType::U8)),
     ("to_bool", 1, I::To(DType::Bool)),
+    ("cast", 2, I::Cast),
     ("cold", 3, I::Cold),
     ("lookup", 2, I::Lookup),
     ("reduce_sum", 3, I::Reduce(Reduction::Sum)),
@@ -279,6 +282,7 @@ impl Lowerer<'_> {
             return Ok(None);
         };
         let weak = args.iter().filter(|v| v.is_number()).all(|v| !matches!(v, Value::Node { weak: false, .. }));
+        let promoted = self.promote(args);
         let first = |l: &mut Self| {
             let dtype = l.promote(&args[..1]);
             l.node(&args[0], dtype)
@@ -315,12 +319,25 @@ impl Lowerer<'_> {
                 let x = first(self)?;
                 self.convert(x, dtype)
             }
+            I::Cast => {
+                let x = first(self)?;
+                let dtype = match &args[1] {
+                    Value::Attr(Attr::Str(name)) => DType::parse(name),
+                    _ => None,
+                };
+                let Some(dtype) = dtype else {
+                    let message = format!("{}(): argument 'dtype' must be the name of a dtype", scope.name());
+                    return Err(LowerError::new(LowerErrorKind::Type, message));
+                };
+                let id = if dtype.is_half() { self.rounded(x, dtype) } else { self.convert(x, dtype) };
+                return Ok(Some(Value::Node { id, weak: false, dtype }));
+            }
             I::Cold => {
                 let mask = self.as_bool(&args[0])?;
                 let dtype = self.promote_in(&args[1..], scope);
                 let (slow, fast) = (self.node(&args[1], dtype)?, self.node(&args[2], dtype)?);
                 let shape = self.common_shape(&[mask, slow, fast])?;
-                self.push(GraphOp::Cold { mask, slow, fast }, dtype, shape)
+                self.push(GraphOp::Cold { mask, slow, fast }, dtype.compute(), shape)
             }
             I::Lookup => self.lookup(&args[0], &args[1], scope)?,
             I::Reduce(kind) => {
@@ -338,7 +355,8 @@ impl Lowerer<'_> {
             I::Count => {
                 let x = first(self)?;
                 // The extent promotes as a Python number does.
-                return self.extent(x, &args[1], scope).map(|id| Some(Value::Node { id, weak: true }));
+                let id = self.extent(x, &args[1], scope)?;
+                return Ok(Some(Value::Node { id, weak: true, dtype: self.dtype(id) }));
             }
             I::NormDims => {
                 let x = first(self)?;
@@ -413,7 +431,11 @@ impl Lowerer<'_> {
                 return Err(LowerError::new(kind, message.replace("{}", &value)));
             }
         };
-        Ok(Some(Value::Node { id, weak }))
+        // In a body that promotes by itself, what is computed of 16-bit floats is of their dtype.
+        let of = self.dtype(id);
+        let converts = matches!(intrinsic, I::To(_) | I::ToFloat | I::FloatFromBits);
+        let dtype = if promoted.is_half() && of == DType::F32 && !converts { promoted } else { of };
+        Ok(Some(Value::Node { id, weak, dtype }))
     }
 
     fn as_bool(&mut self, value: &Value) -> Lowered<NodeId> {
@@ -438,8 +460,7 @@ impl Lowerer<'_> {
             }
             let dtype = self.promote_in(&args[1..], scope);
             let (a, b) = (self.node(&args[1], dtype)?, self.node(&args[2], dtype)?);
-            let shape = self.common_shape(&[mask, a, b])?;
-            return Ok(self.push(GraphOp::Prim(prim, dtype, vec![mask, a, b]), dtype, shape));
+            return self.select(mask, a, b);
         }
         let dtype = self.promote_in(args, scope);
         let prim = match (prim, dtype) {
@@ -477,7 +498,8 @@ impl Lowerer<'_> {
         let ids = args.iter().map(|a| self.node(a, dtype)).collect::<Lowered<Vec<NodeId>>>()?;
         let shape = self.common_shape(&ids)?;
         let weak = args.iter().all(|v| !matches!(v, Value::Node { weak: false, .. }));
-        Ok(Value::Node { id: self.push(GraphOp::Call(func, ids), dtype, shape), weak })
+        let id = self.push(GraphOp::Call(func, ids), dtype.compute(), shape);
+        Ok(Value::Node { id, weak, dtype })
     }
 
     /// Floats are of the body's dtype, integers of its size.

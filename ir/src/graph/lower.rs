@@ -10,6 +10,10 @@
 //! Literals stay literals as long as they meet no tensor, and are folded as Python folds them. A run-time
 //! number starts as a slot of 8 bytes (i64, f64 or bool); if all its uses convert it to one dtype, the
 //! slot takes that dtype and launch converts.
+//!
+//! f16 and bf16 are dtypes of values, for promotion and results, and not of nodes: the node of such a
+//! value is f32. A row computes in f32 and its result is of the promoted dtype again; nothing is rounded
+//! but outputs, the results of `to`, and what is compared ([`DTypeRule::Compare`]).
 
 use super::{Graph, GraphOp, Node, TensorMeta};
 use crate::dtype::{Category, DType, Literal, Priority, result_type};
@@ -101,8 +105,9 @@ pub(super) type Lowered<T> = Result<T, LowerError>;
 /// What an expression is worth while it is lowered.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) enum Value {
-    /// A node. `weak`: it is made of Python numbers only, and promotes as one.
-    Node { id: NodeId, weak: bool },
+    /// A node. `weak`: it is made of Python numbers only, and promotes as one. `dtype`: what it promotes as;
+    /// the node's own dtype is `dtype.compute()`.
+    Node { id: NodeId, weak: bool, dtype: DType },
     /// Known now.
     Attr(Attr),
 }
@@ -118,7 +123,7 @@ impl Value {
 pub(super) struct Scope<'a> {
     /// The op whose body it is; `None` for the program of the call.
     pub(super) op: Option<&'a OpDef>,
-    /// The dtype its values were promoted to.
+    /// The dtype its values were promoted to, that of their nodes.
     pub(super) dtype: DType,
     /// Nesting of bodies.
     pub(super) depth: usize,
@@ -148,25 +153,24 @@ pub fn lower(
         calls: (!program.gradients().is_empty()).then(Vec::new),
     };
     let params = l.operands(program, operands)?;
-    let scope = Scope { op: None, dtype: options.default_dtype, depth: 0 };
-    let outputs = l.program(program, &params, scope)?;
-    for value in outputs {
-        let id = match value {
-            Value::Attr(Attr::Str(_) | Attr::List(_) | Attr::None) => {
-                return Err(LowerError::new(LowerErrorKind::Type, "an expression must give a tensor or a number"));
-            }
-            value => {
-                let dtype = l.promote(std::slice::from_ref(&value));
-                l.node(&value, dtype)?
-            }
-        };
-        l.graph.outputs.push(id);
+    let scope = Scope { op: None, dtype: options.default_dtype.compute(), depth: 0 };
+    let mut outputs: Vec<(NodeId, DType)> = Vec::new();
+    for value in l.program(program, &params, scope)? {
+        if let Value::Attr(Attr::Str(_) | Attr::List(_) | Attr::None) = value {
+            return Err(LowerError::new(LowerErrorKind::Type, "an expression must give a tensor or a number"));
+        }
+        let dtype = l.promote(std::slice::from_ref(&value));
+        outputs.push((l.node(&value, dtype)?, dtype));
     }
     if !program.gradients().is_empty() {
         let wrt: Vec<Value> = program.gradients().iter().map(|&p| params[p].clone()).collect();
-        let loss = l.graph.outputs[0];
-        let gradients = l.gradients(loss, &wrt)?;
-        l.graph.outputs.extend(gradients);
+        let gradients = l.gradients(outputs[0].0, &wrt)?;
+        let dtypes = wrt.iter().map(|v| l.promote(std::slice::from_ref(v)));
+        outputs.extend(gradients.into_iter().zip(dtypes));
+    }
+    for (id, dtype) in outputs {
+        let id = l.stored(id, dtype);
+        l.graph.outputs.push(id);
     }
     narrow_scalars(&mut l.graph);
     Ok(compact(l.graph))
@@ -205,13 +209,10 @@ impl Lowerer<'_> {
         let given = operands.iter().map(|operand| {
             Ok(match operand {
                 Operand::Tensor(meta) => {
-                    if !meta.dtype.is_computed() {
-                        let message = format!("tensors of dtype {} are not supported", meta.dtype.torch_name());
-                        return Err(LowerError::new(LowerErrorKind::NotImplemented, message));
-                    }
                     self.graph.inputs.push(meta.clone());
                     let op = GraphOp::Input(self.graph.inputs.len() - 1);
-                    Value::Node { id: self.push(op, meta.dtype, meta.shape.clone()), weak: false }
+                    let id = self.push(op, meta.dtype, meta.shape.clone());
+                    Value::Node { id: self.convert(id, meta.dtype), weak: false, dtype: meta.dtype }
                 }
                 Operand::Number(category) => {
                     let dtype = match category {
@@ -221,7 +222,7 @@ impl Lowerer<'_> {
                     };
                     self.graph.scalars.push(dtype);
                     let op = GraphOp::Scalar(ScalarId::new(self.graph.scalars.len() - 1));
-                    Value::Node { id: self.push(op, dtype, vec![]), weak: true }
+                    Value::Node { id: self.push(op, dtype, vec![]), weak: true, dtype }
                 }
                 Operand::Literal(attr) => Value::Attr(attr.clone()),
             })
@@ -257,9 +258,9 @@ impl Lowerer<'_> {
         let operands: Vec<(DType, Priority)> = values
             .iter()
             .filter_map(|v| match v {
-                Value::Node { id, weak } => {
+                Value::Node { id, weak, dtype } => {
                     let strong = if self.shape(*id).is_empty() { Priority::ZeroDim } else { Priority::Dim };
-                    Some((self.dtype(*id), if *weak { Priority::Number } else { strong }))
+                    Some((*dtype, if *weak { Priority::Number } else { strong }))
                 }
                 Value::Attr(Attr::Bool(_)) => Some((DType::Bool, Priority::Number)),
                 Value::Attr(Attr::Int(_)) => Some((DType::I64, Priority::Number)),
@@ -294,8 +295,9 @@ impl Lowerer<'_> {
         }
     }
 
-    /// The value as a node of this dtype.
+    /// The value as the node of a value of this dtype.
     pub(super) fn node(&mut self, value: &Value, dtype: DType) -> Lowered<NodeId> {
+        let dtype = dtype.compute();
         let literal = match value {
             Value::Node { id, .. } => return Ok(self.convert(*id, dtype)),
             Value::Attr(Attr::Bool(b)) => Literal::from_f64(dtype, f64::from(u8::from(*b))),
@@ -315,11 +317,25 @@ impl Lowerer<'_> {
         Ok(self.push(GraphOp::Const(literal), dtype, vec![]))
     }
 
-    /// The node as this dtype; constants are converted now.
+    /// The node as that of a value of this dtype; constants are converted now.
     pub(super) fn convert(&mut self, id: NodeId, dtype: DType) -> NodeId {
-        if self.dtype(id) == dtype {
+        self.stored(id, dtype.compute())
+    }
+
+    /// The node of a value of f16 or bf16, rounded to it.
+    pub(super) fn rounded(&mut self, id: NodeId, dtype: DType) -> NodeId {
+        let stored = self.stored(id, dtype);
+        self.convert(stored, dtype)
+    }
+
+    /// The node in this dtype itself, as memory has it.
+    fn stored(&mut self, id: NodeId, dtype: DType) -> NodeId {
+        let from = self.dtype(id);
+        if from == dtype {
             return id;
         }
+        // Kernels convert 16-bit floats to and from f32 only.
+        let id = if dtype.is_half() || from.is_half() && dtype != DType::F32 { self.stored(id, DType::F32) } else { id };
         let node = self.graph.node(id);
         if let GraphOp::Const(c) = node.op {
             let bits = super::eval::eval_prim(Prim::Convert, dtype, c.dtype, &[c.bits]).expect("conversions are total");
@@ -412,12 +428,19 @@ impl Lowerer<'_> {
         };
         let body =
             body.map_err(|e| LowerError::new(LowerErrorKind::Internal, format!("in the body of {name}: {e}")))?;
-        let scope = Scope { op: Some(&op), dtype, depth: scope.depth + 1 };
+        let scope = Scope { op: Some(&op), dtype: dtype.compute(), depth: scope.depth + 1 };
         let mut results = self.program(&body, &params, scope)?;
         match results.pop() {
-            Some(value) if results.is_empty() => {
+            Some(mut value) if results.is_empty() => {
+                // The body saw f32, and its floats are of the promoted dtype again.
+                if let (true, Value::Node { dtype: of, .. }) = (op.rule != DTypeRule::Inherit, &mut value)
+                    && dtype.is_half()
+                    && *of == DType::F32
+                {
+                    *of = dtype;
+                }
                 if let (Some(calls), Value::Node { id, .. }) = (&mut self.calls, &value) {
-                    calls.push(Inlined { op: op.clone(), params, dtype, result: *id });
+                    calls.push(Inlined { op: op.clone(), params, dtype: dtype.compute(), result: *id });
                 }
                 Ok(value)
             }
@@ -425,7 +448,8 @@ impl Lowerer<'_> {
         }
     }
 
-    /// Makes the value arguments of one dtype, by the op's rule; that dtype.
+    /// Makes the value arguments of one dtype, by the op's rule; that dtype. For a 16-bit float they become
+    /// f32, with which the body computes.
     fn apply_rule(&mut self, op: &OpDef, params: &mut [Value]) -> Lowered<DType> {
         let is_value = |(value, param): (&Value, &crate::op::OpParam)| !param.is_static && value.is_number();
         let taking_part: Vec<Value> =
@@ -457,11 +481,20 @@ impl Lowerer<'_> {
                     && dtype.is_int()
                     && Literal::int(dtype, *i).as_i64() != *i
                 {
-                    let c = if dtype == DType::U8 { "uint8_t" } else { "int" };
+                    let c = match dtype {
+                        DType::U8 => "uint8_t",
+                        DType::I8 => "int8_t",
+                        DType::I16 => "int16_t",
+                        _ => "int",
+                    };
                     let message = format!("value cannot be converted to type {c} without overflow");
                     return Err(LowerError::new(LowerErrorKind::Runtime, message));
                 }
-                *value = Value::Node { id: self.node(value, dtype)?, weak };
+                let mut id = self.node(value, dtype)?;
+                if op.rule == DTypeRule::Compare && dtype.is_half() && self.promote(std::slice::from_ref(value)) != dtype {
+                    id = self.rounded(id, dtype);
+                }
+                *value = Value::Node { id, weak, dtype: dtype.compute() };
             }
         }
         Ok(dtype)

@@ -5,8 +5,9 @@
 //! a call and gives a `Graph`. `fuse` turns a graph into a [`crate::kernel::Kernel`], in which sizes
 //! are symbols again, so that another size gives the same kernel text and needs no compile.
 //!
-//! Types are those of computation: operands of half precision (when they come) are converted at
-//! their `Input`, so that no node but inputs and outputs has a dtype kernels do not compute with.
+//! Types are those of computation: operands of f16 and bf16 are converted to f32 at their `Input`, results
+//! converted back where they are outputs, and in between no node has such a dtype but where a program asks
+//! to round (`to`). So a value is rounded where its user says, wherever fusion cuts.
 
 use crate::dtype::{DType, Literal, Priority};
 use crate::id::{NodeId, ScalarId};

@@ -603,31 +603,33 @@ fn parse_literal(text: &str, t: DType) -> Option<Literal> {
             "false" => 0,
             _ => return None,
         },
-        DType::F32 | DType::F64 => {
+        DType::F16 | DType::BF16 | DType::F32 | DType::F64 => {
             if text == "nan" {
                 canonical_nan(t)
             } else if let Some(hex) = text.strip_prefix("nan:0x") {
                 let bits = u64::from_str_radix(hex, 16).ok()?;
-                let fits = t == DType::F64 || bits <= u64::from(u32::MAX);
+                let fits = bits <= u64::MAX >> (64 - 8 * t.size());
                 return Some(Literal { dtype: t, bits }).filter(|l| fits && l.as_f64().is_nan());
             } else {
                 let digits = text.strip_prefix('-').unwrap_or(text);
                 if digits != "inf" && !digits.starts_with(|c: char| c.is_ascii_digit()) {
                     return None;
                 }
-                // f32 is read as such: by way of f64 it would round twice.
-                if t == DType::F32 {
-                    u64::from(text.parse::<f32>().ok()?.to_bits())
-                } else {
-                    text.parse::<f64>().ok()?.to_bits()
+                // f32 is read as such: by way of f64 it would round twice. 16-bit floats are exact or wrong.
+                match t {
+                    DType::F32 => u64::from(text.parse::<f32>().ok()?.to_bits()),
+                    DType::F64 => text.parse::<f64>().ok()?.to_bits(),
+                    half => {
+                        let v = text.parse::<f64>().ok()?;
+                        return Some(Literal::float(half, v)).filter(|l| l.as_f64() == v);
+                    }
                 }
             }
         }
-        DType::U8 | DType::I32 | DType::I64 => {
+        DType::U8 | DType::I8 | DType::I16 | DType::I32 | DType::I64 => {
             let v: i64 = text.parse().ok()?;
             return Some(Literal { dtype: t, bits: v as u64 }).filter(|_| wrap_int(t, v) == v);
         }
-        DType::I8 | DType::I16 | DType::F16 | DType::BF16 => return None,
     };
     Some(Literal { dtype: t, bits })
 }

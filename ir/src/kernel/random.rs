@@ -12,8 +12,6 @@ use crate::id::{AxisId, BufferId, ScalarId, SymId, ValueId};
 use crate::index::IndexExpr;
 use crate::prim::{Prim, Typing};
 
-/// The dtypes that kernels compute with.
-const DTYPES: [DType; 6] = [DType::F32, DType::F64, DType::I32, DType::I64, DType::U8, DType::Bool];
 /// Points of all loops around a body.
 const MAX_POINTS: i64 = 6000;
 /// Elements of an argument.
@@ -59,16 +57,21 @@ impl Rng {
     pub fn literal(&mut self, dtype: DType) -> Literal {
         if !dtype.is_float() {
             let v = match self.below(4) {
-                0 => self.pick(&[0, 1, -1, 2, 255, i64::from(i32::MIN), i64::from(i32::MAX), i64::MIN, i64::MAX]),
+                0 => {
+                    let (low, high) = dtype.int_range();
+                    self.pick(&[0, 1, -1, 2, 255, low, low, high, high])
+                }
                 1 | 2 => self.below(40) as i64 - 10,
                 _ => self.bits() as i64,
             };
             return Literal::int(dtype, if dtype == DType::Bool { v & 1 } else { v });
         }
-        let (tiny, least, huge) = if dtype == DType::F32 {
-            (f64::from(f32::MIN_POSITIVE), f64::from(f32::from_bits(1)), f64::from(f32::MAX))
-        } else {
-            (f64::MIN_POSITIVE, f64::from_bits(1), f64::MAX)
+        let value = |bits| Literal { dtype, bits }.as_f64();
+        let (tiny, least, huge) = match dtype {
+            DType::F16 => (value(0x0400), value(1), value(0x7bff)),
+            DType::BF16 => (value(0x0080), value(1), value(0x7f7f)),
+            DType::F32 => (f64::from(f32::MIN_POSITIVE), value(1), f64::from(f32::MAX)),
+            _ => (f64::MIN_POSITIVE, value(1), f64::MAX),
         };
         let magnitude = match self.below(8) {
             0 => self.pick(&[0.0, 0.0, tiny, least, tiny * 0.75, huge, f64::INFINITY, f64::NAN]),
@@ -76,7 +79,7 @@ impl Rng {
             2 => self.below(300) as f64,
             3 => {
                 let bits = self.bits();
-                let raw = Literal { dtype, bits: if dtype == DType::F32 { bits >> 32 } else { bits } };
+                let raw = Literal { dtype, bits: bits >> (64 - 8 * dtype.size()) };
                 return Literal {
                     bits: if raw.as_f64().is_nan() { Literal::float(dtype, 1.5).bits } else { raw.bits },
                     dtype,
@@ -345,7 +348,7 @@ impl Generator {
             }
             1 if !self.pool.is_empty() => {
                 let v = self.rng.pick(&self.pool.clone());
-                self.prim(Prim::Convert, dtype, vec![v])
+                self.converted(v, dtype)
             }
             _ => {
                 self.k.scalars.push(dtype);
@@ -356,9 +359,17 @@ impl Generator {
         }
     }
 
+    /// The value as this dtype; between f16, bf16 and others by way of f32.
+    fn converted(&mut self, v: ValueId, dtype: DType) -> ValueId {
+        let from = self.k.dtype(v);
+        let by_f32 = (from.is_half() || dtype.is_half()) && from != dtype;
+        let v = if by_f32 && from != DType::F32 { self.prim(Prim::Convert, DType::F32, vec![v]) } else { v };
+        if by_f32 && dtype == DType::F32 { v } else { self.prim(Prim::Convert, dtype, vec![v]) }
+    }
+
     fn dtype(&mut self) -> DType {
         // f32 is what most kernels are made of.
-        if self.rng.one_in(2) { DType::F32 } else { self.rng.pick(&DTYPES) }
+        if self.rng.one_in(2) { DType::F32 } else { self.rng.pick(&DType::ALL) }
     }
 
     /// One more instruction, and what it needs.
@@ -383,11 +394,13 @@ impl Generator {
         let p = self.rng.pick(Prim::ALL);
         let t = self.dtype();
         let fits = match p.typing() {
+            Typing::Select | Typing::Convert => true,
+            _ if t.is_half() => false,
             Typing::Float => t.is_float(),
             Typing::Number => t != DType::Bool,
             Typing::Bits => !t.is_float(),
             Typing::Int => t.is_int(),
-            Typing::Compare | Typing::Select | Typing::Convert => true,
+            Typing::Compare => true,
             Typing::Bitcast => t.size() >= 4,
         };
         if !fits || (!sites && matches!(p, Prim::IDiv | Prim::IRem)) {
@@ -397,7 +410,9 @@ impl Generator {
             Typing::Select => vec![self.value(DType::Bool), self.value(t), self.value(t)],
             Typing::Convert => {
                 let from = self.dtype();
-                vec![self.value(from)]
+                let v = self.value(from);
+                self.converted(v, t);
+                return;
             }
             Typing::Bitcast => {
                 let from = match t {
@@ -567,7 +582,8 @@ impl Generator {
         let dtype = self.dtype();
         let value = self.value(dtype);
         let mask = if self.rng.one_in(4) { Some(self.value(DType::Bool)) } else { None };
-        let kind = self.rng.below(5);
+        // Nothing is added to 16-bit floats.
+        let kind = if dtype.is_half() { 1 + self.rng.below(4) } else { self.rng.below(5) };
         let axes = if kind == 0 { self.outer.clone() } else { self.axes() };
         let (mut index, _) = self.flat(&axes);
         if self.rng.one_in(4) {
@@ -630,16 +646,17 @@ impl Generator {
         let order = self.rng.pick(&[Order::Lanes, Order::Rows]);
         let t = match kind {
             Reduction::Any | Reduction::All => DType::Bool,
-            Reduction::Xor => self.rng.pick(&[DType::U8, DType::I32, DType::I64, DType::Bool]),
+            Reduction::Xor => self.rng.pick(&[DType::U8, DType::I8, DType::I16, DType::I32, DType::I64, DType::Bool]),
             Reduction::Moments => self.rng.pick(&[DType::F32, DType::F64]),
             Reduction::Sum
             | Reduction::Prod
             | Reduction::Max
             | Reduction::Min
             | Reduction::ArgMax
-            | Reduction::ArgMin => {
-                self.rng.pick(&[DType::F32, DType::F32, DType::F64, DType::I32, DType::I64, DType::U8])
-            }
+            | Reduction::ArgMin => match self.dtype().compute() {
+                DType::Bool => DType::I32,
+                t => t,
+            },
         };
         let mut args = vec![self.value(t)];
         let mut dtypes = vec![t; kind.results()];

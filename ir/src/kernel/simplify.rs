@@ -309,6 +309,11 @@ impl Rewriter<'_> {
             Prim::Select => self.constant(a).map(|m| if m.bits != 0 { b } else { args[2] }),
             // A conversion to the same type => x
             Prim::Convert | Prim::Bitcast if t == source => Some(a),
+            // f16 -> f32 -> f16 => x, and bf16: the way there is exact
+            Prim::Convert if t.is_half() => {
+                let inner = self.prims[a.index()].filter(|(inner, _)| *inner == Prim::Convert);
+                inner.map(|(_, x)| x).filter(|x| self.dtypes[x.index()] == t)
+            }
             _ => None,
         }
     }

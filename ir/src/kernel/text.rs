@@ -207,17 +207,22 @@ fn quoted(s: &str, f: &mut Formatter<'_>) -> fmt::Result {
 
 /// The bits of the canonical NaN of a float dtype.
 pub(super) fn canonical_nan(dtype: DType) -> u64 {
-    if dtype == DType::F32 { 0x7fc0_0000 } else { 0x7ff8_0000_0000_0000 }
+    match dtype {
+        DType::F16 => 0x7e00,
+        DType::BF16 => 0x7fc0,
+        DType::F32 => 0x7fc0_0000,
+        _ => 0x7ff8_0000_0000_0000,
+    }
 }
 
 fn literal(l: &Literal, f: &mut Formatter<'_>) -> fmt::Result {
     match l.dtype {
-        DType::F32 | DType::F64 if l.as_f64().is_nan() => {
+        _ if l.dtype.is_float() && l.as_f64().is_nan() => {
             f.write_str("nan")?;
             if l.bits == canonical_nan(l.dtype) { Ok(()) } else { write!(f, ":{:#x}", l.bits) }
         }
         DType::F32 => write!(f, "{:?}", f32::from_bits(l.bits as u32)),
-        DType::F64 => write!(f, "{:?}", f64::from_bits(l.bits)),
+        DType::F16 | DType::BF16 | DType::F64 => write!(f, "{:?}", l.as_f64()),
         DType::Bool => f.write_str(if l.bits == 0 { "false" } else { "true" }),
         _ => write!(f, "{}", l.bits as i64),
     }

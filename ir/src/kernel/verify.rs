@@ -9,7 +9,8 @@
 //! - Arguments come before the other buffers. Buffer names are identifiers, all different. Lengths of
 //!   `temp` and `row` buffers are uniform.
 //! - An extent uses symbols and axes listed before it, those of a phase no axes of a nest.
-//! - Operands and results have the dtypes that the instruction asks for, all of them computed dtypes.
+//! - Operands and results have the dtypes that the instruction asks for. Values of f16 and bf16 are loaded,
+//!   stored (not added), selected and converted only, to and from f32.
 //! - An `in` buffer is not stored to. What an `out`, `temp` or `row` buffer held at first is not read:
 //!   a load (or a `store.add`) follows a store in text order. A `row` buffer is used by one phase.
 //! - `Value` in an index expression is a result of `check`.
@@ -148,9 +149,6 @@ impl Verifier<'_> {
         let k = self.k;
         let mut names = HashSet::new();
         for (i, b) in k.buffers.iter().enumerate() {
-            self.require(b.dtype.is_computed(), || {
-                format!("buffer {} is of {}, which kernels do not compute", b.name, b.dtype)
-            });
             self.require(is_identifier(&b.name), || format!("buffer name {:?} is no identifier", b.name));
             self.require(names.insert(&b.name), || format!("two buffers are named {}", b.name));
             self.require(!b.kind.is_arg() || i < k.args(), || {
@@ -160,12 +158,6 @@ impl Verifier<'_> {
                 self.require(length.is_uniform(), || format!("the length of {} is not uniform: {length}", b.name));
                 self.index(length);
             }
-        }
-        for (i, d) in k.scalars.iter().enumerate() {
-            self.require(d.is_computed(), || format!("scalar c{i} is of {d}, which kernels do not compute"));
-        }
-        for (i, d) in k.values.iter().enumerate() {
-            self.require(d.is_computed(), || format!("{} is of {d}, which kernels do not compute", ValueId::new(i)));
         }
     }
 
@@ -278,7 +270,6 @@ impl Verifier<'_> {
     }
 
     fn literal(&mut self, l: &Literal) {
-        self.require(l.dtype.is_computed(), || format!("a constant of {}", l.dtype));
         self.require(is_canonical(l), || format!("{:#x} is no pattern of {}", l.bits, l.dtype));
     }
 
@@ -310,7 +301,10 @@ impl Verifier<'_> {
                 self.index(index);
                 self.mask(*mask);
                 match self.access(*buffer, *add, true) {
-                    Some(d) => self.operand_is(*value, "stored value", d),
+                    Some(d) => {
+                        self.require(!add || !d.is_half(), || format!("store.add of {d}"));
+                        self.operand_is(*value, "stored value", d);
+                    }
                     None => _ = self.operand(*value),
                 }
                 self.results(inst, &[]);
@@ -333,7 +327,7 @@ impl Verifier<'_> {
             Op::Call { func, args } => {
                 self.require(args.len() == func.arity(), || format!("{} takes {} operands", func.name(), func.arity()));
                 if let Some(d) = self.result_dtype(inst) {
-                    self.require(d.is_float(), || format!("{} of {d}", func.name()));
+                    self.require(d.is_float() && !d.is_half(), || format!("{} of {d}", func.name()));
                     args.iter().for_each(|&a| self.operand_is(a, "operand", d));
                 }
                 self.count(inst, 1);
@@ -382,11 +376,17 @@ impl Verifier<'_> {
             Typing::Compare | Typing::Select | Typing::Convert => true,
             Typing::Bitcast => t.size() >= 4,
         };
-        self.require(fits && t.is_computed(), || format!("{name} of {t}"));
+        let moves = matches!(p.typing(), Typing::Select | Typing::Convert);
+        self.require(fits && (moves || !t.is_half()), || format!("{name} of {t}"));
         for (i, &a) in args.iter().enumerate() {
             match p.typing() {
                 Typing::Select if i == 0 => self.operand_is(a, "mask", DType::Bool),
-                Typing::Convert => _ = self.operand(a),
+                Typing::Convert => {
+                    if let Some(d) = self.operand(a) {
+                        let by_f32 = |half: DType, other| !half.is_half() || other == half || other == DType::F32;
+                        self.require(by_f32(t, d) && by_f32(d, t), || format!("conversion of {d} to {t}"));
+                    }
+                }
                 Typing::Bitcast => {
                     if let Some(d) = self.operand(a) {
                         self.require(d.size() == t.size(), || format!("bitcast of {d} to {t}"));
@@ -438,7 +438,7 @@ impl Verifier<'_> {
             Reduction::Xor => !d.is_float(),
             Reduction::Moments => d.is_float(),
         };
-        self.require(fits, || format!("{name} of {d}"));
+        self.require(fits && !d.is_half(), || format!("{name} of {d}"));
         match kind {
             Reduction::ArgMax | Reduction::ArgMin => {
                 self.integer(args[1]);
@@ -506,6 +506,7 @@ fn is_canonical(l: &Literal) -> bool {
     match l.dtype {
         DType::F64 => true,
         DType::F32 => l.bits <= u64::from(u32::MAX),
+        DType::F16 | DType::BF16 => l.bits <= u64::from(u16::MAX),
         d => wrap_int(d, l.bits as i64) as u64 == l.bits,
     }
 }

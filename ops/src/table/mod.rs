@@ -5,6 +5,7 @@
 mod activation;
 mod arithmetic;
 mod compare;
+mod convert;
 mod index;
 mod loss;
 mod math;
@@ -21,6 +22,7 @@ pub fn rows() -> impl Iterator<Item = &'static Row> {
     let kinds = [
         arithmetic::ROWS,
         compare::ROWS,
+        convert::ROWS,
         math::ROWS,
         activation::ROWS,
         reduce::ROWS,

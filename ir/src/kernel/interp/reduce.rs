@@ -34,7 +34,7 @@ pub(super) fn reduce(kind: Reduction, order: Order, t: DType, index: DType, valu
     let binary = |p: Prim| move |a: Item, b: Item| (prim(p, t, a.0, b.0), 0);
     let one = |id: u64, p: Prim| vec![combine(order, t, (id, 0), &binary(p), values).0];
     let arg = |id: u64, better: Ordering| {
-        let id = (id, int_extremes(index).1 as u64);
+        let id = (id, index.int_range().1 as u64);
         let (value, index) = combine(order, t, id, &|a, b| arg_best(t, better, a, b), values);
         vec![value, index]
     };
@@ -60,21 +60,12 @@ fn sum_identity(t: DType) -> u64 {
     if t.is_float() { Literal::float(t, -0.0).bits } else { 0 }
 }
 
-/// The least and the largest integer of a dtype.
-fn int_extremes(t: DType) -> (i64, i64) {
-    match t {
-        DType::U8 => (0, 255),
-        DType::I32 => (i64::from(i32::MIN), i64::from(i32::MAX)),
-        _ => (i64::MIN, i64::MAX),
-    }
-}
-
 /// The least and the largest value of a dtype.
 fn extremes(t: DType) -> (u64, u64) {
     if t.is_float() {
         return (Literal::float(t, f64::NEG_INFINITY).bits, Literal::float(t, f64::INFINITY).bits);
     }
-    let (low, high) = int_extremes(t);
+    let (low, high) = t.int_range();
     (low as u64, high as u64)
 }
 

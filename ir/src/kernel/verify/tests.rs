@@ -100,7 +100,6 @@ fn arenas_are_used_up() {
         [
             "two buffers are named t",
             "argument t stands after a buffer that is none",
-            "%0 is of f16, which kernels do not compute",
             "%0 is never defined",
             "axis i0 belongs to no phase or nest",
         ]
