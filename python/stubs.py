@@ -84,6 +84,7 @@ STATIC_TYPES = {
     "approximate": "str",
     "correction": "int | float",
     "decimals": "int",
+    "dtype": "Any",
     "keepdim": "bool",
     "rounding_mode": "str | None",
     "unbiased": "bool | None",

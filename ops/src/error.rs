@@ -97,7 +97,7 @@ impl From<LowerError> for Error {
 impl From<FuseError> for Error {
     fn from(e: FuseError) -> Error {
         let kind = match e {
-            FuseError::Rank(_) | FuseError::DType(_) => ErrorKind::NotImplemented,
+            FuseError::Rank(_) => ErrorKind::NotImplemented,
             FuseError::Output(_) | FuseError::OutputCount { .. } | FuseError::Moments => ErrorKind::Internal,
         };
         Error::new(kind, e)

@@ -26,6 +26,7 @@ _SYNONYMS = {
     "ne": ("not_equal", "__ne__"),
     "neg": ("negative",),
     "sub": ("subtract",),
+    "to": ("astype",),
     "trunc": ("fix",),
 }
 

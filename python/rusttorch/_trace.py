@@ -176,6 +176,19 @@ _BINARY = {
 }
 _COMPARE = ("lt", "le", "gt", "ge", "eq", "ne")
 _UNARY = {"neg": "neg", "pos": "positive", "invert": "bitwise_not", "abs": "abs"}
+# torch's methods that convert.
+_CASTS = {
+    "bfloat16": "bfloat16",
+    "bool": "bool",
+    "byte": "uint8",
+    "char": "int8",
+    "double": "float64",
+    "float": "float32",
+    "half": "float16",
+    "int": "int32",
+    "long": "int64",
+    "short": "int16",
+}
 _CONVERSIONS = {
     "bool": "its truth value (if, while, and, or, not, assert)",
     "int": "its value as an int",
@@ -256,6 +269,8 @@ class Traced:
         return _first_tracer(args, kwargs).call(op.name, args, kwargs, name)
 
     def __getattr__(self, name: str) -> Any:
+        if self._tracer.of_torch and name in _CASTS:
+            return lambda: self._tracer.call("to", (self, _CASTS[name]), {}, f".{name}()")
         if name in _CONVERSIONS:
             return lambda *a, **k: _refuse(name)
         op = _names.ops().get(name)

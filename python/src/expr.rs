@@ -5,7 +5,7 @@ use crate::call::Callable;
 use crate::errors::to_py;
 use pyo3::exceptions::{PyKeyError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType};
 use rusttorch_ir::expr::{Attr, Expr as Node, Program, parse};
 use rusttorch_ir::id::ExprId;
 use rusttorch_ir::op::OpDef;
@@ -288,8 +288,29 @@ fn attr(value: &Bound<'_, PyAny>) -> PyResult<Attr> {
     if value.is_instance_of::<PyInt>() || value.hasattr("__index__")? {
         return Ok(Attr::Int(value.call_method0("__index__")?.extract()?));
     }
+    if let Some(name) = dtype_name(value)? {
+        return Ok(Attr::Str(name));
+    }
     let class = value.get_type().name()?;
     Err(PyTypeError::new_err(format!("an argument that shapes the result must be a Python value, not {class}")))
+}
+
+/// The name of a dtype: torch's, NumPy's, or the class of its numbers.
+fn dtype_name(value: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
+    if let Ok(class) = value.cast::<PyType>() {
+        let name = class.name()?.to_string();
+        return Ok(Some(match name.as_str() {
+            // Python's float has 64 bits, torch's alias of that name 32.
+            "float" => "float64".to_owned(),
+            "int" => "int64".to_owned(),
+            _ => name,
+        }));
+    }
+    if value.hasattr("isnative")? {
+        return value.getattr("name")?.extract().map(Some);
+    }
+    let is_torchs = value.get_type().name()? == "dtype";
+    Ok(if is_torchs { Some(value.str()?.to_string().trim_start_matches("torch.").to_owned()) } else { None })
 }
 
 /// The Python value of a literal.

@@ -335,7 +335,8 @@ impl Lowerer<'_> {
             return id;
         }
         // Kernels convert 16-bit floats to and from f32 only.
-        let id = if dtype.is_half() || from.is_half() && dtype != DType::F32 { self.stored(id, DType::F32) } else { id };
+        let id =
+            if dtype.is_half() || from.is_half() && dtype != DType::F32 { self.stored(id, DType::F32) } else { id };
         let node = self.graph.node(id);
         if let GraphOp::Const(c) = node.op {
             let bits = super::eval::eval_prim(Prim::Convert, dtype, c.dtype, &[c.bits]).expect("conversions are total");
@@ -491,7 +492,10 @@ impl Lowerer<'_> {
                     return Err(LowerError::new(LowerErrorKind::Runtime, message));
                 }
                 let mut id = self.node(value, dtype)?;
-                if op.rule == DTypeRule::Compare && dtype.is_half() && self.promote(std::slice::from_ref(value)) != dtype {
+                if op.rule == DTypeRule::Compare
+                    && dtype.is_half()
+                    && self.promote(std::slice::from_ref(value)) != dtype
+                {
                     id = self.rounded(id, dtype);
                 }
                 *value = Value::Node { id, weak, dtype: dtype.compute() };

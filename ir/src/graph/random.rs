@@ -30,7 +30,9 @@ pub fn random_graph(seed: u64) -> Graph {
     }
     for _ in 0..=b.rng.below(3) {
         let n = if b.g.outputs.is_empty() { b.g.nodes.len() - 1 } else { b.rng.below(b.g.nodes.len()) };
-        b.g.outputs.push(NodeId::new(n));
+        let (n, dtype) = (NodeId::new(n), b.narrow());
+        let n = if b.g.node(n).dtype == DType::F32 && dtype != DType::F32 { b.convert(n, dtype) } else { n };
+        b.g.outputs.push(n);
     }
     b.g
 }
@@ -104,8 +106,22 @@ impl Builder {
             let d = self.rng.below(shape.len());
             strides[d] = 0;
         }
-        self.g.inputs.push(TensorMeta { dtype: DType::F32, shape: shape.clone(), strides });
-        self.g.push(GraphOp::Input(self.g.inputs.len() - 1), DType::F32, shape);
+        let dtype = self.narrow();
+        self.g.inputs.push(TensorMeta { dtype, shape: shape.clone(), strides });
+        let id = self.g.push(GraphOp::Input(self.g.inputs.len() - 1), dtype, shape);
+        if dtype != DType::F32 {
+            self.convert(id, DType::F32);
+        }
+    }
+
+    /// f32 mostly, or a dtype that holds all integers of these graphs in 8 or 16 bits.
+    fn narrow(&mut self) -> DType {
+        self.rng.pick(&[DType::F32, DType::F32, DType::F32, DType::F16, DType::BF16, DType::I8, DType::I16])
+    }
+
+    fn convert(&mut self, n: NodeId, dtype: DType) -> NodeId {
+        let shape = self.shape(n);
+        self.g.push(GraphOp::Prim(Prim::Convert, dtype, vec![n]), dtype, shape)
     }
 
     fn number(&mut self, value: f64) -> NodeId {

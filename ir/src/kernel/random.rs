@@ -57,10 +57,11 @@ impl Rng {
     pub fn literal(&mut self, dtype: DType) -> Literal {
         if !dtype.is_float() {
             let v = match self.below(4) {
-                0 => {
+                0 if matches!(dtype, DType::I8 | DType::I16) => {
                     let (low, high) = dtype.int_range();
-                    self.pick(&[0, 1, -1, 2, 255, low, low, high, high])
+                    self.pick(&[0, 1, -1, low, high])
                 }
+                0 => self.pick(&[0, 1, -1, 2, 255, i64::from(i32::MIN), i64::from(i32::MAX), i64::MIN, i64::MAX]),
                 1 | 2 => self.below(40) as i64 - 10,
                 _ => self.bits() as i64,
             };

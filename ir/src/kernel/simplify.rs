@@ -418,6 +418,23 @@ mod tests {
     }
 
     #[test]
+    fn half_precision_is_converted_there_and_back_for_nothing() {
+        let map = |body: &str| {
+            format!(
+                "rtir 1\nkernel @k(x: f16 in, y: f16 out) {{\n  phase [i0 < 9] {{\n    nest {{\n{body}    }}\n  }}\n}}\n"
+            )
+        };
+        let there_and_back =
+            "      %0 = load.f16 x[i0]\n      %1 = convert.f32 %0\n      %2 = convert.f16 %1\n      store y[i0], %2\n";
+        let copy = "      %0 = load.f16 x[i0]\n      store y[i0], %0\n";
+        assert_eq!(simplified(&map(there_and_back)), map(copy));
+        // The other way round it rounds.
+        let rounds = map(there_and_back).replace("f16", "h").replace("f32", "f16").replace('h', "f32");
+        let rounds = rounds.replace("pf32ase", "phase");
+        assert!(simplified(&rounds).contains("convert.f16"), "{rounds}");
+    }
+
+    #[test]
     fn stored_values_reach_their_loads() {
         check(
             "%0 = load.f32 x[i0]\nstore e[0], %0\n%1 = load.f32 e[0]\nstore y[i0], %1",

@@ -4,7 +4,7 @@ use super::style::Style;
 use super::{OPTIONS, Problem};
 use crate::engine::{self, Plan};
 use crate::error::{Error, ErrorKind, Result};
-use rusttorch_ir::dtype::DType;
+use rusttorch_ir::dtype::{DType, Literal};
 use rusttorch_ir::expr::parse;
 use rusttorch_ir::graph::{Operand, TensorMeta};
 use rusttorch_runtime::Tensor;
@@ -69,6 +69,12 @@ fn made_up(m: &TensorMeta) -> rusttorch_runtime::Result<Tensor> {
             let mut v = vec![0f32; n];
             Philox::new(1).fill_uniform_f32(&mut v, &OwnPool);
             Tensor::from_slice(&v, &m.shape)
+        }
+        DType::F16 | DType::BF16 => {
+            let mut v = vec![0f32; n];
+            Philox::new(1).fill_uniform_f32(&mut v, &OwnPool);
+            let bits = v.iter().map(|&x| Literal::float(m.dtype, f64::from(x)).bits as u16);
+            Tensor::from_bytes(&bits.flat_map(u16::to_ne_bytes).collect::<Vec<u8>>(), &m.shape, m.dtype)
         }
         DType::F64 => {
             let mut v = vec![0f64; n];

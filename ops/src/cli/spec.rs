@@ -45,6 +45,8 @@ mod tests {
     fn tensors_and_numbers() {
         let x = parse("x:f32[2, 3]").expect("a tensor");
         assert_eq!(x, ("x".into(), Operand::Tensor(TensorMeta::contiguous(DType::F32, &[2, 3]))));
+        let h = parse("h:bf16[4]").expect("a tensor");
+        assert_eq!(h, ("h".into(), Operand::Tensor(TensorMeta::contiguous(DType::BF16, &[4]))));
         assert_eq!(parse("c:float"), Ok(("c".into(), Operand::Number(Category::Float))));
         assert!(matches!(parse("x:bool[]"), Ok((_, Operand::Tensor(m))) if m.shape.is_empty()));
         for bad in ["x", "x:f33[1]", "x:f32[1", "x:f32[-1]", "x:f32[9999999999,9999999999]", "x:f32"] {

@@ -37,6 +37,25 @@ fn dtypes_are_those_of_torch() {
         ("logical_not(x)", DType::F64, DType::Bool),
         ("reciprocal(x)", DType::I64, DType::F32),
         ("mean(x, axis=0, keepdims=True)", DType::F64, DType::F64),
+        ("x + 1.5", DType::BF16, DType::BF16),
+        ("x + 1", DType::F16, DType::F16),
+        ("x + 1", DType::I8, DType::I8),
+        ("x / 2", DType::I16, DType::F32),
+        ("x < 0.5", DType::F16, DType::Bool),
+        ("exp(x)", DType::BF16, DType::BF16),
+        ("silu(x)", DType::F16, DType::F16),
+        ("sum(x)", DType::BF16, DType::BF16),
+        ("sum(x)", DType::I8, DType::I64),
+        ("prod(x)", DType::I16, DType::I64),
+        ("amax(x, 0)", DType::F16, DType::F16),
+        ("argmax(x)", DType::BF16, DType::I64),
+        ("any(x)", DType::I8, DType::Bool),
+        ("where(x > 1, x, 0.5)", DType::BF16, DType::BF16),
+        ("softmax(x, 1) * 2", DType::F16, DType::F16),
+        ("where(x, 1.0, 2)", DType::Bool, DType::F32),
+        ("to(x, 'bfloat16') + to(x, 'float16')", DType::F64, DType::F32),
+        ("to(x, 'half') * x", DType::I64, DType::F16),
+        ("to(x, 'float64')", DType::BF16, DType::F64),
     ];
     for &(text, from, to) in cases {
         let out = run(text, &[of(from)]).unwrap_or_else(|e| panic!("{text}: {e}"));
@@ -69,6 +88,10 @@ fn errors_are_worded_as_torch_words_them() {
     fails("x & 1", one(&f), "\"bitwise_and_cpu\" not implemented for 'Float'");
     fails("x ** -1", one(&i), "Integers to negative integer powers are not allowed.");
     fails("amax(x, 0)", &[meta(DType::F32, &[0, 3])], "amax(): Expected reduction dim 0 to have non-zero size.");
+    fails("to(x, 'float17')", one(&f), "to(): argument 'dtype' must be the name of a dtype");
+    fails("gelu(x)", &[meta(DType::I8, &[2])], "\"GeluKernelImpl\" not implemented for 'Char'");
+    fails("x & 1", &[meta(DType::BF16, &[2])], "\"bitwise_and_cpu\" not implemented for 'BFloat16'");
+    fails("x + 300", &[meta(DType::I8, &[2])], "value cannot be converted to type int8_t without overflow");
     fails("clamp(x)", one(&f), "torch.clamp: At least one of 'min' or 'max' must not be None");
     fails(
         "a if c else b",
@@ -166,4 +189,31 @@ fn reductions_compute() {
         [-1.0 / s, 0.0, 1.0 / s, -3.0 / t, -1.0 / t, 4.0 / t]
     });
     close("x ** 3 // 5 % 4", &[0.0, 1.0, 1.0, 0.0, 3.0, 2.0]);
+}
+
+/// What is rounded to a 16-bit float, and what is not.
+#[test]
+fn half_precision_rounds_once() {
+    let of = |dtype, v: &[f64]| Tensor::from_f64(dtype, &[v.len() as i64], v);
+    let value = |text: &str, inputs: &[Tensor]| run(text, inputs).unwrap_or_else(|e| panic!("{text}: {e}")).to_f64()[0];
+    let bf16 = |v: f64| rusttorch_ir::dtype::Literal::float(DType::BF16, v).as_f64();
+    let (x, y) = (of(DType::BF16, &[1.0234375]), of(DType::BF16, &[-1.0]));
+    // 1.0234375^2 has 14 bits: the square is not rounded before the sum is.
+    let square = 1.0234375f64 * 1.0234375;
+    assert_eq!(value("x * x + y", &[x.clone(), y.clone()]), bf16(square - 1.0));
+    assert_eq!(value("to(x * x, 'bfloat16') + y", &[x.clone(), y]), bf16(square) - 1.0);
+    assert_ne!(bf16(square - 1.0), bf16(square) - 1.0);
+    // Numbers meet the f32 value, and are compared in the dtype.
+    assert_eq!(value("x * 0.1", &[x]), bf16(1.0234375 * f64::from(0.1f32)));
+    let tenth = of(DType::F16, &[0.1]);
+    assert_eq!(value("x == 0.1", std::slice::from_ref(&tenth)), 1.0);
+    assert_eq!(value("x <= y", &[tenth.clone(), Tensor { shape: vec![], ..of(DType::F32, &[0.1]) }]), 1.0);
+    assert_eq!(value("x == y", &[tenth, of(DType::F32, &[0.1])]), 0.0);
+    // Sums are of f32, as is what overflows on the way.
+    let big = of(DType::F16, &[60000.0, 60000.0, -60000.0]);
+    assert_eq!(value("sum(x)", std::slice::from_ref(&big)), 60000.0);
+    assert_eq!(value("mean(x * 2)", &[big]), 40000.0);
+    // PyTorch rounds f64 to f32 first: 1 + 2^-11 + 2^-40 is a tie then, and goes to even.
+    let twice = of(DType::F64, &[1.0 + 2f64.powi(-11) + 2f64.powi(-40)]);
+    assert_eq!(value("to(x, 'float16')", &[twice]), 1.0);
 }

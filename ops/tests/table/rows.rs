@@ -14,7 +14,7 @@ fn every_row_is_complete_and_its_bodies_parse() {
         assert_eq!(row.reference.is_none(), !row.unreferenced.is_empty(), "{name}: a reference, or why there is none");
         // `iota` is ours: torch.arange has no operand whose shape it takes.
         assert!(!row.torch.is_empty() || row.internal || name == "iota", "{name} names no function of torch");
-        for dtype in [DType::F32, DType::F64, DType::I64, DType::U8, DType::Bool] {
+        for dtype in DType::ALL {
             if let Some(Err(e)) = OpDef::from(row).program(dtype) {
                 panic!("{name} at {dtype}: {e}");
             }

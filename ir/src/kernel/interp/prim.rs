@@ -215,6 +215,11 @@ mod tests {
         assert_eq!(eval(Prim::IDiv, I32, I32, &[1, 0]), None);
         assert_eq!(i(Prim::MulHi, I32, &[-1, -1]), -2);
         assert_eq!(i(Prim::MulHi, I64, &[-1, 2]), 1);
+        assert_eq!(i(Prim::Add, I8, &[127, 1]), -128);
+        assert_eq!(i(Prim::Abs, I8, &[-128]), -128);
+        assert_eq!(i(Prim::IDiv, I16, &[-32768, -1]), -32768);
+        assert_eq!(i(Prim::MulHi, I16, &[-1, -1]), -2);
+        assert_eq!(i(Prim::Lshr, I8, &[-1, 4]), 15);
     }
 
     #[test]
@@ -257,6 +262,8 @@ mod tests {
         assert_eq!(from_f32(U8, 300.5), 44);
         assert_eq!(from_f32(U8, -1.0), 255);
         assert_eq!(from_f32(U8, 1e20), 255);
+        assert_eq!(from_f32(I8, 200.9), -56);
+        assert_eq!(from_f32(I16, 1e20), -1);
         assert_eq!(from_f32(Bool, f32::NAN), 1);
         assert_eq!(from_f32(Bool, -0.0), 0);
         let big = (1i64 << 24) + 1;

@@ -15,26 +15,30 @@ kernel @all(x: f32 in, n: i64 in, y: f32 out, z: f64 inout) syms 2 scalars (f32,
       %5 = const.f64 1e-310
       %6 = const.bool true
       %7 = const.i32 -2147483648
+      %8 = const.f16 -65504.0
+      %9 = const.bf16 nan:0xff81
+      %10 = const.i8 -128
+      %11 = lookup.i16 [-1, 32767], %7
     }
     nest [i1 < 4, i2 < min(s1, i0 + -3 + 2*(i1 + 1))] {
-      %8 = load.f32 x[floordiv(i0 + i1*s1*(-1), 3) + (i2 + 2)] if %6
-      %9 = load.i64 n[mod(i2, 7)]
-      %10 = check %9, size s0 wrap if %6
-      %11 = load.f32 x[%10]
-      %12 = index.i32 i2
-      %13 = lookup.f32 [1.5, -inf], %12
-      %14 = call.pow.f32 %13, %11
-      %15 = lt.f32 %8, %14
-      %16, %17 = cold %15 {
-        %18 = sqrt.f32 %8
-        %19 = cold %1 {
-        } slow (%18) fast (%14)
-      } slow (%19, %6) fast (%14, %15)
-      store t[i2], %16
-      store.add t[i2], %2 if %17
-      %20, %21 = reduce.argmax.f32.rows %8, %12
-      %22, %23, %24 = reduce.moments.f32.lanes %8
-      %25 = convert.f64 %8
+      %12 = load.f32 x[floordiv(i0 + i1*s1*(-1), 3) + (i2 + 2)] if %6
+      %13 = load.i64 n[mod(i2, 7)]
+      %14 = check %13, size s0 wrap if %6
+      %15 = load.f32 x[%14]
+      %16 = index.i32 i2
+      %17 = lookup.f32 [1.5, -inf], %16
+      %18 = call.pow.f32 %17, %15
+      %19 = lt.f32 %12, %18
+      %20, %21 = cold %19 {
+        %22 = sqrt.f32 %12
+        %23 = cold %1 {
+        } slow (%22) fast (%18)
+      } slow (%23, %6) fast (%18, %19)
+      store t[i2], %20
+      store.add t[i2], %2 if %21
+      %24, %25 = reduce.argmax.f32.rows %12, %16
+      %26, %27, %28 = reduce.moments.f32.lanes %12
+      %29 = convert.f64 %12
     }
   }
 }
@@ -45,7 +49,11 @@ fn every_form_round_trips() {
     let k = parse(EVERYTHING).expect("well formed");
     super::super::verify::verify(&k).expect("valid");
     assert_eq!(k.to_string(), EVERYTHING);
-    assert_eq!(k.values[21], DType::I32);
+    assert_eq!(k.values[25], DType::I32);
+    for inexact in ["f16 0.1", "bf16 1.001", "f16 65520.0", "i8 128", "i16 -32769"] {
+        let text = format!("rtir 1\nkernel @k() {{ phase {{ nest {{ %0 = const.{inexact} }} }} }}");
+        assert!(parse(&text).is_err(), "{inexact}");
+    }
     let odd = Kernel { name: "a \"b\"\\\nc;".into(), ..Kernel::default() };
     assert_eq!(parse(&odd.to_string()).expect("well formed"), odd);
 }

@@ -35,6 +35,21 @@ fn operands_are_typed() {
 }
 
 #[test]
+fn sixteen_bit_floats_are_moved_and_converted() {
+    let bf16 = |rest: &str| body(&format!("%0 = const.bf16 1.5 {rest}"));
+    assert_eq!(bf16("%1 = convert.f32 %0 %2 = convert.bf16 %1 %3 = const.bool true %4 = select.bf16 %3, %0, %2"), "");
+    assert_eq!(bf16("%1 = neg.bf16 %0"), format!("{HERE} 1: neg of bf16"));
+    assert_eq!(bf16("%1 = lt.bf16 %0, %0"), format!("{HERE} 1: lt of bf16"));
+    assert_eq!(bf16("%1 = convert.f64 %0"), format!("{HERE} 1: conversion of bf16 to f64"));
+    assert_eq!(bf16("%1 = convert.f16 %0"), format!("{HERE} 1: conversion of bf16 to f16"));
+    assert_eq!(bf16("%1 = call.erf.bf16 %0"), format!("{HERE} 1: erf of bf16"));
+    assert_eq!(bf16("%1 = reduce.sum.bf16.lanes %0"), format!("{HERE} 1: sum of bf16"));
+    let add = "rtir 1\nkernel @k(z: f16 inout) { phase { nest { %0 = const.f16 1.0 store.add z[0], %0 } } }";
+    let errors = verify(&parse(add).expect("well formed")).expect_err("an addition");
+    assert_eq!(errors[0].what, "store.add of f16");
+}
+
+#[test]
 fn values_are_visible_where_the_module_says() {
     assert_eq!(body("%0 = neg.f32 %1 %1 = const.f32 1.0"), format!("{HERE} 0: %1 is not visible here"));
     assert_eq!(
