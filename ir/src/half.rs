@@ -46,7 +46,7 @@ pub fn f32_to_f16(v: f32) -> u16 {
     // A carry runs into the exponent, from the largest number to infinity.
     // The hidden bit counts as one step of the exponent; subnormals have neither.
     let exponent = (exponent + 14).max(0) as u32;
-    sign | (exponent << 10) as u16 + rounded as u16
+    sign | ((exponent << 10) + rounded) as u16
 }
 
 /// The value of a bf16: it is the upper half of its f32.

@@ -14,7 +14,7 @@ use crate::prim::Prim;
 
 /// A random graph of at most about 20 nodes, with one to three outputs.
 pub fn random_graph(seed: u64) -> Graph {
-    let mut b = Builder { g: Graph::default(), rng: Rng::new(seed) };
+    let mut b = Builder { g: Graph::default(), rng: Rng::new(seed), only_f32: seed % 4 < 2 };
     let dims: Vec<i64> = (0..4).map(|_| b.rng.pick(&[1, 2, 3, 4, 6, 7, 12])).collect();
     let rank = b.rng.below(5);
     let shape: Vec<i64> = if b.rng.below(25) == 0 { vec![3, 0] } else { dims[..rank].to_vec() };
@@ -84,6 +84,8 @@ pub fn random_strides(rng: &mut Rng, shape: &[i64]) -> Vec<i64> {
 struct Builder {
     g: Graph,
     rng: Rng,
+    /// Of operands and results.
+    only_f32: bool,
 }
 
 impl Builder {
@@ -116,6 +118,9 @@ impl Builder {
 
     /// f32 mostly, or a dtype that holds all integers of these graphs in 8 or 16 bits.
     fn narrow(&mut self) -> DType {
+        if self.only_f32 {
+            return DType::F32;
+        }
         self.rng.pick(&[DType::F32, DType::F32, DType::F32, DType::F16, DType::BF16, DType::I8, DType::I16])
     }
 
