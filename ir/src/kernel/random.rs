@@ -12,7 +12,7 @@ use crate::id::{AxisId, BufferId, ScalarId, SymId, ValueId};
 use crate::index::IndexExpr;
 use crate::prim::{Prim, Typing};
 
-/// The dtypes that every emitter has. Half of the kernels keep to them: others run at 128 bits.
+/// The dtypes of most kernels. Half of the random ones keep to them.
 const COMMON: [DType; 6] = [DType::F32, DType::F64, DType::I32, DType::I64, DType::U8, DType::Bool];
 /// Points of all loops around a body.
 const MAX_POINTS: i64 = 6000;
