@@ -43,10 +43,18 @@ def test_floats_round_as_in_torch(half: torch.dtype) -> None:
     # Every value of the dtype, every midpoint of neighbours, and the floats beside them.
     finite = ALL_HALVES.view(half)
     finite = finite[finite.isfinite()].float()
-    middle = ((finite.double() + torch.nextafter(finite.to(half), torch.tensor(torch.inf, dtype=half)).double()) / 2).float()
+    middle = (
+        (finite.double() + torch.nextafter(finite.to(half), torch.tensor(torch.inf, dtype=half)).double()) / 2
+    ).float()
     base = torch.cat([finite, middle])
-    base = torch.cat([base, torch.nextafter(base, torch.tensor(torch.inf)), torch.nextafter(base, torch.tensor(-torch.inf))])
-    spread = torch.randint(-(1 << 31), 1 << 31, (1 << 18,), generator=torch.manual_seed(1)).to(torch.int32).view(torch.float32)
+    base = torch.cat(
+        [base, torch.nextafter(base, torch.tensor(torch.inf)), torch.nextafter(base, torch.tensor(-torch.inf))]
+    )
+    spread = (
+        torch.randint(-(1 << 31), 1 << 31, (1 << 18,), generator=torch.manual_seed(1))
+        .to(torch.int32)
+        .view(torch.float32)
+    )
     odd = torch.tensor([65519.0, 65520.0, 65536.0, 3.4e38, 1e-45, 1e-40, torch.inf, -torch.inf, torch.nan, -0.0])
     x = torch.cat([base, spread, odd])
     same_bits(to(x, half), x.to(half))
@@ -85,13 +93,14 @@ def elementwise_rows() -> list[tuple[str, str, int]]:
     rows = []
     for name, params, statics, _doc, path, _np in _rusttorch._op_table():
         needed = [p for p in params if "=" not in p]
-        if path and not set(needed) & set(statics) and "dim=None" not in params and name not in NOT_ELEMENTWISE:
+        over_all = "reduction='mean'" in params or "dim=None" in params or "dim=1" in params
+        if path and not set(needed) & set(statics) and not over_all and name not in NOT_ELEMENTWISE:
             rows.append((name, path, len(needed)))
     return rows
 
 
-# Rows over dimensions, with indices, with shapes.
-NOT_ELEMENTWISE = {"clamp", "clip", "cosine_similarity", "cross_entropy", "glu", "group_norm", "max", "min", "nll_loss"}
+# Rows over all elements, and those that ask for more than tensors: numbers, a mask, limits.
+NOT_ELEMENTWISE = {"clamp", "clip", "max", "min", "normalize", "threshold", "where"}
 
 
 def operands(dtype: torch.dtype, n: int) -> list[torch.Tensor]:
@@ -133,13 +142,13 @@ def test_rows_of_half_precision_round_float32_once(name: str, path: str, count: 
         assert torch.equal(got.isnan(), rounded.isnan()), name
         step = torch.nextafter(rounded.abs(), torch.tensor(torch.inf, dtype=dtype)).float() - rounded.abs().float()
         off = (got.float() - rounded.float()).abs()
-        slack = step + 2e-6 if name in CANCELS else step
+        slack = step + 5e-6 if name in CANCELS else step
         assert (off[finite] <= slack[finite]).all(), (name, dtype, off[finite].max())
         assert torch.equal(got[~finite & ~rounded.isnan()], rounded[~finite & ~rounded.isnan()]), name
 
 
 # Rows that cancel: errors of float32 are large beside small results.
-CANCELS = {"logaddexp", "logit", "remainder", "floor_divide"}
+CANCELS = {"gelu", "logaddexp", "logit"}
 
 
 @pytest.mark.parametrize(("name", "path", "count"), elementwise_rows(), ids=lambda v: v if isinstance(v, str) else "")
@@ -178,7 +187,11 @@ def test_mixtures_in_one_kernel() -> None:
 
     got = f(a, b, c, i, mask)
     wide = [a.float(), b.float(), c, i.float(), mask]
-    want = (torch.where(mask, wide[0] * wide[1] + c, wide[3] * wide[0]), (wide[0] * wide[3]).bfloat16(), (wide[1] + wide[3]).half())
+    want = (
+        torch.where(mask, wide[0] * wide[1] + c, wide[3] * wide[0]),
+        (wide[0] * wide[3]).bfloat16(),
+        (wide[1] + wide[3]).half(),
+    )
     for g, w in zip(got, want, strict=True):
         assert g.dtype == w.dtype
         torch.testing.assert_close(g, w, rtol=1e-6 if w.dtype == torch.float32 else 0, atol=0)
@@ -247,7 +260,11 @@ def test_gradients_have_the_dtype_of_their_operand(half: torch.dtype) -> None:
 
 
 def test_numpy_dtypes() -> None:
-    h, i, s = np.linspace(-2, 2, 41).astype(np.float16), np.arange(-20, 21, dtype=np.int8), np.arange(41, dtype=np.int16)
+    h, i, s = (
+        np.linspace(-2, 2, 41).astype(np.float16),
+        np.arange(-20, 21, dtype=np.int8),
+        np.arange(41, dtype=np.int16),
+    )
     assert rt.exp(h).dtype == np.float16
     np.testing.assert_array_equal(rt.add(h, h), h + h)
     np.testing.assert_array_equal(rt.mul(i, i), i * i)
