@@ -172,7 +172,7 @@ pub(super) const ROWS: &[Row] = &[
         body: &[
             (Bool, "a == b"),
             (Float, "d = abs(a - b); (a == b) | ((d < inf) & (d <= atol + abs(rtol * b)))"),
-            (Int, "(a == b) | (to_f32(abs(a - b)) <= atol + abs(rtol * to_f32(b)))"),
+            (Int, "(a == b) | (to_f32(abs(to_i64(a) - to_i64(b))) <= atol + abs(rtol * to_f32(b)))"),
         ],
         unreferenced: "a part of isclose",
         internal: true,
