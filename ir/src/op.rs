@@ -38,6 +38,17 @@ pub enum DTypeRule {
     FloatElse(&'static str),
 }
 
+/// What `torch.autocast("cpu")` makes of the float operands of an op, f64 excepted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Autocast {
+    /// Nothing.
+    Keep,
+    /// They become f32.
+    F32,
+    /// They become the dtype that autocast was asked for.
+    Lower,
+}
+
 /// The class of a promoted dtype, which chooses a body.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Class {
@@ -130,6 +141,8 @@ pub struct Row {
     pub torch: &'static str,
     /// NumPy's function, empty when there is none.
     pub np: &'static str,
+    /// Its category under autocast.
+    pub autocast: Autocast,
     /// Called by other rows only.
     pub internal: bool,
 }
@@ -151,6 +164,7 @@ impl Row {
         domain: (f64::NEG_INFINITY, f64::INFINITY),
         torch: "",
         np: "",
+        autocast: Autocast::Keep,
         internal: false,
     };
 }
@@ -184,6 +198,8 @@ pub struct OpDef {
     pub torch: Text,
     /// NumPy's function, empty when there is none.
     pub np: Text,
+    /// Its category under autocast.
+    pub autocast: Autocast,
     /// Called by other ops only.
     pub internal: bool,
     /// Bodies see intrinsics. False for ops that users register.
@@ -218,6 +234,7 @@ impl From<&Row> for OpDef {
             domain: row.domain,
             torch: row.torch.into(),
             np: row.np.into(),
+            autocast: row.autocast,
             internal: row.internal,
             builtin: true,
             parsed: row.body.iter().map(|_| OnceLock::new()).collect(),
@@ -244,6 +261,7 @@ impl OpDef {
             domain: Row::DEFAULT.domain,
             torch: Cow::Borrowed(""),
             np: Cow::Borrowed(""),
+            autocast: Autocast::Keep,
             internal: false,
             builtin: false,
             parsed: vec![OnceLock::from(Ok(Arc::new(program)))],

@@ -16,7 +16,7 @@ use crate::dtype::{Category, DType, Literal, Priority, result_type};
 use crate::expr::error::did_you_mean;
 use crate::expr::{Attr, Expr, Functions, Program};
 use crate::id::{NodeId, ScalarId};
-use crate::op::{Bound, DTypeRule, OpDef, OpTable};
+use crate::op::{Autocast, Bound, DTypeRule, OpDef, OpTable};
 use crate::prim::Prim;
 use std::collections::HashMap;
 use std::fmt;
@@ -43,11 +43,13 @@ pub enum Operand {
 pub struct LowerOptions {
     /// The dtype of Python floats, and of integers where a float is needed.
     pub default_dtype: DType,
+    /// The lower dtype of `torch.autocast`, when it is on.
+    pub autocast: Option<DType>,
 }
 
 impl Default for LowerOptions {
     fn default() -> LowerOptions {
-        LowerOptions { default_dtype: DType::F32 }
+        LowerOptions { default_dtype: DType::F32, autocast: None }
     }
 }
 
@@ -144,6 +146,7 @@ pub fn lower(
         known: HashMap::new(),
         table,
         default: options.default_dtype,
+        autocast: options.autocast,
         steps: 0,
         calls: (!program.gradients().is_empty()).then(Vec::new),
     };
@@ -163,10 +166,18 @@ pub fn lower(
         l.graph.outputs.push(id);
     }
     if !program.gradients().is_empty() {
+        // Casts are operations like others now; the texts of gradients are ours.
+        l.autocast = None;
         let wrt: Vec<Value> = program.gradients().iter().map(|&p| params[p].clone()).collect();
-        let loss = l.graph.outputs[0];
-        let gradients = l.gradients(loss, &wrt)?;
-        l.graph.outputs.extend(gradients);
+        if program.seeds().is_empty() {
+            let loss = l.graph.outputs[0];
+            let gradients = l.gradients_of_number(loss, &wrt)?;
+            l.graph.outputs.extend(gradients);
+        } else {
+            let seeds = program.seeds().iter().map(|&p| params[p].clone()).collect::<Vec<_>>();
+            let results = std::mem::take(&mut l.graph.outputs);
+            l.graph.outputs = l.pullback(&results, &seeds, &wrt)?;
+        }
     }
     narrow_scalars(&mut l.graph);
     Ok(compact(l.graph))
@@ -177,6 +188,8 @@ pub(super) struct Lowerer<'a> {
     known: HashMap<(GraphOp, DType, Vec<i64>), NodeId>,
     table: &'a OpTable,
     pub(super) default: DType,
+    /// See [`LowerOptions::autocast`]; None within a built-in op, as in torch's own kernels.
+    autocast: Option<DType>,
     steps: usize,
     /// Calls in the order of their ends, kept when a gradient is asked for.
     pub(super) calls: Option<Vec<Inlined>>,
@@ -405,6 +418,14 @@ impl Lowerer<'_> {
                 return Err(LowerError::new(LowerErrorKind::Type, message));
             }
         }
+        let autocast = self.autocast;
+        if let Some(lower) = autocast {
+            match op.autocast {
+                Autocast::Keep => {}
+                Autocast::F32 => self.autocast_to(DType::F32, &mut params)?,
+                Autocast::Lower => self.autocast_to(lower, &mut params)?,
+            }
+        }
         let dtype = self.apply_rule(&op, &mut params)?;
         let Some(body) = op.program(dtype) else {
             let message = format!("\"{name}\" not implemented for '{}'", dtype.c_name());
@@ -413,7 +434,12 @@ impl Lowerer<'_> {
         let body =
             body.map_err(|e| LowerError::new(LowerErrorKind::Internal, format!("in the body of {name}: {e}")))?;
         let scope = Scope { op: Some(&op), dtype, depth: scope.depth + 1 };
-        let mut results = self.program(&body, &params, scope)?;
+        if op.builtin {
+            self.autocast = None;
+        }
+        let results = self.program(&body, &params, scope);
+        self.autocast = autocast;
+        let mut results = results?;
         match results.pop() {
             Some(value) if results.is_empty() => {
                 if let (Some(calls), Value::Node { id, .. }) = (&mut self.calls, &value) {
@@ -423,6 +449,23 @@ impl Lowerer<'_> {
             }
             _ => Err(LowerError::new(LowerErrorKind::Internal, format!("{name} has several results"))),
         }
+    }
+
+    /// Converts the tensors among these of float dtypes, f64 excepted.
+    fn autocast_to(&mut self, dtype: DType, params: &mut [Value]) -> Lowered<()> {
+        for value in params {
+            if let Value::Node { id, weak: false } = value {
+                let from = self.dtype(*id);
+                if from.is_float() && !matches!(from, DType::F64) && from != dtype {
+                    if !dtype.is_computed() {
+                        let message = format!("autocast to {} is not supported", dtype.torch_name());
+                        return Err(LowerError::new(LowerErrorKind::NotImplemented, message));
+                    }
+                    *id = self.convert(*id, dtype);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Makes the value arguments of one dtype, by the op's rule; that dtype.
