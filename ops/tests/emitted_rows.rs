@@ -11,7 +11,7 @@ use rusttorch_runtime::interpret;
 use rusttorch_runtime::launch::with_tensors;
 use rusttorch_runtime::pool::Serial;
 
-const OPTIONS: PlanOptions = PlanOptions { default_dtype: DType::F32, layout: Layout::Torch };
+const OPTIONS: PlanOptions = PlanOptions { default_dtype: DType::F32, layout: Layout::Torch, autocast: None };
 const DTYPES: [DType; 6] = [DType::F32, DType::F64, DType::I32, DType::I64, DType::U8, DType::Bool];
 
 /// Rows that need more than tensors of one shape: names, sizes and dims, or indices as an operand.

@@ -1,4 +1,5 @@
 //! Losses. `reduction` is 'mean', 'sum' or 'none'.
+use rusttorch_ir::op::Autocast;
 use rusttorch_ir::op::Class::Any;
 use rusttorch_ir::op::DTypeRule::*;
 use rusttorch_ir::op::Reference::*;
@@ -25,6 +26,7 @@ pub(super) const ROWS: &[Row] = &[
         )],
         unreferenced: "reads by index: tests compare with loops",
         torch: "torch.nn.functional.cross_entropy",
+        autocast: Autocast::F32,
         ..Row::DEFAULT
     },
     Row {
@@ -43,6 +45,7 @@ pub(super) const ROWS: &[Row] = &[
         )],
         unreferenced: "reads by index: tests compare with loops",
         torch: "torch.nn.functional.nll_loss",
+        autocast: Autocast::F32,
         ..Row::DEFAULT
     },
     Row {
@@ -58,6 +61,7 @@ pub(super) const ROWS: &[Row] = &[
         )],
         unreferenced: "tests compare with loops",
         torch: "torch.nn.functional.mse_loss",
+        autocast: Autocast::F32,
         ..Row::DEFAULT
     },
     Row {
@@ -69,6 +73,7 @@ pub(super) const ROWS: &[Row] = &[
         body: &[(Any, "reduce_loss(abs(x - y), reduction)")],
         unreferenced: "tests compare with loops",
         torch: "torch.nn.functional.l1_loss",
+        autocast: Autocast::F32,
         ..Row::DEFAULT
     },
     Row {
@@ -84,6 +89,7 @@ pub(super) const ROWS: &[Row] = &[
         )],
         unreferenced: "tests compare with loops",
         torch: "torch.nn.functional.huber_loss",
+        autocast: Autocast::F32,
         ..Row::DEFAULT
     },
     Row {
@@ -101,6 +107,7 @@ pub(super) const ROWS: &[Row] = &[
         )],
         unreferenced: "tests compare with loops",
         torch: "torch.nn.functional.binary_cross_entropy_with_logits",
+        autocast: Autocast::F32,
         ..Row::DEFAULT
     },
     Row {
@@ -160,6 +167,7 @@ pub(super) const ROWS: &[Row] = &[
         )],
         unreferenced: "tests compare with torch",
         torch: "torch.nn.functional.smooth_l1_loss",
+        autocast: Autocast::F32,
         ..Row::DEFAULT
     },
     Row {
@@ -175,6 +183,7 @@ pub(super) const ROWS: &[Row] = &[
         )],
         unreferenced: "tests compare with torch",
         torch: "torch.nn.functional.binary_cross_entropy",
+        autocast: Autocast::F32,
         ..Row::DEFAULT
     },
     Row {
@@ -203,6 +212,7 @@ pub(super) const ROWS: &[Row] = &[
         )],
         unreferenced: "tests compare with torch",
         torch: "torch.nn.functional.kl_div",
+        autocast: Autocast::F32,
         ..Row::DEFAULT
     },
     Row {
@@ -218,6 +228,7 @@ pub(super) const ROWS: &[Row] = &[
         )],
         unreferenced: "tests compare with torch",
         torch: "torch.nn.functional.margin_ranking_loss",
+        autocast: Autocast::F32,
         ..Row::DEFAULT
     },
     Row {
@@ -234,6 +245,7 @@ pub(super) const ROWS: &[Row] = &[
         )],
         unreferenced: "tests compare with torch",
         torch: "torch.nn.functional.hinge_embedding_loss",
+        autocast: Autocast::F32,
         ..Row::DEFAULT
     },
     Row {
@@ -245,6 +257,7 @@ pub(super) const ROWS: &[Row] = &[
         body: &[(Any, "reduce_loss(log1p_exp(-target * x), reduction)")],
         unreferenced: "tests compare with torch",
         torch: "torch.nn.functional.soft_margin_loss",
+        autocast: Autocast::F32,
         ..Row::DEFAULT
     },
     Row {
@@ -261,6 +274,7 @@ pub(super) const ROWS: &[Row] = &[
         )],
         unreferenced: "tests compare with torch",
         torch: "torch.nn.functional.poisson_nll_loss",
+        autocast: Autocast::F32,
         ..Row::DEFAULT
     },
 ];
