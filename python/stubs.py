@@ -27,6 +27,9 @@ from rusttorch._rusttorch import FallbackWarning as FallbackWarning
 from rusttorch._rusttorch import InternalError as InternalError
 from rusttorch._rusttorch import TraceError as TraceError
 from rusttorch._rusttorch import clear_cache as clear_cache
+from rusttorch._rusttorch import empty_cache as empty_cache
+from rusttorch._rusttorch import memory_stats as memory_stats
+from rusttorch._rusttorch import set_memory_cap as set_memory_cap
 from rusttorch._rusttorch import set_num_threads as set_num_threads
 from rusttorch._rusttorch import stats as stats
 
@@ -90,6 +93,26 @@ STATIC_TYPES = {
 }
 
 
+# Of everything, or with a dimension or another array.
+EXTREME = """\
+@overload
+def {name}(x: _Array, *, out: _Array | None = ...) -> Any: ...
+@overload
+def {name}(x: Tensor, *, out: Tensor | None = ...) -> Tensor: ...
+@overload
+def {name}(
+    x: Any,
+    dim: Any = ...,
+    keepdim: bool = ...,
+    *,
+    other: Any = ...,
+    axis: int | None = ...,
+    keepdims: bool = ...,
+    out: Any = ...,
+) -> Any: ...
+"""
+
+
 def signature(params: list[str], statics: set[str], operands: list[str], out: str) -> str:
     """The arguments of one overload; the last of ``operands`` is the type of all further ones."""
     parts = []
@@ -111,8 +134,10 @@ def signature(params: list[str], statics: set[str], operands: list[str], out: st
 
 def stub(name: str, params: list[str], statics: set[str]) -> str:
     """The overloads of an op: NumPy in, NumPy out; torch in, torch out."""
+    if name in ("max", "min"):
+        return EXTREME.format(name=name)
     # A reduction over everything is a scalar in NumPy, so its type cannot be told.
-    result = "Any" if "dim=None" in params or (params == ["x"] and name in ("max", "min")) else "_Array"
+    result = "Any" if "dim=None" in params else "_Array"
     forms = [(["_Array", "_Numpy"], "_Array", result)]
     if len(params) > 1 and params[1].partition("=")[0] not in statics and "=" not in params[1]:
         forms.append((["np.generic | _Number", "_Array", "_Numpy"], "_Array", result))

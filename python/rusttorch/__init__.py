@@ -16,7 +16,10 @@ from rusttorch._rusttorch import (
     TraceError,
     __version__,
     clear_cache,
+    empty_cache,
     matmul,
+    memory_stats,
+    set_memory_cap,
     set_num_threads,
     stats,
 )
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from rusttorch import func
     from rusttorch._control import get_num_threads, num_threads, show_config
     from rusttorch._evaluate import evaluate, expr
+    from rusttorch._extremes import max, min
     from rusttorch._fuse import fuse
     from rusttorch._grad import value_and_grad
     from rusttorch._inspect import inspect
@@ -37,6 +41,8 @@ _LAZY = {
     "fuse": "_fuse",
     "get_num_threads": "_control",
     "inspect": "_inspect",
+    "max": "_extremes",
+    "min": "_extremes",
     "num_threads": "_control",
     "register": "_register",
     "show_config": "_control",
@@ -50,6 +56,7 @@ __all__ = [
     "TraceError",
     "__version__",
     "clear_cache",
+    "empty_cache",
     "evaluate",
     "expr",
     "func",
@@ -57,8 +64,12 @@ __all__ = [
     "get_num_threads",
     "inspect",
     "matmul",
+    "max",
+    "memory_stats",
+    "min",
     "num_threads",
     "register",
+    "set_memory_cap",
     "set_num_threads",
     "show_config",
     "stats",

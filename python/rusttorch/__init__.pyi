@@ -14,6 +14,9 @@ from rusttorch._rusttorch import FallbackWarning as FallbackWarning
 from rusttorch._rusttorch import InternalError as InternalError
 from rusttorch._rusttorch import TraceError as TraceError
 from rusttorch._rusttorch import clear_cache as clear_cache
+from rusttorch._rusttorch import empty_cache as empty_cache
+from rusttorch._rusttorch import memory_stats as memory_stats
+from rusttorch._rusttorch import set_memory_cap as set_memory_cap
 from rusttorch._rusttorch import set_num_threads as set_num_threads
 from rusttorch._rusttorch import stats as stats
 
@@ -483,7 +486,18 @@ def margin_ranking_loss(x1: _Torch, x2: _Torch, target: _Torch, margin: _Torch =
 @overload
 def max(x: _Array, *, out: _Array | None = ...) -> Any: ...
 @overload
-def max(x: _Torch, *, out: Tensor | None = ...) -> Tensor: ...
+def max(x: Tensor, *, out: Tensor | None = ...) -> Tensor: ...
+@overload
+def max(
+    x: Any,
+    dim: Any = ...,
+    keepdim: bool = ...,
+    *,
+    other: Any = ...,
+    axis: int | None = ...,
+    keepdims: bool = ...,
+    out: Any = ...,
+) -> Any: ...
 @overload
 def maximum(a: _Array, b: _Numpy, *, out: _Array | None = ...) -> _Array: ...
 @overload
@@ -497,7 +511,18 @@ def mean(x: _Torch, dim: _Dims | None = ..., keepdim: bool = ..., *, axis: _Dims
 @overload
 def min(x: _Array, *, out: _Array | None = ...) -> Any: ...
 @overload
-def min(x: _Torch, *, out: Tensor | None = ...) -> Tensor: ...
+def min(x: Tensor, *, out: Tensor | None = ...) -> Tensor: ...
+@overload
+def min(
+    x: Any,
+    dim: Any = ...,
+    keepdim: bool = ...,
+    *,
+    other: Any = ...,
+    axis: int | None = ...,
+    keepdims: bool = ...,
+    out: Any = ...,
+) -> Any: ...
 @overload
 def minimum(a: _Array, b: _Numpy, *, out: _Array | None = ...) -> _Array: ...
 @overload

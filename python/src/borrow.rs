@@ -35,6 +35,8 @@ pub struct Borrowed {
     /// Strides count bytes (NumPy) instead of elements (torch).
     pub in_bytes: bool,
     pub readonly: bool,
+    /// Autograd is to know of what is done with it.
+    pub requires_grad: bool,
     pub kind: Kind,
     /// Holds what the pointers point into, when that is not the caller's object.
     pub owner: Option<Py<PyAny>>,
@@ -122,6 +124,7 @@ impl Borrowed {
             strides: start.wrapping_add(shape.len()),
             in_bytes: false,
             readonly: false,
+            requires_grad: false,
             kind: Kind::Torch,
             owner: Some(keeper.into_any().unbind()),
         })
@@ -151,6 +154,9 @@ pub struct Session {
     torch: Option<&'static torch::Torch>,
     modes_checked: bool,
     grad_enabled: bool,
+    /// The caller asks [`Session::requires_grad`]; else such operands are refused.
+    recording: bool,
+    requires_grad: bool,
 }
 
 impl Session {
@@ -235,13 +241,33 @@ impl Session {
             self.grad_enabled = torch.grad_enabled(object.py())?;
             self.modes_checked = true;
         }
-        torch.borrow(object, self.grad_enabled)
+        let borrowed = torch.borrow(object, self.grad_enabled)?;
+        if borrowed.requires_grad {
+            if !self.recording {
+                return Err(torch::grad_error());
+            }
+            self.requires_grad = true;
+        }
+        Ok(borrowed)
     }
 
     /// A session, with torch if it has been seen.
     #[inline]
     pub fn new(py: Python<'_>) -> Session {
-        Session { torch: torch::seen(py), modes_checked: false, grad_enabled: false }
+        Session { torch: torch::seen(py), ..Session::default() }
+    }
+
+    /// A session that lets operands require grad: the caller asks [`Session::requires_grad`] and sees to it that
+    /// no result is detached.
+    #[inline]
+    pub fn recording(py: Python<'_>) -> Session {
+        Session { torch: torch::seen(py), recording: true, ..Session::default() }
+    }
+
+    /// Whether grad mode is on and an operand so far requires grad.
+    #[inline]
+    pub fn requires_grad(&self) -> bool {
+        self.requires_grad
     }
 
     /// An array that the caller wants a result in.
@@ -307,6 +333,7 @@ fn ndarray(object: &Bound<'_, PyAny>) -> PyResult<Borrowed> {
         strides: head.strides.cast(),
         in_bytes: true,
         readonly: !head.is_writeable(),
+        requires_grad: false,
         kind: Kind::Numpy,
         owner: None,
     };
