@@ -11,7 +11,9 @@ PIP_FLAGS := --quiet --disable-pip-version-check
 # $(call stamp,venv,set) is the file that says that requirements/<set>.txt, as it reads now, is installed.
 stamp = $(1)/.stamps/$(2)-$(firstword $(shell cat requirements/build.txt requirements/$(2).txt | cksum))
 
-SEEDS ?= 10000
+# Comparisons that `make fuzz` makes, and seconds that it gives to the parsers.
+CASES ?= 1000000
+SECONDS ?= 60
 FUNCS ?=
 STRIDE ?= 1
 
@@ -68,12 +70,13 @@ test-python: $(call stamp,$(VENV),test) wheel
 	$(BIN)/python -m pip install $(PIP_FLAGS) --force-reinstall --no-deps dist/rusttorch-*.whl
 	$(BIN)/pytest --config-file python/pyproject.toml --rootdir . $(PYTEST_ARGS) python/tests
 
-fuzz: ## Compare machine code with the interpreter over SEEDS random kernels and graphs
-	cargo run --locked --release -p rusttorch-runtime --example fuzz -- $(SEEDS)
+fuzz: ## Compare machine code with the interpreter in CASES random cases, then fuzz the parsers for SECONDS
+	cargo run --locked --release -p rusttorch-runtime --example fuzz -- $(CASES)
+	cargo run --locked --release -p rusttorch-ir --example fuzz_texts -- $(SECONDS)
 
 test-aarch64: ## Compare machine code for aarch64 with the interpreter, under qemu
 	@command -v qemu-aarch64 > /dev/null || { echo "make test-aarch64 needs qemu-aarch64; on Debian: apt-get install qemu-user"; exit 1; }
-	SEEDS=$(if $(filter file,$(origin SEEDS)),150,$(SEEDS)) cargo test --locked -p rusttorch-runtime --test aarch64 -- --ignored --nocapture
+	SEEDS=$(or $(SEEDS),150) cargo test --locked -p rusttorch-runtime --test aarch64 -- --ignored --nocapture
 
 test-avx512: ## Compare the emulator of AVX-512 that the tests use with Bochs
 	@command -v bochs > /dev/null || { echo "make test-avx512 needs bochs; on Debian: apt-get install bochs bochsbios vgabios"; exit 1; }

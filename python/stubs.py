@@ -67,6 +67,9 @@ from rusttorch._rusttorch import randint as randint
 from rusttorch._rusttorch import randn as randn
 from rusttorch._rusttorch import randn_like as randn_like
 from rusttorch._rusttorch import set_default_dtype as set_default_dtype
+from rusttorch._rusttorch import empty_cache as empty_cache
+from rusttorch._rusttorch import memory_stats as memory_stats
+from rusttorch._rusttorch import set_memory_cap as set_memory_cap
 from rusttorch._rusttorch import set_num_threads as set_num_threads
 from rusttorch._rusttorch import set_printoptions as set_printoptions
 from rusttorch._rusttorch import set_rng_state as set_rng_state
@@ -168,6 +171,26 @@ STATIC_TYPES = {
 }
 
 
+# Of everything, or with a dimension or another array.
+EXTREME = """\
+@overload
+def {name}(x: _Array, *, out: _Array | None = ...) -> Any: ...
+@overload
+def {name}(x: Tensor, *, out: Tensor | None = ...) -> Tensor: ...
+@overload
+def {name}(
+    x: Any,
+    dim: Any = ...,
+    keepdim: bool = ...,
+    *,
+    other: Any = ...,
+    axis: int | None = ...,
+    keepdims: bool = ...,
+    out: Any = ...,
+) -> Any: ...
+"""
+
+
 def signature(params: list[str], statics: set[str], operands: list[str], out: str) -> str:
     """The arguments of one overload; the last of ``operands`` is the type of all further ones."""
     parts = []
@@ -191,8 +214,10 @@ def signature(params: list[str], statics: set[str], operands: list[str], out: st
 
 def stub(name: str, params: list[str], statics: set[str]) -> str:
     """The overloads of an op: NumPy in, NumPy out; ours in, ours out; torch in, torch out."""
+    if name in ("max", "min"):
+        return EXTREME.format(name=name)
     # A reduction over everything is a scalar in NumPy, so its type cannot be told.
-    result = "Any" if "dim=None" in params or (params == ["x"] and name in ("max", "min")) else "_Array"
+    result = "Any" if "dim=None" in params else "_Array"
     forms = [(["_Array", "_Numpy"], "_Array", result)]
     two_values = len(params) > 1 and "=" not in params[1] and not statics.intersection(params[:2])
     if two_values:

@@ -10,7 +10,7 @@ use rusttorch_runtime::Tensor;
 use rusttorch_runtime::pool::Serial;
 use std::hint::black_box;
 
-const OPTIONS: PlanOptions = PlanOptions { default_dtype: DType::F32, layout: Layout::Torch };
+const OPTIONS: PlanOptions = PlanOptions { default_dtype: DType::F32, layout: Layout::Torch, autocast: None };
 const TEXTS: [(&str, &str); 3] =
     [("relu", "relu(x*x + x)"), ("gelu", "gelu(x, approximate='tanh')"), ("softmax", "softmax(x, -1)")];
 

@@ -139,7 +139,7 @@ impl Kernel {
         let program = parse(text, Some(&*table)).map_err(|e| e.to_string())?;
         drop(table);
         let operands = [Operand::Tensor(TensorMeta::contiguous(DType::F32, &[len as i64]))];
-        let options = PlanOptions { default_dtype: DType::F32, layout: Layout::Torch };
+        let options = PlanOptions { default_dtype: DType::F32, layout: Layout::Torch, autocast: None };
         let plan = engine::plan(&program, &operands, options).map_err(|e| e.to_string())?;
         let float = matches!(plan.outputs(), [out] if out.dtype == DType::F32);
         if float && plan.is_compiled() { Ok(Kernel { plan }) } else { Err(format!("{text} is no compiled f32")) }

@@ -20,4 +20,4 @@ pub use frame::{ErrorRecord, FrameLayout};
 pub use host::HostFn;
 pub use image::{Image, image};
 pub use isa::Isa;
-pub use module::{Artifact, Compiled, Emitters, compile, compile_by, compile_for};
+pub use module::{Artifact, Compiled, Emitters, Symbol, compile, compile_by, compile_for};

@@ -18,7 +18,7 @@ use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_frontend::FunctionBuilderContext;
 use cranelift_jit::{JITBuilder, JITModule};
-use cranelift_module::{Linkage, Module, default_libcall_names};
+use cranelift_module::{FuncId, Linkage, Module, default_libcall_names};
 use rusttorch_ir::id::ValueId;
 use rusttorch_ir::kernel::{Kernel, Op, Reduction, expand};
 use std::borrow::Cow;
@@ -38,6 +38,17 @@ pub struct Artifact {
     pub asm: String,
 }
 
+/// A function of a kernel: a phase, or its full-width strip.
+#[derive(Clone, Debug)]
+pub struct Symbol {
+    /// `phase0`, `strip0`.
+    pub name: String,
+    /// Where its code begins.
+    pub address: usize,
+    /// Bytes of code.
+    pub size: usize,
+}
+
 /// A kernel in executable memory.
 pub struct Compiled {
     /// What was compiled (after expansion): launch reads extents, buffers and scratch from it.
@@ -55,6 +66,7 @@ pub struct Compiled {
     /// What the full-width emitter lacked, for every phase that Cranelift took in its stead.
     pub narrow: Vec<Cow<'static, str>>,
     entries: Vec<Entry>,
+    symbols: Vec<Symbol>,
     /// Keeps the code alive.
     _code: Code,
 }
@@ -98,6 +110,11 @@ impl Compiled {
     /// Number of phases.
     pub fn phases(&self) -> usize {
         self.entries.len()
+    }
+
+    /// The functions it is made of, for profilers.
+    pub fn symbols(&self) -> &[Symbol] {
+        &self.symbols
     }
 
     /// Runs one phase over the share that the frame describes.
@@ -211,7 +228,7 @@ fn compile_with(
     let mut code = Code(Some(JITModule::new(builder)));
     let module = code.module();
     let mut ids = Vec::new();
-    let mut code_size = 0;
+    let mut pieces: Vec<(String, FuncId, usize)> = Vec::new();
     let mut narrow = Vec::new();
     for (i, program) in programs.iter().enumerate() {
         let context = &mut scratch.context;
@@ -220,11 +237,10 @@ fn compile_with(
         let inside = match wide_strip(&kernel, program, isa, &HostFn::address, emitters)? {
             Ok(bytes) => {
                 let signature = strip_signature(target.default_call_conv());
-                let id = module
-                    .declare_function(&format!("strip{i}"), Linkage::Local, &signature)
-                    .map_err(CodegenError::internal)?;
+                let name = format!("strip{i}");
+                let id = module.declare_function(&name, Linkage::Local, &signature).map_err(CodegenError::internal)?;
                 module.define_function_bytes(id, wide::ALIGN, &bytes.bytes, &[]).map_err(CodegenError::internal)?;
-                code_size += bytes.bytes.len();
+                pieces.push((name, id, bytes.bytes.len()));
                 if program.nest.is_empty() {
                     // Without a nest the strip reads the frame alone: it is the entry.
                     ids.push(id);
@@ -248,14 +264,18 @@ fn compile_with(
             program,
             &inside,
         )?;
-        let id = module
-            .declare_function(&format!("phase{i}"), Linkage::Local, &context.func.signature)
-            .map_err(CodegenError::internal)?;
+        let name = format!("phase{i}");
+        let id =
+            module.declare_function(&name, Linkage::Local, &context.func.signature).map_err(CodegenError::internal)?;
         module.define_function(id, context).map_err(|e| CodegenError::internal(format!("{e:?}")))?;
-        code_size += context.compiled_code().map_or(0, |c| c.code_buffer().len());
+        pieces.push((name, id, context.compiled_code().map_or(0, |c| c.code_buffer().len())));
         ids.push(id);
     }
     module.finalize_definitions().map_err(CodegenError::internal)?;
+    let symbols: Vec<Symbol> = pieces
+        .into_iter()
+        .map(|(name, id, size)| Symbol { name, address: module.get_finalized_function(id).addr(), size })
+        .collect();
     let entries = ids
         .into_iter()
         .map(|id| {
@@ -270,10 +290,11 @@ fn compile_with(
         tiles: programs.iter().map(|p| p.strip.tile_values()).collect(),
         kernel,
         isa,
-        code_size,
+        code_size: symbols.iter().map(|s| s.size).sum(),
         compile_time: start.elapsed(),
         narrow,
         entries,
+        symbols,
         _code: code,
     })
 }

@@ -5,6 +5,7 @@
 pub mod dtype;
 pub mod expr;
 pub mod fuse;
+pub mod fuzzing;
 pub mod graph;
 pub mod half;
 pub mod id;

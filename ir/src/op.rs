@@ -43,6 +43,17 @@ pub enum DTypeRule {
     FloatElse(&'static str),
 }
 
+/// What `torch.autocast("cpu")` makes of the float operands of an op, f64 excepted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Autocast {
+    /// Nothing.
+    Keep,
+    /// They become f32.
+    F32,
+    /// They become the dtype that autocast was asked for.
+    Lower,
+}
+
 /// The class of a promoted dtype, which chooses a body.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Class {
@@ -139,6 +150,8 @@ pub struct Row {
     pub np: &'static str,
     /// How it differs from PyTorch's function, empty when it does not.
     pub differs: &'static str,
+    /// Its category under autocast.
+    pub autocast: Autocast,
     /// Called by other rows only.
     pub internal: bool,
 }
@@ -162,6 +175,7 @@ impl Row {
         torch: "",
         np: "",
         differs: "",
+        autocast: Autocast::Keep,
         internal: false,
     };
 }
@@ -199,6 +213,8 @@ pub struct OpDef {
     pub np: Text,
     /// How it differs from PyTorch's function, empty when it does not.
     pub differs: Text,
+    /// Its category under autocast.
+    pub autocast: Autocast,
     /// Called by other ops only.
     pub internal: bool,
     /// Bodies see intrinsics. False for ops that users register.
@@ -235,6 +251,7 @@ impl From<&Row> for OpDef {
             torch: row.torch.into(),
             np: row.np.into(),
             differs: row.differs.into(),
+            autocast: row.autocast,
             internal: row.internal,
             builtin: true,
             parsed: row.body.iter().map(|_| OnceLock::new()).collect(),
@@ -263,6 +280,7 @@ impl OpDef {
             torch: Cow::Borrowed(""),
             np: Cow::Borrowed(""),
             differs: Cow::Borrowed(""),
+            autocast: Autocast::Keep,
             internal: false,
             builtin: false,
             parsed: vec![OnceLock::from(Ok(Arc::new(program)))],

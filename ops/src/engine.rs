@@ -6,6 +6,7 @@
 //! plan, which checks the kernel against the sizes of this call.
 
 use crate::error::{Error, Result};
+use crate::journal::{self, Origin};
 use rusttorch_codegen::{Artifact, CodegenError, Compiled, Isa, compile, compile_for};
 use rusttorch_ir::dtype::{Category, DType, Literal};
 use rusttorch_ir::expr::Program;
@@ -17,14 +18,14 @@ use rusttorch_ir::kernel::verify::verify;
 use rusttorch_ir::op::OpTable;
 use rusttorch_runtime::Tensor;
 use rusttorch_runtime::cache::{Cache, CacheStats};
-use rusttorch_runtime::env::{MaxIsa, config};
+use rusttorch_runtime::env::{LogLevel, MaxIsa, config};
 use rusttorch_runtime::interpret;
 use rusttorch_runtime::launch::{self, Arg};
 use rusttorch_runtime::layout;
+use rusttorch_runtime::log::log;
 use rusttorch_runtime::pool::Parallel;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex, PoisonError, RwLock};
 
 /// Built-in and registered ops.
@@ -114,6 +115,8 @@ pub struct PlanOptions {
     pub default_dtype: DType,
     /// Strides of results.
     pub layout: Layout,
+    /// The lower dtype of `torch.autocast`, when it is on.
+    pub autocast: Option<DType>,
 }
 
 /// The stages from a program to a kernel, for plans and for `inspect`.
@@ -130,7 +133,12 @@ pub struct Stages {
 pub fn typed(program: &Program, operands: &[Operand], options: PlanOptions) -> Result<(Graph, Vec<TensorMeta>)> {
     let graph = {
         let table = table().read().unwrap_or_else(PoisonError::into_inner);
-        lower(program, &table, operands, LowerOptions { default_dtype: options.default_dtype })?
+        lower(
+            program,
+            &table,
+            operands,
+            LowerOptions { default_dtype: options.default_dtype, autocast: options.autocast },
+        )?
     };
     let outputs: Vec<TensorMeta> = graph
         .outputs
@@ -198,7 +206,7 @@ impl fmt::Debug for Plan {
 
 /// The plan of a program for these operands, one per parameter.
 pub fn plan(program: &Program, operands: &[Operand], options: PlanOptions) -> Result<Plan> {
-    planned(lower_and_fuse(program, operands, options)?, operands)
+    planned(program, lower_and_fuse(program, operands, options)?, operands)
 }
 
 /// As [`plan`], the strides of the results being given.
@@ -209,10 +217,10 @@ pub fn plan_into(
     outputs: Vec<TensorMeta>,
 ) -> Result<Plan> {
     let (graph, _) = typed(program, operands, options)?;
-    planned(fused(graph, outputs)?, operands)
+    planned(program, fused(graph, outputs)?, operands)
 }
 
-fn planned(stages: Stages, operands: &[Operand]) -> Result<Plan> {
+fn planned(program: &Program, stages: Stages, operands: &[Operand]) -> Result<Plan> {
     let Stages { graph, outputs, fused } = stages;
     let categories = operands.iter().filter_map(|o| match o {
         Operand::Number(category) => Some(*category),
@@ -226,31 +234,11 @@ fn planned(stages: Stages, operands: &[Operand]) -> Result<Plan> {
         outputs,
         numbers,
         work: elements.unsigned_abs().saturating_mul(1 + instructions as u64 / 8),
-        executable: executable(fused)?,
+        executable: executable(fused, program)?,
     })
 }
 
-/// Compiles, and under `RUSTTORCH_DUMP` leaves what came out in that directory.
-fn build(kernel: &Kernel, isa: Isa) -> std::result::Result<Compiled, CodegenError> {
-    let compiled = compile(kernel, isa)?;
-    count(&NARROW, &compiled.narrow);
-    if let Some(dir) = &config().dump {
-        static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let artifact = compile_for(kernel, isa)?;
-        let parts = [("rtir", kernel.to_string()), ("clif", artifact.clif), ("asm", artifact.asm)];
-        for (extension, text) in parts {
-            let path = dir.join(format!("kernel-{}-{number:04}.{extension}", std::process::id()));
-            // A dump that cannot be written must not fail the program it looks at.
-            if let Err(e) = std::fs::create_dir_all(dir).and_then(|()| std::fs::write(&path, text)) {
-                eprintln!("rusttorch: RUSTTORCH_DUMP: {}: {e}", path.display());
-            }
-        }
-    }
-    Ok(compiled)
-}
-
-fn executable(fused: Fused) -> Result<Executable> {
+fn executable(fused: Fused, program: &Program) -> Result<Executable> {
     let Fused { mut kernel, syms } = fused;
     // The name takes no part in the identity.
     kernel.name = "fused".into();
@@ -258,7 +246,15 @@ fn executable(fused: Fused) -> Result<Executable> {
         None => CodegenError::unsupported("no code generator (RUSTTORCH_DISABLE, or an unknown machine)"),
         Some(isa) => {
             let key = (kernel.clone(), isa);
-            match kernels().get_or_build(&key, || build(&key.0, isa)) {
+            // The front end is asked here, not while other threads wait for the kernel.
+            let origin = if kernels().contains(&key) { Origin::default() } else { Origin::here(program) };
+            let build = || {
+                let compiled = compile(&key.0, isa)?;
+                count(&NARROW, &compiled.narrow);
+                journal::compiled(&key.0, &compiled, origin);
+                Ok(compiled)
+            };
+            match kernels().get_or_build(&key, build) {
                 Ok(compiled) => return Ok(Executable::Machine(launch::Plan::new(compiled, &syms)?)),
                 Err(e @ CodegenError::Internal(_)) => return Err(Error::internal(format!("{e}\n{kernel}"))),
                 Err(e) => e,
@@ -268,6 +264,7 @@ fn executable(fused: Fused) -> Result<Executable> {
     if config().strict {
         return Err(Error::fallback(lacking.to_string()));
     }
+    log(LogLevel::Info, || format!("the interpreter runs {program}: {lacking}"));
     count(&FALLBACKS, [&lacking]);
     Ok(Executable::Interpreter(interpret::Plan::new(kernel, syms)))
 }
@@ -334,6 +331,21 @@ impl Plan {
     ) -> Result<()> {
         launch::with_tensors(inputs, outputs, |args| self.run(args, numbers, pool))?
     }
+}
+
+/// The program that calls an op with its parameters, and which of these are static; None when there is no
+/// such op for users.
+pub fn op_program(name: &str) -> Option<(Program, Vec<bool>)> {
+    let table = table().read().unwrap_or_else(PoisonError::into_inner);
+    let op = table.lookup(name).filter(|op| !op.internal)?;
+    if !op.builtin {
+        return Some(((*op.definition()).clone(), vec![]));
+    }
+    let mut program = Program::new();
+    let args: Vec<_> = op.params.iter().map(|p| program.param(&p.name, p.default.clone())).collect();
+    let result = program.call(name, &args, &[]);
+    program.output(result);
+    Some((program, op.params.iter().map(|p| p.is_static).collect()))
 }
 
 /// What became of a program on the way to machine code.

@@ -11,7 +11,7 @@ use rusttorch_runtime::interpret;
 use rusttorch_runtime::launch::with_tensors;
 use rusttorch_runtime::pool::Serial;
 
-const OPTIONS: PlanOptions = PlanOptions { default_dtype: DType::F32, layout: Layout::Torch };
+const OPTIONS: PlanOptions = PlanOptions { default_dtype: DType::F32, layout: Layout::Torch, autocast: None };
 
 /// Rows that need more than tensors of one shape: names, sizes and dims, or indices as an operand.
 /// `rows_over_dimensions` has some of them.

@@ -55,6 +55,10 @@ from rusttorch._rusttorch import (
     randn,
     randn_like,
     set_default_dtype,
+    empty_cache,
+    matmul,
+    memory_stats,
+    set_memory_cap,
     set_num_threads,
     set_printoptions,
     set_rng_state,
@@ -69,6 +73,7 @@ if TYPE_CHECKING:
     from rusttorch import func, nn
     from rusttorch._control import get_num_threads, num_threads, show_config
     from rusttorch._evaluate import evaluate, expr
+    from rusttorch._extremes import max, min
     from rusttorch._fuse import fuse
     from rusttorch._grad import value_and_grad
     from rusttorch._inspect import inspect
@@ -81,6 +86,8 @@ _LAZY = {
     "fuse": "_fuse",
     "get_num_threads": "_control",
     "inspect": "_inspect",
+    "max": "_extremes",
+    "min": "_extremes",
     "num_threads": "_control",
     "register": "_register",
     "show_config": "_control",
@@ -106,6 +113,7 @@ __all__ = [
     "empty",
     "empty_like",
     "eval",
+    "empty_cache",
     "evaluate",
     "expr",
     "eye",
@@ -132,6 +140,9 @@ __all__ = [
     "manual_seed",
     "matmul",
     "nn",
+    "max",
+    "memory_stats",
+    "min",
     "num_threads",
     "ones",
     "ones_like",
@@ -142,6 +153,7 @@ __all__ = [
     "randn_like",
     "register",
     "set_default_dtype",
+    "set_memory_cap",
     "set_num_threads",
     "set_printoptions",
     "set_rng_state",

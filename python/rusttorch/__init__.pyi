@@ -54,6 +54,9 @@ from rusttorch._rusttorch import randint as randint
 from rusttorch._rusttorch import randn as randn
 from rusttorch._rusttorch import randn_like as randn_like
 from rusttorch._rusttorch import set_default_dtype as set_default_dtype
+from rusttorch._rusttorch import empty_cache as empty_cache
+from rusttorch._rusttorch import memory_stats as memory_stats
+from rusttorch._rusttorch import set_memory_cap as set_memory_cap
 from rusttorch._rusttorch import set_num_threads as set_num_threads
 from rusttorch._rusttorch import set_printoptions as set_printoptions
 from rusttorch._rusttorch import set_rng_state as set_rng_state
@@ -1083,7 +1086,16 @@ def max(x: _Array, *, out: _Array | None = ...) -> Any: ...
 @overload
 def max(x: Tensor, *, out: Tensor | None = ...) -> Tensor: ...
 @overload
-def max(x: _Torch, *, out: _TorchTensor | None = ...) -> _TorchTensor: ...
+def max(
+    x: Any,
+    dim: Any = ...,
+    keepdim: bool = ...,
+    *,
+    other: Any = ...,
+    axis: int | None = ...,
+    keepdims: bool = ...,
+    out: Any = ...,
+) -> Any: ...
 @overload
 def maximum(a: _Array, b: _Numpy, *, out: _Array | None = ...) -> _Array: ...
 @overload
@@ -1105,7 +1117,16 @@ def min(x: _Array, *, out: _Array | None = ...) -> Any: ...
 @overload
 def min(x: Tensor, *, out: Tensor | None = ...) -> Tensor: ...
 @overload
-def min(x: _Torch, *, out: _TorchTensor | None = ...) -> _TorchTensor: ...
+def min(
+    x: Any,
+    dim: Any = ...,
+    keepdim: bool = ...,
+    *,
+    other: Any = ...,
+    axis: int | None = ...,
+    keepdims: bool = ...,
+    out: Any = ...,
+) -> Any: ...
 @overload
 def minimum(a: _Array, b: _Numpy, *, out: _Array | None = ...) -> _Array: ...
 @overload

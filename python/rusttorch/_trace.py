@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from rusttorch import _names, _rusttorch
+from rusttorch._log import where as _where
 from rusttorch._rusttorch import Builder, Expr, Tensor, TraceError
 
 
@@ -21,19 +22,6 @@ def is_array(value: Any) -> bool:
         return True
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, torch.Tensor)
-
-
-def _where() -> str:
-    """The line of the user's code that is running."""
-    here = __file__.rsplit("/", 1)[0].rsplit("\\", 1)[0]
-    frame = sys._getframe(1)
-    while frame is not None:
-        path = frame.f_code.co_filename
-        library = path.startswith(here) or any(f"{sep}{p}{sep}" in path for p in ("numpy", "torch") for sep in "/\\")
-        if not library:
-            return f"{path}:{frame.f_lineno}"
-        frame = frame.f_back  # type: ignore[assignment]
-    return "?"
 
 
 class Hidden:
@@ -99,8 +87,15 @@ class Tracer:
             return traced
         return known[1]
 
-    def call(self, op: str, args: tuple[Any, ...], kwargs: dict[str, Any], said: str) -> Traced:
+    def call(self, op: str, args: tuple[Any, ...], kwargs: dict[str, Any], said: str) -> Any:
         """A call of an op. ``said`` is what the user wrote."""
+        if op in ("max", "min") and (len(args) > 1 or kwargs):
+            # torch gives indices too; NumPy's are the values alone.
+            if self.of_torch:
+                from rusttorch import _extremes
+
+                return getattr(_extremes, op)(*args, **kwargs)
+            op = f"a{op}"
         try:
             positional = [self.operand(a) for a in args]
             keywords = [(k, self.operand(v)) for k, v in kwargs.items()]
@@ -289,7 +284,7 @@ class Traced:
             )
         row = op
 
-        def method(*args: Any, **kwargs: Any) -> Traced:
+        def method(*args: Any, **kwargs: Any) -> Any:
             if not self._tracer.of_torch:
                 kwargs = {**_names.NUMPY_DEFAULTS.get(row.name, {}), **_numpy_keywords(kwargs, row)}
             keywords = _drop_neutral(_numpy_keywords(kwargs, row), row, _names.NUMPY_NEUTRAL, f".{name}()")
@@ -338,7 +333,7 @@ class Traced:
         return numpy.dtype(name)
 
     @property
-    def T(self) -> Traced:
+    def T(self) -> Any:
         """Dimensions reversed."""
         dims = list(range(self.ndim))[::-1]
         return self._tracer.call("permute", (self, dims), {}, ".T")
@@ -392,8 +387,10 @@ def _drop_neutral(
 ) -> dict[str, Any]:
     """Keywords without those that say what is so anyway."""
     kept = {}
+    # The row has no dim: `Tracer.call` sees to these.
+    params = (*op.params, "dim", "keepdim", "other") if op.name in ("max", "min") else op.params
     for name, value in kwargs.items():
-        if name in op.params:
+        if name in params:
             kept[name] = value
         elif name not in neutral or not any(value is n or value == n for n in neutral[name]):
             raise NotImplementedError(f"{said} with {name}= cannot be fused ({_where()})")

@@ -1,8 +1,9 @@
 """``python -m rusttorch.demo``: trains a classifier of handwritten digits with RustTorch alone.
 
-Products are ``rt.matmul``; all the rest, from standardising to the update of the weights, are formulas,
-each compiled to one kernel. NumPy trains beside it with the same arithmetic from the same weights. The
-exit code is 1 when the test accuracy is below 95 %, and 2 when something is not installed.
+A network of one hidden layer. Products are ``rt.matmul``; all the rest is formulas: bias and gelu, the loss and
+its gradients, which are derived, and AdamW's update, each compiled to one kernel. NumPy trains beside it with the
+same arithmetic, its gradients written by hand, from the same weights. The exit code is 1 when the test
+accuracy is below 97 %, and 2 when something is not installed.
 """
 
 from __future__ import annotations
@@ -27,22 +28,44 @@ if TYPE_CHECKING:
 
 INSTALL = 'pip install "rusttorch[demo]"'
 CLASSES = 10
+HIDDEN = 128
 BATCH = 128
-LEARNING_RATE = 0.1
-MOMENTUM = 0.9
-WANTED = 0.95
+LEARNING_RATE = 2e-3
+DECAY = 1e-2
+BETAS = (0.9, 0.999)
+EPSILON = 1e-8
+WANTED = 0.97
 
-LOSS = rt.expr("mean(logsumexp(z + b, 1) - squeeze(gather(z + b, 1, unsqueeze(t, 1)), 1))")
-# softmax minus one-hot, over the number of rows: what LOSS derives to.
-GRADIENT = rt.expr("(softmax(z + b, 1) - eq(k, unsqueeze(t, 1))) / n")
+ACTIVATION = rt.expr("gelu(z + b, approximate='tanh')")
 HITS = rt.expr("sum(eq(argmax(z + b, 1), t))")
-COLUMN_SUMS = rt.expr("sum(g, 0)")
-VELOCITY = rt.expr("momentum * v + g")
-MOVE = rt.expr("w - lr * v")
+ADAMW = rt.expr(
+    """
+    adamw(w, m, v, g, lr, decay, beta1, beta2, eps, step):
+    m1 = beta1 * m + (1 - beta1) * g
+    v1 = beta2 * v + (1 - beta2) * g * g
+    scale = sqrt(1 - beta2 ** step) / (1 - beta1 ** step)
+    (1 - lr * decay) * w - lr * scale * m1 / (sqrt(v1) + eps * sqrt(1 - beta2 ** step)), m1, v1
+    """
+)
 MEAN = rt.expr("mean(x, 0)")
 VARIANCE = rt.expr("var(x, 0, correction=0)")
 # A column that never changes tells nothing: it becomes zero.
 STANDARDISE = rt.expr("(x - mean) * where(variance > 0, rsqrt(variance), 0)")
+
+
+@rt.fuse
+def loss(z: Any, b: Any, t: Any) -> Any:
+    """Cross-entropy of a batch."""
+    return rt.cross_entropy(z + b, t)
+
+
+# The loss, and its gradients with respect to z and b.
+LOSS_AND_GRADIENTS = rt.value_and_grad(loss, argnums=(0, 1))
+# The gradients of z and b from that of the activation: a sum of products is what derives to them.
+ACTIVATION_GRADIENTS = rt.func.grad(
+    lambda z, b, g: (rt.gelu(z + b, approximate="tanh") * g).sum(),
+    argnums=(0, 1),
+)
 
 
 @dataclass
@@ -61,24 +84,42 @@ class Data:
 
 @dataclass
 class Model:
-    """Weights and biases, and what momentum remembers of their gradients."""
+    """Weights and biases of both layers, and what AdamW remembers of their gradients."""
 
-    weights: Array
-    biases: Array
-    classes: Array
-    velocities: tuple[Array, Array]
+    parameters: list[Array]
+    moments: list[tuple[Array, Array]]
+    steps: int = 0
     seconds: list[float] = field(default_factory=list)
 
     @classmethod
     def new(cls, inputs: int) -> Model:
         import numpy as np
 
-        weights = np.random.default_rng(1).standard_normal((inputs, CLASSES)).astype(np.float32) * 0.01
-        biases = np.zeros(CLASSES, np.float32)
-        return cls(weights, biases, np.arange(CLASSES), (np.zeros_like(weights), np.zeros_like(biases)))
+        rng = np.random.default_rng(1)
+        parameters: list[Array] = []
+        for rows, columns in ((inputs, HIDDEN), (HIDDEN, CLASSES)):
+            parameters.append(rng.standard_normal((rows, columns)).astype(np.float32) / np.float32(rows**0.5))
+            parameters.append(np.zeros(columns, np.float32))
+        return cls(parameters, [(np.zeros_like(p), np.zeros_like(p)) for p in parameters])
 
     def step(self, x: Array, classes: Array) -> None:
         """One batch."""
+        self.steps += 1
+        gradients = self.gradients(x, classes)
+        for i, (p, (m, v), g) in enumerate(zip(self.parameters, self.moments, gradients, strict=True)):
+            self.parameters[i], m, v = self.update(p, m, v, g)
+            self.moments[i] = (m, v)
+
+    def gradients(self, x: Array, classes: Array) -> tuple[Array, Array, Array, Array]:
+        """Of the loss, with respect to the parameters."""
+        raise NotImplementedError
+
+    def update(self, p: Array, m: Array, v: Array, g: Array) -> tuple[Array, Array, Array]:
+        """A parameter and its two moments after a step of AdamW."""
+        raise NotImplementedError
+
+    def score(self, x: Array, classes: Array) -> tuple[float, float]:
+        """Loss and accuracy."""
         raise NotImplementedError
 
     def epoch(self, data: Data) -> None:
@@ -88,47 +129,72 @@ class Model:
             self.step(x, classes)
         self.seconds.append(time.perf_counter() - start)
 
-    def score(self, x: Array, classes: Array) -> tuple[float, float]:
-        """Loss and accuracy."""
-        z = rt.matmul(x, self.weights)
-        return float(LOSS(z, self.biases, classes)), int(HITS(z, self.biases, classes)) / len(x)
-
 
 class RustTorch(Model):
     """Trained by rusttorch alone."""
 
-    def step(self, x: Array, classes: Array) -> None:
-        g = GRADIENT(rt.matmul(x, self.weights), self.biases, self.classes, classes, float(len(x)))
-        v, vb = self.velocities
-        v = VELOCITY(MOMENTUM, v, rt.matmul(x.T, g))
-        vb = VELOCITY(MOMENTUM, vb, COLUMN_SUMS(g))
-        self.weights = MOVE(self.weights, LEARNING_RATE, v)
-        self.biases = MOVE(self.biases, LEARNING_RATE, vb)
-        self.velocities = (v, vb)
+    def gradients(self, x: Array, classes: Array) -> tuple[Array, Array, Array, Array]:
+        w1, b1, w2, b2 = self.parameters
+        z1 = rt.matmul(x, w1)
+        h = ACTIVATION(z1, b1)
+        _, (gz2, gb2) = LOSS_AND_GRADIENTS(rt.matmul(h, w2), b2, classes)
+        gz1, gb1 = ACTIVATION_GRADIENTS(z1, b1, rt.matmul(gz2, w2.T))
+        return rt.matmul(x.T, gz1), gb1, rt.matmul(h.T, gz2), gb2
+
+    def update(self, p: Array, m: Array, v: Array, g: Array) -> tuple[Array, Array, Array]:
+        updated: tuple[Array, Array, Array] = ADAMW(
+            p, m, v, g, LEARNING_RATE, DECAY, *BETAS, EPSILON, float(self.steps)
+        )
+        return updated
+
+    def score(self, x: Array, classes: Array) -> tuple[float, float]:
+        w1, b1, w2, b2 = self.parameters
+        z = rt.matmul(ACTIVATION(rt.matmul(x, w1), b1), w2)
+        return float(loss(z, b2, classes)), int(HITS(z, b2, classes)) / len(x)
 
 
 class NumPy(Model):
     """The same arithmetic in NumPy."""
 
-    def step(self, x: Array, classes: Array) -> None:
+    def gradients(self, x: Array, classes: Array) -> tuple[Array, Array, Array, Array]:
         import numpy as np
 
-        z = x @ self.weights + self.biases
-        e = np.exp(z - z.max(1, keepdims=True))
-        g = e / e.sum(1, keepdims=True)
-        g[np.arange(len(x)), classes] -= 1
-        g /= len(x)
-        v, vb = self.velocities
-        v = MOMENTUM * v + x.T @ g
-        vb = MOMENTUM * vb + g.sum(0)
-        self.weights = self.weights - LEARNING_RATE * v
-        self.biases = self.biases - LEARNING_RATE * vb
-        self.velocities = (v, vb)
+        w1, b1, w2, b2 = self.parameters
+        z1 = x @ w1 + b1
+        t, h = self._gelu(z1)
+        z2 = h @ w2 + b2
+        e = np.exp(z2 - z2.max(1, keepdims=True))
+        g2 = e / e.sum(1, keepdims=True)
+        g2[np.arange(len(x)), classes] -= 1
+        g2 /= len(x)
+        c = (2 / np.pi) ** 0.5
+        slope = 0.5 * (1 + t) + 0.5 * z1 * (1 - t * t) * c * (1 + 3 * 0.044715 * z1 * z1)
+        g1 = g2 @ w2.T * slope
+        return x.T @ g1, g1.sum(0), h.T @ g2, g2.sum(0)
+
+    @staticmethod
+    def _gelu(z: Array) -> tuple[Array, Array]:
+        import numpy as np
+
+        t = np.tanh((2 / np.pi) ** 0.5 * (z + 0.044715 * z * z * z))
+        return t, 0.5 * z * (1 + t)
+
+    def update(self, p: Array, m: Array, v: Array, g: Array) -> tuple[Array, Array, Array]:
+        import numpy as np
+
+        beta1, beta2 = BETAS
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g * g
+        root = (1 - beta2**self.steps) ** 0.5
+        scale = root / (1 - beta1**self.steps)
+        p = (1 - LEARNING_RATE * DECAY) * p - LEARNING_RATE * scale * m / (np.sqrt(v) + EPSILON * root)
+        return p, m, v
 
     def score(self, x: Array, classes: Array) -> tuple[float, float]:
         import numpy as np
 
-        z = x @ self.weights + self.biases
+        w1, b1, w2, b2 = self.parameters
+        z = self._gelu(x @ w1 + b1)[1] @ w2 + b2
         top = z.max(1)
         losses = top + np.log(np.exp(z - top[:, None]).sum(1)) - z[np.arange(len(x)), classes]
         return float(losses.mean()), float((z.argmax(1) == classes).mean())
@@ -222,10 +288,12 @@ def train(output: Path, epochs: int) -> bool:
         print(f"{name:10} {loss:.5f}  {accuracy:8.2%}       {statistics.median(model.seconds) * 1e6:8.0f} us")
     print(f"Threads: rusttorch {int(rt.get_num_threads())}, NumPy's BLAS {blas_threads()}.\n")
     write_curve(output, curve)
-    z = rt.matmul(data.train[:BATCH], ours.weights)
-    seen = rt.inspect(GRADIENT, z, ours.biases, ours.classes, data.train_classes[:BATCH], float(BATCH))
+    x, classes = next(data.batches())
+    w1, b1, w2, b2 = ours.parameters
+    seen = rt.inspect(LOSS_AND_GRADIENTS, rt.matmul(ACTIVATION(rt.matmul(x, w1), b1), w2), b2, classes)
     lines = seen.asm.splitlines()
-    print(f"\nThe gradient, {GRADIENT.text},\nis one kernel; it begins (of {len(lines)} lines):")
+    print("\nThe loss and its gradients, derived from cross_entropy(z + b, t),")
+    print(f"are one kernel; it begins (of {len(lines)} lines):")
     print("\n".join("  " + line for line in lines[:25]))
     accuracy = curve[-1][1]
     if accuracy < WANTED:
@@ -285,7 +353,7 @@ def main(argv: list[str] | None = None) -> int:
     """The demonstration; gives the exit code."""
     parser = argparse.ArgumentParser(prog="python -m rusttorch.demo", description="Trains a classifier of digits.")
     parser.add_argument("--output", type=Path, default=Path("demo-output"), help="folder for the loss curve")
-    parser.add_argument("--epochs", type=int, default=60, help="times through the data (60)")
+    parser.add_argument("--epochs", type=int, default=24, help="times through the data (24)")
     options = parser.parse_args(argv)
     if options.epochs < 1:
         parser.error("--epochs must be at least 1")

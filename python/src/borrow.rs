@@ -41,6 +41,8 @@ pub struct Borrowed {
     /// Strides count bytes (NumPy) instead of elements (torch).
     pub in_bytes: bool,
     pub readonly: bool,
+    /// Autograd is to know of what is done with it.
+    pub requires_grad: bool,
     pub kind: Kind,
     /// What was borrowed: the caller's object, or one that `owner` is or holds.
     pub(crate) object: *mut ffi::PyObject,
@@ -135,6 +137,7 @@ impl Borrowed {
             strides: start.wrapping_add(rank),
             in_bytes: false,
             readonly: false,
+            requires_grad: false,
             kind: Kind::Torch,
             object: keeper.get()._source.as_ptr(),
             owner: Some(keeper.into_any().unbind()),
@@ -183,6 +186,9 @@ pub struct Session {
     grad_enabled: bool,
     /// Code of the user's may have run since the first operand was borrowed.
     python_ran: bool,
+    /// The caller asks [`Session::requires_grad`]; else such operands are refused.
+    recording: bool,
+    requires_grad: bool,
 }
 
 impl Session {
@@ -271,13 +277,33 @@ impl Session {
             self.grad_enabled = torch.grad_enabled(object.py())?;
             self.modes_checked = true;
         }
-        torch.borrow(object, self.grad_enabled)
+        let borrowed = torch.borrow(object, self.grad_enabled)?;
+        if borrowed.requires_grad {
+            if !self.recording {
+                return Err(torch::grad_error());
+            }
+            self.requires_grad = true;
+        }
+        Ok(borrowed)
     }
 
     /// A session, with torch if it has been seen.
     #[inline]
     pub fn new(py: Python<'_>) -> Session {
-        Session { torch: torch::seen(py), modes_checked: false, grad_enabled: false, python_ran: false }
+        Session { torch: torch::seen(py), ..Session::default() }
+    }
+
+    /// A session that lets operands require grad: the caller asks [`Session::requires_grad`] and sees to it that
+    /// no result is detached.
+    #[inline]
+    pub fn recording(py: Python<'_>) -> Session {
+        Session { torch: torch::seen(py), recording: true, ..Session::default() }
+    }
+
+    /// Whether grad mode is on and an operand so far requires grad.
+    #[inline]
+    pub fn requires_grad(&self) -> bool {
+        self.requires_grad
     }
 
     /// To be told that code of the user's may have run.
@@ -386,6 +412,7 @@ fn ndarray(object: &Bound<'_, PyAny>) -> PyResult<Borrowed> {
         strides: head.strides.cast(),
         in_bytes: true,
         readonly: !head.is_writeable(),
+        requires_grad: false,
         kind: Kind::Numpy,
         object: object.as_ptr(),
         owner: None,

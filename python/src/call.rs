@@ -5,6 +5,7 @@
 
 use crate::alloc_out::{NewArray, Target, Writing, check_out, copy_to};
 use crate::borrow::{Kind, Number, Operand, Session};
+use crate::control;
 use crate::errors::{FallbackWarning, guarded, to_py};
 use crate::torch;
 use pyo3::exceptions::PyRuntimeError;
@@ -17,9 +18,14 @@ use rusttorch_ops::engine::{self, Layout, Plan, PlanOptions};
 use rusttorch_runtime::launch::Arg;
 use rusttorch_runtime::layout::extent;
 use rusttorch_runtime::pool;
+use smallvec::SmallVec;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// Calls of at most so many operands do without allocations of ours.
+pub const FEW: usize = 6;
+/// The operands of a call.
+pub type Operands = SmallVec<[Operand; FEW]>;
 /// Combinations that are kept per program.
 const KEPT: usize = 16;
 /// Runs of at least so much work (about 20 us) release the GIL; doing so costs about 50 ns.
@@ -40,6 +46,7 @@ struct Memo {
     operands: Vec<Seen>,
     /// The default dtype, where it can matter.
     default: Option<DType>,
+    autocast: Option<DType>,
     plan: Plan,
     /// First and one past the last element, of every array operand, then of every result.
     reach: Vec<(i64, i64)>,
@@ -101,8 +108,11 @@ impl Callable {
 
     fn memo(&self, py: Python<'_>, target: Target, operands: &[Operand]) -> PyResult<Arc<Memo>> {
         let default = if default_matters(operands) { Some(default_dtype(py, target)?) } else { None };
+        let autocast = autocast(py, target)?;
         let mut memos = self.memos.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = |m: &Arc<Memo>| m.default == default && m.operands.iter().zip(operands).all(|(s, o)| s.matches(o));
+        let fits = |m: &Arc<Memo>| {
+            (m.default, m.autocast) == (default, autocast) && m.operands.iter().zip(operands).all(|(s, o)| s.matches(o))
+        };
         if let Some(at) = memos.iter().position(fits) {
             self.hits.fetch_add(1, Ordering::Relaxed);
             memos[..=at].rotate_right(1);
@@ -113,7 +123,7 @@ impl Callable {
         let metas: Vec<graph::Operand> = operands.iter().map(meta).collect();
         let default_dtype = default.unwrap_or(DType::F32);
         let layout = if matches!(target, Target::Numpy) { Layout::Numpy } else { Layout::Torch };
-        let options = PlanOptions { default_dtype, layout };
+        let options = PlanOptions { default_dtype, layout, autocast };
         let plan =
             guarded(|| self.program.to_string(), || engine::plan(&self.program, &metas, options).map_err(to_py))?;
         let arrays = metas.iter().filter_map(|m| match m {
@@ -121,7 +131,8 @@ impl Callable {
             graph::Operand::Number(_) | graph::Operand::Literal(_) => None,
         });
         let reach = arrays.chain(plan.outputs()).map(reach).collect();
-        let memo = Arc::new(Memo { operands: operands.iter().map(Seen::new).collect(), default, plan, reach });
+        let memo =
+            Arc::new(Memo { operands: operands.iter().map(Seen::new).collect(), default, autocast, plan, reach });
         memos = self.memos.lock().unwrap_or_else(PoisonError::into_inner);
         memos.truncate(KEPT - 1);
         memos.insert(0, memo.clone());
@@ -138,7 +149,8 @@ impl Callable {
         let target = target(session, operands);
         let metas: Vec<graph::Operand> = operands.iter().map(meta).collect();
         let layout = if matches!(target, Target::Numpy) { Layout::Numpy } else { Layout::Torch };
-        let options = PlanOptions { default_dtype: default_dtype(py, target)?, layout };
+        let options =
+            PlanOptions { default_dtype: default_dtype(py, target)?, layout, autocast: autocast(py, target)? };
         guarded(|| self.program.to_string(), || engine::inspect(&self.program, &metas, options, None).map_err(to_py))
     }
 
@@ -165,7 +177,8 @@ impl Callable {
             Some(out) => self.call_out(py, session, operands, &outs, target, &memo).map(|()| out.clone()),
             None => self.call_new(py, operands, target, &memo),
         };
-        // Warnings run code of the user's: only when the operands are done with.
+        // Warnings and the log run code of the user's: only when the operands are done with.
+        control::flush_log(py)?;
         if !memo.plan.is_compiled() && memo.plan.work() >= WARN_FROM {
             warn_of_fallback(py, &self.program)?;
         }
@@ -239,8 +252,8 @@ impl Callable {
 
     #[inline]
     fn run(&self, py: Python<'_>, memo: &Memo, operands: &[Operand], outputs: &[*mut u8]) -> PyResult<()> {
-        let mut args = Vec::with_capacity(memo.reach.len());
-        let mut numbers = Vec::new();
+        let mut args: SmallVec<[Arg<'_>; FEW]> = SmallVec::new();
+        let mut numbers: SmallVec<[u64; FEW]> = SmallVec::new();
         for operand in operands {
             match operand {
                 // SAFETY: the memory was checked to reach that far when the operand was borrowed, and the
@@ -254,18 +267,19 @@ impl Callable {
             // SAFETY: made or checked by `alloc_out` to be as the plan says.
             args.push(unsafe { arg(data, memo.reach[args.len()], meta.dtype) });
         }
+        let (args, numbers) = (&args[..], &numbers[..]);
         guarded(
             || self.program.to_string(),
             || {
                 if memo.plan.work() < DETACH_FROM {
-                    return memo.plan.run(&args, &numbers, &pool::Serial).map_err(to_py);
+                    return memo.plan.run(args, numbers, &pool::Serial).map_err(to_py);
                 }
                 let foreign = torch::seen(py).and_then(|t| t.pool());
                 py.detach(|| {
                     let _cap = pool::is_num_threads_set().then(|| pool::limit_threads(pool::num_threads()));
                     match foreign {
-                        Some(foreign) => memo.plan.run(&args, &numbers, foreign),
-                        None => memo.plan.run(&args, &numbers, &pool::OwnPool),
+                        Some(foreign) => memo.plan.run(args, numbers, foreign),
+                        None => memo.plan.run(args, numbers, &pool::OwnPool),
                     }
                 })
                 .map_err(to_py)
@@ -336,6 +350,15 @@ fn default_matters(operands: &[Operand]) -> bool {
     match arrays.next() {
         None => true,
         Some(first) => !(first && arrays.all(|float| float)),
+    }
+}
+
+/// The lower dtype of torch's autocast, which NumPy's arrays do not see.
+#[inline]
+fn autocast(py: Python<'_>, target: Target) -> PyResult<Option<DType>> {
+    match target {
+        Target::Torch(torch) => torch.autocast(py),
+        Target::Numpy => Ok(None),
     }
 }
 

@@ -4,8 +4,10 @@ use crate::torch;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use rusttorch_ops::engine;
-use rusttorch_runtime::env;
+use rusttorch_ops::{engine, journal};
+use rusttorch_runtime::alloc;
+use rusttorch_runtime::env::{self, LogLevel};
+use rusttorch_runtime::log;
 use rusttorch_runtime::pool::{self, Parallel};
 
 /// Caps the threads of this package's calls.
@@ -23,7 +25,15 @@ fn set_num_threads(n: i64) -> PyResult<()> {
 /// The `rusttorch` command; `argv` begins with the program's name. Gives the exit code.
 #[pyfunction]
 fn cli(py: Python<'_>, argv: Vec<String>) -> i32 {
-    py.detach(|| rusttorch_ops::cli::main(argv))
+    let import = |module: &str| {
+        Python::attach(|py| {
+            // As `python -m` does: modules beside the user are found.
+            py.import("sys")?.getattr("path")?.call_method1("insert", (0, ""))?;
+            py.import("importlib")?.call_method1("import_module", (module,)).map(drop)
+        })
+        .map_err(|e: PyErr| e.to_string())
+    };
+    py.detach(|| rusttorch_ops::cli::main_with(argv, Some(&import)))
 }
 
 #[pyfunction]
@@ -70,7 +80,69 @@ fn stats(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     all.set_item("fallbacks", s.fallbacks)?;
     all.set_item("narrow", s.narrow)?;
     all.set_item("isa", s.isa.map(|isa| isa.to_string()))?;
+    all.set_item("memory", memory_stats(py)?)?;
     Ok(all)
+}
+
+/// The allocator of temporaries and of RustTorch's own tensors; sizes are bytes. NumPy and torch own the memory
+/// of their arrays.
+#[pyfunction]
+fn memory_stats(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    let s = alloc::memory_stats();
+    let all = PyDict::new(py);
+    let sizes = [("allocated", s.allocated), ("reserved", s.reserved), ("peak", s.peak), ("cap", alloc::cap())];
+    for (name, value) in sizes {
+        all.set_item(name, value)?;
+    }
+    all.set_item("hits", s.hits)?;
+    all.set_item("misses", s.misses)?;
+    Ok(all)
+}
+
+/// Gives the memory that is kept for later back to the system.
+#[pyfunction]
+fn empty_cache() {
+    alloc::empty_cache();
+}
+
+/// Bounds the bytes that are kept for later; 0 keeps none.
+#[pyfunction]
+fn set_memory_cap(bytes: i64) -> PyResult<()> {
+    let bytes =
+        usize::try_from(bytes).map_err(|_| PyValueError::new_err("set_memory_cap expects bytes, at least 0"))?;
+    alloc::set_cap(bytes);
+    Ok(())
+}
+
+/// The level of `RUSTTORCH_LOG`, as `logging` numbers levels; None when it is not set.
+#[pyfunction]
+fn _log_level() -> Option<u8> {
+    env::config().log.map(level)
+}
+
+fn level(level: LogLevel) -> u8 {
+    match level {
+        LogLevel::Off => 100,
+        LogLevel::Error => 40,
+        LogLevel::Warn => 30,
+        LogLevel::Info => 20,
+        LogLevel::Debug => 10,
+    }
+}
+
+/// Hands the messages that wait to the logger.
+pub fn flush_log(py: Python<'_>) -> PyResult<()> {
+    let messages = log::drain();
+    if messages.is_empty() {
+        return Ok(());
+    }
+    let messages: Vec<(u8, String)> = messages.into_iter().map(|(l, text)| (level(l), text)).collect();
+    py.import("rusttorch._log")?.getattr("emit")?.call1((messages,)).map(drop)
+}
+
+/// `file:line` of the user's code that is running.
+fn locate() -> Option<String> {
+    Python::attach(|py| py.import("rusttorch._log")?.getattr("where")?.call0()?.extract()).ok()
 }
 
 /// Forgets all compiled kernels.
@@ -86,6 +158,12 @@ fn _config_warnings() -> Vec<String> {
 }
 
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    log::keep();
+    journal::set_locator(locate);
+    m.add_function(wrap_pyfunction!(memory_stats, m)?)?;
+    m.add_function(wrap_pyfunction!(empty_cache, m)?)?;
+    m.add_function(wrap_pyfunction!(set_memory_cap, m)?)?;
+    m.add_function(wrap_pyfunction!(_log_level, m)?)?;
     m.add_function(wrap_pyfunction!(cli, m)?)?;
     m.add_function(wrap_pyfunction!(set_num_threads, m)?)?;
     m.add_function(wrap_pyfunction!(_threads, m)?)?;

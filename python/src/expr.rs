@@ -1,10 +1,11 @@
 //! `rusttorch.Expr`: a program that is called from Python, made of a text, of an op, or by a tracer.
 
 use crate::borrow::{Operand, Session};
-use crate::call::Callable;
+use crate::call::{Callable, Operands};
 use crate::errors::to_py;
 use crate::tensor_call;
-use pyo3::exceptions::{PyKeyError, PyTypeError, PyValueError};
+use crate::torch;
+use pyo3::exceptions::{PyKeyError, PyNotImplementedError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType};
 use rusttorch_ir::expr::{Attr, Expr as Node, Program, parse};
@@ -37,7 +38,11 @@ pub struct Expr {
     is_op: bool,
     /// Registered under its label.
     registered: bool,
+    /// Backward passes by the parameters and the results that they are of.
+    pullbacks: Mutex<Vec<Pullback>>,
 }
+
+type Pullback = ((Vec<usize>, Vec<usize>), Py<Expr>);
 
 impl Expr {
     fn new(py: Python<'_>, program: Program, text: String, label: String, is_static: &[bool]) -> Expr {
@@ -47,8 +52,15 @@ impl Expr {
             is_static: is_static.get(i).copied().unwrap_or(false),
             is_exponent: !is_static.is_empty() && p.name == "exponent",
         });
-        let params = params.collect();
-        Expr { callable: Callable::new(Arc::new(program)), params, text, label, is_op: false, registered: false }
+        Expr {
+            params: params.collect(),
+            callable: Callable::new(Arc::new(program)),
+            text,
+            label,
+            is_op: false,
+            registered: false,
+            pullbacks: Mutex::default(),
+        }
     }
 
     /// The operand of parameter `i`.
@@ -70,11 +82,11 @@ impl Expr {
         session: &mut Session,
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
-    ) -> PyResult<(Vec<Operand>, Option<Bound<'py, PyAny>>)> {
+    ) -> PyResult<(Operands, Option<Bound<'py, PyAny>>)> {
         let py = args.py();
         let count = self.params.len();
         if args.len() == count && kwargs.is_none() {
-            let mut operands = Vec::with_capacity(count);
+            let mut operands = Operands::new();
             for (i, value) in args.iter_borrowed().enumerate() {
                 operands.push(self.operand(session, i, &value)?);
             }
@@ -82,7 +94,7 @@ impl Expr {
             return Ok((operands, None));
         }
         let (values, out) = self.bind_values(args, kwargs)?;
-        let mut operands = Vec::with_capacity(count);
+        let mut operands = Operands::new();
         for (i, value) in values.iter().enumerate() {
             operands.push(match value {
                 Some(value) => self.operand(session, i, value)?,
@@ -196,7 +208,7 @@ impl Expr {
         {
             return Ok(result);
         }
-        let mut session = Session::new(py);
+        let mut session = Session::recording(py);
         let (mut operands, out) = match self_.get().bind(&mut session, args, kwargs) {
             Ok(bound) => bound,
             // What is no operand may be a tracer's stand-in, which records the call.
@@ -206,7 +218,39 @@ impl Expr {
                 return if recorded.is_none() { Err(e) } else { Ok(recorded) };
             }
         };
+        if session.requires_grad() {
+            return record(self_, args, kwargs, out.is_some());
+        }
         self_.get().callable.call(py, &mut session, &mut operands, out.as_ref())
+    }
+
+    /// The expression of a backward pass: the gradients of parameters `wrt`, given those of the results `of`
+    /// after the arguments.
+    fn _pullback(&self, py: Python<'_>, wrt: Vec<usize>, of: Vec<usize>) -> PyResult<Py<Expr>> {
+        let program = &*self.callable.program;
+        if !program.gradients().is_empty() {
+            let text = format!("{}() gives gradients; it has no derivative of its own", self.label);
+            return Err(PyNotImplementedError::new_err(text));
+        }
+        let (params, results) = (self.params.len(), program.outputs().len());
+        if of.is_empty() || wrt.iter().any(|&p| p >= params) || of.iter().any(|&r| r >= results) {
+            return Err(PyValueError::new_err("a backward pass is of parameters and results"));
+        }
+        let key = (wrt, of);
+        let known = |all: &[Pullback]| all.iter().find(|(k, _)| *k == key).map(|(_, e)| e.clone_ref(py));
+        let lock = || self.pullbacks.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = known(&lock()) {
+            return Ok(found);
+        }
+        let pullback = program.pullback(&key.0, &key.1);
+        let text = pullback.to_string();
+        let mut expr = Expr::new(py, pullback, text, format!("{}_backward", self.label), &[]);
+        for (ours, theirs) in expr.params.iter_mut().zip(&self.params) {
+            (ours.is_static, ours.is_exponent) = (theirs.is_static, theirs.is_exponent);
+        }
+        let expr = Py::new(py, expr)?;
+        lock().push((key, expr.clone_ref(py)));
+        Ok(expr)
     }
 
     /// The representations of the kernel for these arguments: (name, text).
@@ -216,7 +260,7 @@ impl Expr {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Vec<(&'static str, String)>> {
-        let mut session = Session::new(args.py());
+        let mut session = Session::recording(args.py());
         let (operands, _) = self.bind(&mut session, args, kwargs)?;
         let seen = self.callable.inspect(args.py(), &session, &operands)?;
         let mut stages = vec![("expr", seen.expr), ("graph", seen.graph), ("kernel", seen.kernel)];
@@ -230,7 +274,7 @@ impl Expr {
     /// (dtype, shape) of every result for these arguments, without running anything.
     #[pyo3(signature = (*args))]
     fn _result_meta<'py>(&self, args: &Bound<'py, PyTuple>) -> PyResult<Vec<(&'static str, Vec<i64>)>> {
-        let mut session = Session::new(args.py());
+        let mut session = Session::recording(args.py());
         let (operands, _) = self.bind(&mut session, args, None)?;
         let results = self.callable.results(args.py(), &session, &operands)?;
         Ok(results.into_iter().map(|m| (m.dtype.torch_name(), m.shape)).collect())
@@ -308,6 +352,27 @@ impl Expr {
     }
 }
 
+/// A call that autograd is to know of (`rusttorch/_autograd.py`).
+#[cold]
+pub(crate) fn record<'py>(
+    expr: &Bound<'py, Expr>,
+    args: &Bound<'py, PyTuple>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+    out: bool,
+) -> PyResult<Bound<'py, PyAny>> {
+    if out {
+        return Err(PyRuntimeError::new_err(format!(
+            "{}(): functions with out=... arguments don't support automatic differentiation, but one of the arguments \
+             requires grad.",
+            expr.get().label
+        )));
+    }
+    if !expr.get().callable.program.gradients().is_empty() {
+        return Err(torch::grad_error());
+    }
+    expr.py().import("rusttorch._autograd")?.getattr("call")?.call1((expr, args, kwargs))
+}
+
 /// The exponents that have kernels of their own.
 pub(crate) fn is_structural_exponent(value: &Bound<'_, PyAny>) -> bool {
     let is_number = value.is_exact_instance_of::<PyFloat>() || value.is_exact_instance_of::<PyInt>();
@@ -382,21 +447,14 @@ fn _op_function(py: Python<'_>, name: &str) -> PyResult<Expr> {
 }
 
 pub(crate) fn op_function(py: Python<'_>, name: &str) -> PyResult<Expr> {
-    let table = engine::table().read().unwrap_or_else(PoisonError::into_inner);
-    let op = table.lookup(name).filter(|op| !op.internal);
-    let Some(op) = op else { return Err(PyKeyError::new_err(name.to_owned())) };
-    if !op.builtin {
-        let program = (*op.definition()).clone();
-        let text = program.to_string();
-        return Ok(Expr { registered: true, ..Expr::new(py, program, text, name.to_owned(), &[]) });
-    }
-    let mut program = Program::new();
-    let args: Vec<ExprId> = op.params.iter().map(|p| program.param(&p.name, p.default.clone())).collect();
-    let result = program.call(name, &args, &[]);
-    program.output(result);
-    let is_static: Vec<bool> = op.params.iter().map(|p| p.is_static).collect();
+    let Some((program, is_static)) = engine::op_program(name) else {
+        return Err(PyKeyError::new_err(name.to_owned()));
+    };
     let text = program.to_string();
-    Ok(Expr { is_op: true, ..Expr::new(py, program, text, name.to_owned(), &is_static) })
+    // A registered op is its definition, none of whose parameters are static.
+    let registered = is_static.is_empty() && program.name.is_some();
+    let expr = Expr::new(py, program, text, name.to_owned(), &is_static);
+    Ok(Expr { registered, is_op: !registered, ..expr })
 }
 
 /// The program of a text, registered ops in place.

@@ -1,8 +1,9 @@
 //! The first stage of a traced function's call: when the arguments are arrays and numbers as the last
 //! time, its expression is called at once; all else is left to Python (`rusttorch/_fuse.py`).
 
-use crate::borrow::{Operand, Session, is_exact_array};
-use crate::expr::Expr;
+use crate::borrow::{Session, is_exact_array};
+use crate::call::Operands;
+use crate::expr::{Expr, record};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyTuple};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -58,10 +59,13 @@ impl FastCall {
                 .all(|(&class, a)| class != Class::Other && class_of(&a) == class)
         {
             let expr = entry.expr.get();
-            let mut session = Session::new(py);
-            let mut operands: Vec<Operand> = Vec::with_capacity(args.len());
+            let mut session = Session::recording(py);
+            let mut operands = Operands::new();
             for (i, a) in args.iter_borrowed().enumerate() {
                 operands.push(expr.operand(&mut session, i, &a)?);
+            }
+            if session.requires_grad() {
+                return record(entry.expr.bind(py), args, None, false);
             }
             return expr.callable.call(py, &mut session, &mut operands, None);
         }
@@ -81,14 +85,14 @@ impl FastCall {
 
 #[inline]
 fn class_of(value: &Bound<'_, PyAny>) -> Class {
-    if value.is_exact_instance_of::<PyFloat>() {
+    if is_exact_array(value) {
+        Class::Array
+    } else if value.is_exact_instance_of::<PyFloat>() {
         Class::Float
     } else if value.is_exact_instance_of::<PyInt>() {
         Class::Int
     } else if value.is_exact_instance_of::<PyBool>() {
         Class::Bool
-    } else if is_exact_array(value) {
-        Class::Array
     } else {
         Class::Other
     }

@@ -12,7 +12,8 @@
 //! T5 the storage reaches to the last element;
 //! T6 neither the negative nor the conjugate bit is set (complex dtypes, the only ones with the latter,
 //!    end at T3);
-//! T7 it does not require grad while grad mode is on.
+//! T7 it does not require grad while grad mode is on, or the caller sees to the gradient
+//!    ([`crate::borrow::Session::recording`]).
 
 use crate::borrow::{Borrowed, Kind, MAX_RANK, torch_too_many_dims};
 use pyo3::exceptions::{PyNotImplementedError, PyRuntimeError, PyTypeError};
@@ -53,8 +54,12 @@ struct Shim {
     key_included: unsafe extern "C" fn(u16) -> bool,
     functorch_key: u16,
     any_dual_level: unsafe extern "C" fn() -> bool,
+    autocast_enabled: unsafe extern "C" fn(i8) -> bool,
     is_neg: unsafe extern "C" fn(Handle) -> bool,
     requires_grad: unsafe extern "C" fn(*mut c_void) -> bool,
+    /// Where a Python tensor holds its `at::Tensor`, which then is a handle that nobody needs to make and
+    /// give back; None where [`Shim::find_payload`] does not find it.
+    payload: Option<usize>,
 }
 
 /// What is known of the loaded torch.
@@ -138,7 +143,7 @@ impl Shim {
                 unsafe { std::mem::transmute(symbol_in($library, $name)?) }
             };
         }
-        let shim = Shim {
+        let mut shim = Shim {
             from_py: function!(cpu, c"torch_tensor_from_pyobject"),
             to_py: function!(cpu, c"torch_tensor_to_pyobject"),
             delete: function!(cpu, c"aoti_torch_delete_tensor_object"),
@@ -157,10 +162,53 @@ impl Shim {
             key_included: function!(c10, c"_ZN3c104impl28tls_is_dispatch_key_includedENS_11DispatchKeyE"),
             functorch_key,
             any_dual_level: function!(cpu, c"_ZN5torch8autograd14ForwardADLevel13has_any_levelEv"),
+            autocast_enabled: function!(cpu, c"_ZN2at8autocast19is_autocast_enabledEN3c1010DeviceTypeE"),
             is_neg: function!(cpu, c"_ZN2at6native6is_negERKNS_6TensorE"),
             requires_grad: function!(c10, c"_ZNK3c1010TensorImpl13requires_gradEv"),
+            payload: None,
         };
-        shim.agrees(torch).ok()?.then_some(shim)
+        if !shim.agrees(torch).ok()? {
+            return None;
+        }
+        shim.payload = shim.find_payload(torch).ok()?;
+        Some(shim)
+    }
+
+    /// Tensors are `{ PyObject, at::Tensor, hooks }`, and were `{ PyObject, MaybeOwned<at::Tensor>, hooks }` until
+    /// 2.9: the first place after the head where several tensors all hold what their handles hold.
+    fn find_payload(&self, torch: &Bound<'_, PyAny>) -> PyResult<Option<usize>> {
+        let parameter = torch.getattr("nn")?.getattr("Parameter")?;
+        let mut places = vec![size_of::<ffi::PyObject>(), size_of::<ffi::PyObject>() + size_of::<usize>()];
+        for n in 1..4i64 {
+            let x = torch.call_method1("empty", (n,))?;
+            for x in [parameter.call1((&x,))?, x] {
+                let mut handle = ptr::null_mut();
+                // SAFETY: `x` is a tensor, whose object is larger than both places and is read as words; a handle
+                // points to a `TensorImpl*`.
+                unsafe {
+                    if (self.from_py)(x.as_ptr().cast(), &raw mut handle) != 0 {
+                        return Ok(None);
+                    }
+                    let handle = Owned(self, handle);
+                    let inner = *handle.1.cast::<*mut c_void>();
+                    places.retain(|&p| *x.as_ptr().byte_add(p).cast::<*mut c_void>() == inner);
+                }
+            }
+        }
+        Ok(places.first().copied())
+    }
+
+    /// The handle of a tensor, as long as the tensor lives.
+    #[inline]
+    fn handle(&self, x: &Bound<'_, PyAny>) -> Option<Lent<'_>> {
+        if let Some(at) = self.payload {
+            // SAFETY: an exact tensor or parameter (T1) holds its `at::Tensor` there.
+            return Some(Lent(self, unsafe { x.as_ptr().byte_add(at).cast() }, false));
+        }
+        let mut handle = ptr::null_mut();
+        // SAFETY: `x` is a tensor.
+        let failed = unsafe { (self.from_py)(x.as_ptr().cast(), &raw mut handle) } != 0;
+        (!failed).then_some(Lent(self, handle, true))
     }
 
     /// Whether the functions see in sample tensors what Python sees.
@@ -237,6 +285,19 @@ const CODES: [Option<DType>; 16] = {
     ]
 };
 
+/// A handle that is given back if it was made.
+struct Lent<'a>(&'a Shim, Handle, bool);
+
+impl Drop for Lent<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.2 {
+            // SAFETY: a handle that the shim made and nobody else gives back.
+            unsafe { (self.0.delete)(self.1) };
+        }
+    }
+}
+
 /// A handle that is given back.
 struct Owned<'a>(&'a Shim, Handle);
 
@@ -312,25 +373,35 @@ impl Torch {
         }
     }
 
-    /// Borrows a tensor for which [`Torch::is_plain`] holds, T3 to T7. `grad` is [`Torch::grad_enabled`].
+    /// The dtype that `torch.autocast("cpu")` lowers to; None when it is off.
+    #[inline]
+    pub fn autocast(&self, py: Python<'_>) -> PyResult<Option<DType>> {
+        let module = self.module.bind(py);
+        let enabled = match self.shim() {
+            // SAFETY: a function without preconditions; device type 0 is the CPU.
+            Some(s) => unsafe { (s.autocast_enabled)(0) },
+            None => module.call_method1("is_autocast_enabled", ("cpu",))?.is_truthy()?,
+        };
+        if !enabled {
+            return Ok(None);
+        }
+        let name = module.call_method1("get_autocast_dtype", ("cpu",))?.str()?.to_string();
+        Ok(DType::parse(name.trim_start_matches("torch.")))
+    }
+
+    /// Borrows a tensor for which [`Torch::is_plain`] holds, T3 to T6; for T7 it tells. `grad` is [`Torch::grad_enabled`].
     #[inline]
     pub fn borrow(&self, x: &Bound<'_, PyAny>, grad: bool) -> PyResult<Borrowed> {
         let Some(s) = self.shim() else { return self.borrow_by_attributes(x, grad) };
-        let mut handle = ptr::null_mut();
         let (mut rank, mut dtype, mut layout, mut device, mut bytes, mut offset) = (0i64, 0, 0, 0, 0i64, 0i64);
         let (mut shape, mut strides, mut data) = (ptr::null(), ptr::null(), ptr::null_mut());
-        let negative;
-        // SAFETY: `x` is a tensor; each function writes one result. What is read from the handle belongs to
-        // the tensor that `x` keeps alive.
+        let (negative, requires_grad);
+        let Some(handle) = s.handle(x) else { return Err(self.unusable(x, "it has no handle")) };
+        let h = handle.1;
+        // SAFETY: each function writes one result. What is read from the handle belongs to the tensor that
+        // `x` keeps alive.
         unsafe {
-            if (s.from_py)(x.as_ptr().cast(), &raw mut handle) != 0 {
-                return Err(self.unusable(x, "it has no handle"));
-            }
-            let handle = Owned(s, handle);
-            let h = handle.1;
-            if grad && s.handle_requires_grad(h) {
-                return Err(grad_error());
-            }
+            requires_grad = grad && s.handle_requires_grad(h);
             // Device, layout and rank before anything that a tensor without storage refuses.
             if (s.device)(h, &raw mut device) != 0 || (s.layout)(h, &raw mut layout) != 0 || device != 0 || layout != 0
             {
@@ -359,6 +430,7 @@ impl Torch {
             strides,
             in_bytes: false,
             readonly: false,
+            requires_grad,
             kind: Kind::Torch,
             object: x.as_ptr(),
             owner: None,
@@ -402,9 +474,7 @@ impl Torch {
     /// The same as [`Torch::borrow`], by Python attributes; it also words the errors of both.
     #[cold]
     fn borrow_by_attributes(&self, x: &Bound<'_, PyAny>, grad: bool) -> PyResult<Borrowed> {
-        if grad && x.getattr("requires_grad")?.is_truthy()? {
-            return Err(grad_error());
-        }
+        let requires_grad = grad && x.getattr("requires_grad")?.is_truthy()?;
         let text = |name: &str| -> PyResult<String> { Ok(x.getattr(name)?.str()?.to_string()) };
         if x.getattr("is_nested")?.is_truthy()? {
             return Err(PyNotImplementedError::new_err("rusttorch does not support nested tensors"));
@@ -432,6 +502,7 @@ impl Torch {
         let offset: i64 = x.call_method0("storage_offset")?.extract()?;
         let mut borrowed = Borrowed::with_copied_extents(x, known, &lens, &steps)?;
         borrowed.data = ptr::with_exposed_provenance_mut(data);
+        borrowed.requires_grad = requires_grad;
         self.check_memory(x, &borrowed, storage, offset)?;
         if x.call_method0("is_neg")?.is_truthy()? {
             return Err(self.unusable(x, "its negative bit is set; use x.resolve_neg()"));
@@ -503,9 +574,9 @@ impl Torch {
 }
 
 /// T7
-fn grad_error() -> PyErr {
+pub fn grad_error() -> PyErr {
     PyRuntimeError::new_err(
-        "an operand requires grad, and this call has no backward yet: its result would be detached. \
+        "an operand requires grad, and this call has no backward: its result would be detached. \
          Call it under torch.no_grad(), or pass x.detach()",
     )
 }

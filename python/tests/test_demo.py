@@ -16,9 +16,9 @@ def test_trains(tmp_path: Path) -> None:
     for text in ("Kernels compiled: ", "Threads: ", "one kernel", "under @rt.fuse"):
         assert text in done.stdout
     lines = (tmp_path / "loss.txt").read_text().splitlines()
-    assert len(lines) == 61
+    assert len(lines) == 25
     assert float(lines[-1].split()[1]) < float(lines[1].split()[1])
-    assert float(lines[-1].split()[2]) >= 0.95
+    assert float(lines[-1].split()[2]) >= 0.97
 
 
 def test_says_when_the_accuracy_is_too_low(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
-//! Differential fuzzing of the code generator: `fuzz [SEEDS] [START] [emulate]`. Every seed makes a random kernel
-//! and a random fused graph; machine code is compared with the interpreter at every instruction set of
-//! this machine, with `emulate` also under the emulator at AVX-512. Stops at the first difference.
+//! Differential fuzzing of the code generator: `fuzz [CASES] [SEED] [emulate]`. Every seed makes a random kernel and a
+//! random fused graph, of random dtypes, sizes and layouts; machine code is compared with the interpreter, bit for
+//! bit, at every instruction set of this machine, by each emitter, on one thread and on several, with `emulate` also
+//! under the emulator at AVX-512. Each such comparison is a case. Runs on all cores, stops at the first difference.
 
 #[path = "../tests/common/mod.rs"]
 mod common;
@@ -8,33 +9,71 @@ mod common;
 use common::random::{graph_case, kernel_case};
 use rusttorch_codegen::Isa;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Seconds between two lines of progress.
+const PROGRESS: u64 = 10;
 
 fn main() -> ExitCode {
     let emulate = std::env::args().any(|a| a == "emulate");
     let mut numbers = std::env::args().skip(1).filter(|a| a != "emulate").map(|a| a.parse::<u64>().expect("a number"));
-    let seeds = numbers.next().unwrap_or(10_000);
-    let start = numbers.next().unwrap_or(0);
+    let wanted = numbers.next().unwrap_or(100_000);
+    let first = numbers.next().unwrap_or(0);
+    let per_check = common::comparisons() + u64::from(emulate);
+    let (next, cases) = (AtomicU64::new(first), AtomicU64::new(0));
+    let stop = AtomicBool::new(false);
+    let report = Mutex::new(None);
     let begin = Instant::now();
-    for seed in start..start + seeds {
-        for (kind, case) in [("kernel", kernel_case(seed)), ("graph", graph_case(seed))] {
-            let start = Instant::now();
-            let tile = 16 * (1 + seed as usize % 5);
-            let emulated = || if emulate { case.check_emulated(Isa::Avx512, tile).map(|_| ()) } else { Ok(()) };
-            if let Err(report) = case.check().and_then(|()| emulated()) {
-                println!("{kind} of seed {seed}: {report}");
-                return ExitCode::FAILURE;
-            }
-            let seconds = start.elapsed().as_secs_f64();
-            if seconds > 5.0 {
-                println!("{kind} of seed {seed} took {seconds:.0} s");
+    let work = || {
+        while !stop.load(Relaxed) && cases.load(Relaxed) < wanted {
+            let seed = next.fetch_add(1, Relaxed);
+            for (kind, case) in [("kernel", kernel_case(seed)), ("graph", graph_case(seed))] {
+                let start = Instant::now();
+                let tile = 16 * (1 + seed as usize % 5);
+                let emulated = || if emulate { case.check_emulated(Isa::Avx512, tile).map(|_| ()) } else { Ok(()) };
+                if let Err(difference) = case.check().and_then(|()| emulated()) {
+                    *report.lock().expect("nobody panics under it") =
+                        Some(format!("{kind} of seed {seed}: {difference}"));
+                    stop.store(true, Relaxed);
+                    return;
+                }
+                cases.fetch_add(per_check, Relaxed);
+                if start.elapsed() > Duration::from_secs(5) {
+                    println!("{kind} of seed {seed} took {:.0} s", start.elapsed().as_secs_f64());
+                }
             }
         }
-        let done = seed + 1 - start;
-        if done.is_multiple_of(500) {
-            println!("{done} seeds, {:.0} s", begin.elapsed().as_secs_f64());
+    };
+    let say = || {
+        let (done, seconds) = (cases.load(Relaxed), begin.elapsed().as_secs_f64());
+        let seeds = next.load(Relaxed) - first;
+        println!("{done} cases of {seeds} seeds in {seconds:.0} s, {:.0} a second", done as f64 / seconds);
+    };
+    thread::scope(|scope| {
+        let workers: Vec<_> =
+            (0..thread::available_parallelism().map_or(1, |n| n.get())).map(|_| scope.spawn(work)).collect();
+        let mut last = 0;
+        while workers.iter().any(|w| !w.is_finished()) {
+            thread::sleep(Duration::from_millis(50));
+            let now = begin.elapsed().as_secs() / PROGRESS;
+            if now != last {
+                last = now;
+                say();
+            }
+        }
+    });
+    say();
+    match report.into_inner().expect("nobody panics under it") {
+        Some(difference) => {
+            println!("{difference}");
+            ExitCode::FAILURE
+        }
+        None => {
+            println!("no difference, seeds from {first}");
+            ExitCode::SUCCESS
         }
     }
-    println!("{seeds} seeds from {start}: no difference");
-    ExitCode::SUCCESS
 }

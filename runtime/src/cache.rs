@@ -119,6 +119,12 @@ impl<K: Eq + Hash + Clone, V, E: Clone> Cache<K, V, E> {
         self.find(self.shard(key), key)
     }
 
+    /// Whether the value is there, which is no use of it.
+    pub fn contains(&self, key: &K) -> bool {
+        let map = self.shard(key).map.read().unwrap_or_else(PoisonError::into_inner);
+        matches!(map.get(key), Some(Entry::Ready { .. }))
+    }
+
     fn find(&self, shard: &Shard<K, V, E>, key: &K) -> Option<Arc<V>> {
         let map = shard.map.read().unwrap_or_else(PoisonError::into_inner);
         let Entry::Ready { value, used } = map.get(key)? else { return None };

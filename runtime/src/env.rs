@@ -24,9 +24,9 @@ pub struct Variable {
 pub const VARIABLES: &[Variable] = &[
     Variable {
         name: "RUSTTORCH_LOG",
-        values: "off, error, warn, info, debug, trace",
-        default: "warn",
-        meaning: "Level of the logger `rusttorch`. Nothing is logged yet.",
+        values: "off, error, warn, info, debug",
+        default: "warn; in Python, what `logging` says",
+        meaning: "Level of the logger `rusttorch`, which then has a handler to standard error.",
     },
     Variable {
         name: "RUSTTORCH_STRICT",
@@ -68,13 +68,13 @@ pub const VARIABLES: &[Variable] = &[
         name: "RUSTTORCH_DUMP",
         values: "a directory",
         default: "unset",
-        meaning: "Write each kernel's .rtir, .clif and .asm there when it is compiled.",
+        meaning: "Write each kernel's .rtir, .clif and .asm there when it is compiled, headed by its formula and the line of the call.",
     },
     Variable {
         name: "RUSTTORCH_PERF_MAP",
         values: "0 or 1",
         default: "0",
-        meaning: "Reserved for a map that lets Linux perf name kernels; it does nothing yet.",
+        meaning: "Append each kernel to /tmp/perf-PID.map, by which Linux perf names its code.",
     },
 ];
 
@@ -91,8 +91,6 @@ pub enum LogLevel {
     Info,
     /// And decisions.
     Debug,
-    /// And every call.
-    Trace,
 }
 
 /// A cap on the instruction set.
@@ -109,8 +107,8 @@ pub enum MaxIsa {
 /// The values of all variables.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Config {
-    /// `RUSTTORCH_LOG`.
-    pub log: LogLevel,
+    /// `RUSTTORCH_LOG`, where it is set.
+    pub log: Option<LogLevel>,
     /// `RUSTTORCH_STRICT`.
     pub strict: bool,
     /// `RUSTTORCH_DISABLE`.
@@ -146,15 +144,14 @@ impl Config {
         let mut reader = Reader { lookup, warnings: Vec::new() };
         let log = reader.one_of(
             "RUSTTORCH_LOG",
-            LogLevel::Warn,
+            None,
             &[
-                ("off", LogLevel::Off),
-                ("error", LogLevel::Error),
-                ("warn", LogLevel::Warn),
-                ("warning", LogLevel::Warn),
-                ("info", LogLevel::Info),
-                ("debug", LogLevel::Debug),
-                ("trace", LogLevel::Trace),
+                ("off", Some(LogLevel::Off)),
+                ("error", Some(LogLevel::Error)),
+                ("warn", Some(LogLevel::Warn)),
+                ("warning", Some(LogLevel::Warn)),
+                ("info", Some(LogLevel::Info)),
+                ("debug", Some(LogLevel::Debug)),
             ],
         );
         let max_isa = reader.one_of(
@@ -257,7 +254,7 @@ mod tests {
     #[test]
     fn defaults_and_values() {
         let c = read(&[]);
-        assert_eq!((c.log, c.strict, c.max_isa, c.cache_size), (LogLevel::Warn, false, MaxIsa::Avx512, 1024));
+        assert_eq!((c.log, c.strict, c.max_isa, c.cache_size), (None, false, MaxIsa::Avx512, 1024));
         assert!(c.warnings.is_empty() && c.num_threads.is_none() && c.dump.is_none());
         let c = read(&[("RUSTTORCH_MAX_ISA", "AVX2"), ("RUSTTORCH_STRICT", "1"), ("OMP_NUM_THREADS", "4,2")]);
         assert_eq!((c.max_isa, c.strict, c.num_threads), (MaxIsa::Avx2, true, Some(4)));

@@ -30,7 +30,8 @@ const MAX_TILE: usize = 2048;
 const TILE_STEP: usize = 16;
 /// Shares per thread, so that an uneven machine is balanced.
 const SHARES_PER_THREAD: usize = 4;
-/// Frames up to this many slots live on the stack.
+/// Frames up to these many slots live on the stack; it is the zeroing of the larger one that a small call feels.
+const SMALL_FRAME: usize = 64;
 const STACK_FRAME: usize = 192;
 
 /// Memory for one argument of a kernel.
@@ -259,16 +260,25 @@ impl Plan {
     /// Runs over memory. `scalars` are the bits of the run-time numbers, of their dtypes.
     pub fn run(&self, args: &[Arg<'_>], scalars: &[u64], pool: &dyn Parallel) -> Result<(), LaunchError> {
         self.check(args, scalars)?;
+        let len = self.frame.len();
+        if len <= SMALL_FRAME {
+            self.run_in(&mut [0; SMALL_FRAME][..len], args, scalars, pool)
+        } else if len <= STACK_FRAME {
+            self.run_in(&mut [0; STACK_FRAME][..len], args, scalars, pool)
+        } else {
+            self.run_in(&mut vec![0; len], args, scalars, pool)
+        }
+    }
+
+    /// Runs in this frame, the arguments being checked.
+    fn run_in(
+        &self,
+        frame: &mut [u64],
+        args: &[Arg<'_>],
+        scalars: &[u64],
+        pool: &dyn Parallel,
+    ) -> Result<(), LaunchError> {
         let layout = self.compiled.layout;
-        let mut stack = [0u64; STACK_FRAME];
-        let mut heap;
-        let frame: &mut [u64] = match stack.get_mut(..self.frame.len()) {
-            Some(f) => f,
-            None => {
-                heap = vec![0; self.frame.len()];
-                &mut heap
-            }
-        };
         frame.copy_from_slice(&self.frame);
         for (i, arg) in args.iter().enumerate() {
             frame[layout.buffer(BufferId::new(i))] = arg.ptr.addr() as u64;

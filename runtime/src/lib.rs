@@ -14,6 +14,7 @@ pub mod fpu;
 pub mod interpret;
 pub mod launch;
 pub mod layout;
+pub mod log;
 pub mod matmul;
 pub mod pool;
 pub mod random;

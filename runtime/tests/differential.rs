@@ -1,5 +1,5 @@
 //! Random kernels and random fused graphs: machine code against the interpreter, bit for bit. More of
-//! them: `cargo run --release -p rusttorch-runtime --example fuzz`.
+//! them: `make fuzz`.
 
 mod common;
 

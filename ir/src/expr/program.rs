@@ -123,14 +123,15 @@ pub struct Program {
     nodes: Vec<Expr>,
     outputs: Vec<ExprId>,
     gradients: Vec<usize>,
+    seeds: Vec<usize>,
     /// Nodes by their hash; a colliding node is at the next free number.
     ids: HashMap<u64, ExprId>,
 }
 
 impl PartialEq for Program {
     fn eq(&self, o: &Program) -> bool {
-        (&self.name, &self.params, &self.nodes, &self.outputs, &self.gradients)
-            == (&o.name, &o.params, &o.nodes, &o.outputs, &o.gradients)
+        (&self.name, &self.params, &self.nodes, &self.outputs, &self.gradients, &self.seeds)
+            == (&o.name, &o.params, &o.nodes, &o.outputs, &o.gradients, &o.seeds)
     }
 }
 
@@ -169,6 +170,31 @@ impl Program {
         assert!(params.iter().all(|&p| p < self.params.len()), "gradients are of parameters");
         self.gradients = params.to_vec();
         self
+    }
+
+    /// Parameters by position that hold the gradients of the results, in a [`Self::pullback`]; else empty.
+    pub fn seeds(&self) -> &[usize] {
+        &self.seeds
+    }
+
+    /// The program of a backward pass: its results are the gradients of the parameters `wrt`, given those of
+    /// the results `of`, which are further parameters, after all others, in the order of `of`.
+    ///
+    /// # Panics
+    /// When there is no such parameter or result, or the program has gradients already.
+    pub fn pullback(&self, wrt: &[usize], of: &[usize]) -> Program {
+        assert!(self.gradients.is_empty(), "a program with gradients is not differentiated again");
+        let outputs = of.iter().map(|&i| self.outputs[i]).collect();
+        let mut program = Program { outputs, ..self.clone() }.with_gradients(wrt);
+        for i in 0..of.len() {
+            let mut name = format!("grad{i}");
+            while program.params.iter().any(|p| p.name == name) {
+                name.push('_');
+            }
+            program.seeds.push(program.params.len());
+            program.param(&name, None);
+        }
+        program
     }
 
     /// Adds a parameter, the next in positional order.

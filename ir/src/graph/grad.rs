@@ -25,7 +25,7 @@ use std::collections::HashMap;
 
 impl Lowerer<'_> {
     /// Gradients of `loss`, one number, with respect to these tensor operands, as nodes of such values.
-    pub(super) fn gradients(&mut self, loss: NodeId, wrt: &[Value]) -> Lowered<Vec<NodeId>> {
+    pub(super) fn gradients_of_number(&mut self, loss: NodeId, wrt: &[Value]) -> Lowered<Vec<NodeId>> {
         let rank = self.shape(loss).len();
         if rank != 0 {
             let message = format!("Expected f(*args) to return a scalar tensor, got tensor with {rank} dims");
@@ -37,6 +37,36 @@ impl Lowerer<'_> {
                 "grad can be implicitly created only for real scalar outputs",
             ));
         }
+        let dtype = self.dtype(loss);
+        let one = self.push(GraphOp::Const(Literal::float(dtype, 1.0)), dtype, vec![]);
+        self.gradients(&[(loss, one)], wrt)
+    }
+
+    /// Gradients with respect to `wrt`, those of `results` being the operands `seeds`.
+    pub(super) fn pullback(&mut self, results: &[NodeId], seeds: &[Value], wrt: &[Value]) -> Lowered<Vec<NodeId>> {
+        let mut pairs = Vec::with_capacity(results.len());
+        for (i, (&result, seed)) in results.iter().zip(seeds).enumerate() {
+            let error = |m: String| Err(LowerError::new(LowerErrorKind::Runtime, m));
+            if !self.dtype(result).is_float() {
+                return error("grad can be implicitly created only for real scalar outputs".to_owned());
+            }
+            let Value::Node { id: seed, weak: false, .. } = *seed else {
+                return error("gradients can be either Tensors or None, but got a number".to_owned());
+            };
+            if self.shape(seed) != self.shape(result) {
+                return error(format!(
+                    "Mismatch in shape: grad_output[{i}] has a shape of {:?} and output[{i}] has a shape of {:?}.",
+                    self.shape(seed),
+                    self.shape(result)
+                ));
+            }
+            pairs.push((result, seed));
+        }
+        self.gradients(&pairs, wrt)
+    }
+
+    /// Gradients with respect to `wrt`; each result comes with its adjoint.
+    fn gradients(&mut self, seeds: &[(NodeId, NodeId)], wrt: &[Value]) -> Lowered<Vec<NodeId>> {
         let mut inputs = Vec::with_capacity(wrt.len());
         for value in wrt {
             match value {
@@ -48,7 +78,8 @@ impl Lowerer<'_> {
             }
         }
         let calls = self.calls.take().unwrap_or_default();
-        let mut active = vec![false; loss.index() + 1];
+        let last = seeds.iter().map(|(result, _)| result.index()).max().unwrap_or(0);
+        let mut active = vec![false; last + 1];
         for id in &inputs {
             if let Some(a) = active.get_mut(id.index()) {
                 *a = true;
@@ -67,12 +98,10 @@ impl Lowerer<'_> {
         let steps: HashMap<NodeId, &Inlined> =
             calls.iter().filter(|c| !c.op.grad.is_empty()).map(|c| (c.result, c)).collect();
         let mut reverse = Reverse { l: self, active, adjoints: HashMap::new(), calls: &calls };
-        let dtype = reverse.l.dtype(loss);
-        let one = reverse.constant(dtype, 1.0);
-        if reverse.active[loss.index()] {
-            reverse.adjoints.insert(loss, one);
+        for &(result, seed) in seeds {
+            reverse.give(result, seed)?;
         }
-        for i in (0..=loss.index()).rev() {
+        for i in (0..=last).rev() {
             let id = NodeId::new(i);
             // The adjoint of what is asked for is kept; an input has no operands.
             let Some(&adjoint) = reverse.adjoints.get(&id) else { continue };

@@ -20,7 +20,7 @@ use crate::dtype::{Category, DType, Literal, Priority, result_type};
 use crate::expr::error::did_you_mean;
 use crate::expr::{Attr, Expr, Functions, Program};
 use crate::id::{NodeId, ScalarId};
-use crate::op::{Bound, DTypeRule, OpDef, OpTable};
+use crate::op::{Autocast, Bound, DTypeRule, OpDef, OpTable};
 use crate::prim::Prim;
 use std::collections::HashMap;
 use std::fmt;
@@ -47,11 +47,13 @@ pub enum Operand {
 pub struct LowerOptions {
     /// The dtype of Python floats, and of integers where a float is needed.
     pub default_dtype: DType,
+    /// The lower dtype of `torch.autocast`, when it is on.
+    pub autocast: Option<DType>,
 }
 
 impl Default for LowerOptions {
     fn default() -> LowerOptions {
-        LowerOptions { default_dtype: DType::F32 }
+        LowerOptions { default_dtype: DType::F32, autocast: None }
     }
 }
 
@@ -149,6 +151,7 @@ pub fn lower(
         known: HashMap::new(),
         table,
         default: options.default_dtype,
+        autocast: options.autocast,
         steps: 0,
         calls: (!program.gradients().is_empty()).then(Vec::new),
     };
@@ -163,10 +166,19 @@ pub fn lower(
         outputs.push((l.node(&value, dtype)?, dtype));
     }
     if !program.gradients().is_empty() {
+        // Casts are operations like others now; the texts of gradients are ours.
+        l.autocast = None;
         let wrt: Vec<Value> = program.gradients().iter().map(|&p| params[p].clone()).collect();
-        let gradients = l.gradients(outputs[0].0, &wrt)?;
-        let dtypes = wrt.iter().map(|v| l.promote(std::slice::from_ref(v)));
-        outputs.extend(gradients.into_iter().zip(dtypes));
+        let dtypes: Vec<DType> = wrt.iter().map(|v| l.promote(std::slice::from_ref(v))).collect();
+        if program.seeds().is_empty() {
+            let gradients = l.gradients_of_number(outputs[0].0, &wrt)?;
+            outputs.extend(gradients.into_iter().zip(dtypes));
+        } else {
+            let seeds = program.seeds().iter().map(|&p| params[p].clone()).collect::<Vec<_>>();
+            let results: Vec<NodeId> = outputs.iter().map(|(id, _)| *id).collect();
+            let gradients = l.pullback(&results, &seeds, &wrt)?;
+            outputs = gradients.into_iter().zip(dtypes).collect();
+        }
     }
     for (id, dtype) in outputs {
         let id = l.stored(id, dtype);
@@ -181,6 +193,8 @@ pub(super) struct Lowerer<'a> {
     known: HashMap<(GraphOp, DType, Vec<i64>), NodeId>,
     table: &'a OpTable,
     pub(super) default: DType,
+    /// See [`LowerOptions::autocast`]; None within a built-in op, as in torch's own kernels.
+    autocast: Option<DType>,
     steps: usize,
     /// Calls in the order of their ends, kept when a gradient is asked for.
     pub(super) calls: Option<Vec<Inlined>>,
@@ -424,6 +438,14 @@ impl Lowerer<'_> {
         }
         let values = params.iter().zip(&op.params).filter(|(v, p)| !p.is_static && v.is_number());
         let numbers = only_numbers(&values.map(|(v, _)| v.clone()).collect::<Vec<Value>>());
+        let autocast = self.autocast;
+        if let Some(lower) = autocast {
+            match op.autocast {
+                Autocast::Keep => {}
+                Autocast::F32 => self.autocast_to(DType::F32, &mut params),
+                Autocast::Lower => self.autocast_to(lower, &mut params),
+            }
+        }
         let dtype = self.apply_rule(&op, &mut params)?;
         let Some(body) = op.program(dtype) else {
             let message = format!("\"{name}\" not implemented for '{}'", dtype.c_name());
@@ -432,7 +454,12 @@ impl Lowerer<'_> {
         let body =
             body.map_err(|e| LowerError::new(LowerErrorKind::Internal, format!("in the body of {name}: {e}")))?;
         let scope = Scope { op: Some(&op), dtype: dtype.compute(), depth: scope.depth + 1 };
-        let mut results = self.program(&body, &params, scope)?;
+        if op.builtin {
+            self.autocast = None;
+        }
+        let results = self.program(&body, &params, scope);
+        self.autocast = autocast;
+        let mut results = results?;
         match results.pop() {
             Some(mut value) if results.is_empty() => {
                 // The body saw f32, and its floats are of the promoted dtype again.
@@ -452,6 +479,20 @@ impl Lowerer<'_> {
                 })
             }
             _ => Err(LowerError::new(LowerErrorKind::Internal, format!("{name} has several results"))),
+        }
+    }
+
+    /// Converts the tensors among these of float dtypes, f64 excepted.
+    fn autocast_to(&mut self, dtype: DType, params: &mut [Value]) {
+        for value in params {
+            if let Value::Node { id, weak: false, dtype: of } = value
+                && of.is_float()
+                && *of != DType::F64
+                && *of != dtype
+            {
+                *id = if dtype.is_half() { self.rounded(*id, dtype) } else { self.convert(*id, dtype) };
+                *of = dtype;
+            }
         }
     }
 

@@ -26,7 +26,7 @@ pub fn ops(name: Option<&str>, json: bool, style: Style) -> Result<String> {
         let bodies: Vec<String> = op.body.iter().map(|(class, text)| format!("{class:?}: {text}")).collect();
         json!({
             "name": op.name, "signature": signature(op), "doc": op.doc, "torch": op.torch,
-            "ulp_f32": op.ulp_f32, "body": bodies,
+            "ulp_f32": op.ulp_f32, "autocast": format!("{:?}", op.autocast).to_lowercase(), "body": bodies,
         })
     };
     let Some(name) = name else {

@@ -3,6 +3,7 @@
 
 mod bench;
 mod doctor;
+mod last;
 mod listing;
 mod reference;
 mod spec;
@@ -14,7 +15,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use rusttorch_codegen::Isa;
 use rusttorch_ir::dtype::DType;
 use rusttorch_ir::expr::{Program, parse};
-use rusttorch_ir::graph::Operand;
+use rusttorch_ir::graph::{Operand, TensorMeta};
 use std::io::Write;
 use std::sync::PoisonError;
 use style::Style;
@@ -43,11 +44,18 @@ enum Color {
 enum Command {
     /// Show what an expression becomes: graph, kernel, Cranelift IR, assembly.
     #[command(
-        after_help = "Example:\n  rusttorch inspect \"relu(x*w + b)\" --arg x:f32[1024,1024] --arg w:f32[1024] --arg b:f32[1024] --emit kernel"
+        after_help = "Examples:\n  rusttorch inspect \"relu(x*w + b)\" --arg x:f32[1024,1024] --arg w:f32[1024] --arg b:f32[1024] --emit kernel\n  rusttorch inspect gelu\n  rusttorch inspect --import my_ops swiglu\n  RUSTTORCH_DUMP=dump python train.py; RUSTTORCH_DUMP=dump rusttorch inspect --last 3"
     )]
     Inspect {
+        /// An expression over the arguments, or an operation's name.
+        #[arg(required_unless_present = "last")]
+        expr: Option<String>,
         #[command(flatten)]
-        expr: ExprArgs,
+        args: Operands,
+        /// Show the last kernels instead, one without a number: those in the directory RUSTTORCH_DUMP if that
+        /// is set, else those that this process compiled.
+        #[arg(long, value_name = "COUNT", num_args = 0..=1, default_missing_value = "1", conflicts_with = "expr")]
+        last: Option<usize>,
         /// What to show.
         #[arg(long, value_enum, default_value_t = Emit::Asm)]
         emit: Emit,
@@ -65,8 +73,10 @@ enum Command {
     },
     /// Time an expression: microseconds, GB/s, and the share of what memory gives.
     Bench {
+        /// An expression over the arguments, or an operation's name.
+        expr: String,
         #[command(flatten)]
-        expr: ExprArgs,
+        args: Operands,
         /// Threads to use.
         #[arg(long, default_value_t = 1)]
         threads: usize,
@@ -76,13 +86,18 @@ enum Command {
 }
 
 #[derive(Args)]
-struct ExprArgs {
-    /// An expression over the arguments.
-    expr: String,
-    /// An argument: NAME:DTYPE[EXTENTS] for a tensor, NAME:float, NAME:int or NAME:bool for a number.
+struct Operands {
+    /// An argument: NAME:DTYPE[EXTENTS] for a tensor, NAME:float, NAME:int or NAME:bool for a number. Those of an
+    /// operation's name that are not given are f32[1024].
     #[arg(long = "arg", value_name = "NAME:DTYPE[EXTENTS]")]
     args: Vec<String>,
+    /// Import a Python module first, for the operations that it registers.
+    #[arg(long = "import", value_name = "MODULE")]
+    import: Vec<String>,
 }
+
+/// Imports a Python module; the error is a text.
+pub type Import<'a> = &'a dyn Fn(&str) -> std::result::Result<(), String>;
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Emit {
@@ -108,11 +123,24 @@ struct Problem {
     operands: Vec<Operand>,
 }
 
-impl ExprArgs {
-    fn problem(&self) -> Result<Problem> {
-        let program = {
-            let table = engine::table().read().unwrap_or_else(PoisonError::into_inner);
-            parse(&self.expr, Some(&*table))?
+impl Operands {
+    fn problem(&self, expr: &str, import: Option<Import<'_>>) -> Result<Problem> {
+        for module in &self.import {
+            let import = import.ok_or_else(|| {
+                Error::new(ErrorKind::NotImplemented, "--import needs the Python package's rusttorch command")
+            })?;
+            import(module).map_err(|e| Error::new(ErrorKind::Value, format!("--import {module}: {e}")))?;
+        }
+        // A name that would be an expression of itself alone is an operation.
+        let op = engine::op_program(expr).filter(|_| !self.args.iter().any(|a| a.split(':').next() == Some(expr)));
+        let is_op = op.is_some();
+        let program = match op {
+            Some((program, _)) => program,
+            None => {
+                let table = engine::table().read().unwrap_or_else(PoisonError::into_inner);
+                let program = parse(expr, Some(&*table))?;
+                table.inlined(&program).map_err(|e| Error::new(ErrorKind::Type, e))?.unwrap_or(program)
+            }
         };
         let mut given = Vec::new();
         for text in &self.args {
@@ -121,7 +149,8 @@ impl ExprArgs {
         let mut operands = Vec::new();
         for p in program.params() {
             let found = given.iter().position(|(name, _)| *name == p.name).map(|i| given.remove(i).1);
-            let default = || p.default.clone().map(Operand::Literal);
+            let made_up = || is_op.then(|| Operand::Tensor(TensorMeta::contiguous(DType::F32, &[1024])));
+            let default = || p.default.clone().map(Operand::Literal).or_else(made_up);
             let missing = || Error::new(ErrorKind::Type, format!("missing --arg {}:DTYPE[EXTENTS]", p.name));
             operands.push(found.or_else(default).ok_or_else(missing)?);
         }
@@ -132,11 +161,16 @@ impl ExprArgs {
     }
 }
 
-const OPTIONS: PlanOptions = PlanOptions { default_dtype: DType::F32, layout: Layout::Torch };
+const OPTIONS: PlanOptions = PlanOptions { default_dtype: DType::F32, layout: Layout::Torch, autocast: None };
 
 /// Runs the command line `args` (with the program's name first) and gives the exit code: 0, 1 for an
 /// error of the work asked for, 2 for a wrong command line.
 pub fn main<I: IntoIterator<Item = String>>(args: I) -> i32 {
+    main_with(args, None)
+}
+
+/// As [`main`], within a Python interpreter that imports modules.
+pub fn main_with<I: IntoIterator<Item = String>>(args: I, import: Option<Import<'_>>) -> i32 {
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(e) => {
@@ -147,10 +181,15 @@ pub fn main<I: IntoIterator<Item = String>>(args: I) -> i32 {
     };
     let style = Style::new(matches!(cli.color, Color::Always), matches!(cli.color, Color::Never) || cli.json);
     let result = match &cli.command {
-        Command::Inspect { expr, emit, isa } => inspect(expr, *emit, *isa, cli.json, style),
+        Command::Inspect { last: Some(count), emit, .. } => last::report(*count, *emit, cli.json, style),
+        Command::Inspect { expr, args, emit, isa, .. } => args
+            .problem(expr.as_deref().unwrap_or_default(), import)
+            .and_then(|p| inspect(&p, *emit, *isa, cli.json, style)),
         Command::Ops { reference: true, .. } => Ok(reference::text()),
         Command::Ops { name, .. } => listing::ops(name.as_deref(), cli.json, style),
-        Command::Bench { expr, threads } => expr.problem().and_then(|p| bench::run(&p, *threads, cli.json, style)),
+        Command::Bench { expr, args, threads } => {
+            args.problem(expr, import).and_then(|p| bench::run(&p, *threads, cli.json, style))
+        }
         Command::Doctor => Ok(doctor::report(cli.json, style)),
     };
     match result {
@@ -165,8 +204,7 @@ pub fn main<I: IntoIterator<Item = String>>(args: I) -> i32 {
     }
 }
 
-fn inspect(expr: &ExprArgs, emit: Emit, isa: Option<Isa>, json: bool, style: Style) -> Result<String> {
-    let problem = expr.problem()?;
+fn inspect(problem: &Problem, emit: Emit, isa: Option<Isa>, json: bool, style: Style) -> Result<String> {
     let seen = engine::inspect(&problem.program, &problem.operands, OPTIONS, isa)?;
     let code = || seen.code.clone().map_err(|e| Error::new(ErrorKind::NotImplemented, e));
     let sections = match emit {

@@ -87,7 +87,7 @@ pub(super) fn signature(function: &Function, operands: &[Operand], default: DTyp
         return Ok(entry.signature.clone());
     }
     let metas: Vec<graph::Operand> = operands.iter().map(meta).collect();
-    let options = PlanOptions { default_dtype: default, layout: Layout::Torch };
+    let options = PlanOptions { default_dtype: default, layout: Layout::Torch, autocast: None };
     let (graph, outputs) = engine::typed(&function.0, &metas, options)?;
     let results: Vec<View> = outputs.iter().map(|m| Ok(View::of_result(m)?)).collect::<Result<_>>()?;
     let half = |v: &View| matches!(v.dtype(), DType::F16 | DType::BF16);

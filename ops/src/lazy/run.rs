@@ -250,7 +250,7 @@ impl Job {
         }
         let structure = &self.structure;
         let (program, operands) = structure.program();
-        let options = PlanOptions { default_dtype: structure.default, layout: Layout::Torch };
+        let options = PlanOptions { default_dtype: structure.default, layout: Layout::Torch, autocast: None };
         let outputs = structure.outputs.iter().map(|(_, view)| view.meta()).collect();
         let plan = Arc::new(engine::plan_into(&program, &operands, options, outputs)?);
         let mut plans = plans();

@@ -2,6 +2,7 @@
 use super::math::logistic;
 use super::math_f32;
 use super::math_f64;
+use rusttorch_ir::op::Autocast;
 use rusttorch_ir::op::Class::*;
 use rusttorch_ir::op::DTypeRule::*;
 use rusttorch_ir::op::Reference::*;
@@ -323,6 +324,7 @@ pub(super) const ROWS: &[Row] = &[
         )],
         unreferenced: "tests compare with torch",
         torch: "torch.nn.functional.prelu",
+        autocast: Autocast::Lower,
         ..Row::DEFAULT
     },
     Row {

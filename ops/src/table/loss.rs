@@ -1,4 +1,5 @@
 //! Losses of values; those of classes are in `loss_class`. `reduction` is 'mean', 'sum' or 'none'.
+use rusttorch_ir::op::Autocast;
 use rusttorch_ir::op::Class::Any;
 use rusttorch_ir::op::DTypeRule::*;
 use rusttorch_ir::op::Reference::*;
@@ -20,6 +21,7 @@ pub(super) const ROWS: &[Row] = &[
         )],
         unreferenced: "tests compare with loops",
         torch: "torch.nn.functional.mse_loss",
+        autocast: Autocast::F32,
         ..Row::DEFAULT
     },
     Row {
@@ -37,6 +39,7 @@ pub(super) const ROWS: &[Row] = &[
         )],
         unreferenced: "tests compare with loops",
         torch: "torch.nn.functional.l1_loss",
+        autocast: Autocast::F32,
         ..Row::DEFAULT
     },
     Row {
@@ -53,6 +56,7 @@ pub(super) const ROWS: &[Row] = &[
         )],
         unreferenced: "tests compare with loops",
         torch: "torch.nn.functional.huber_loss",
+        autocast: Autocast::F32,
         ..Row::DEFAULT
     },
     Row {
@@ -72,6 +76,7 @@ pub(super) const ROWS: &[Row] = &[
         )],
         unreferenced: "tests compare with loops",
         torch: "torch.nn.functional.binary_cross_entropy_with_logits",
+        autocast: Autocast::F32,
         ..Row::DEFAULT
     },
     Row {
@@ -105,6 +110,7 @@ pub(super) const ROWS: &[Row] = &[
         )],
         unreferenced: "tests compare with torch",
         torch: "torch.nn.functional.smooth_l1_loss",
+        autocast: Autocast::F32,
         ..Row::DEFAULT
     },
     Row {
@@ -123,6 +129,7 @@ pub(super) const ROWS: &[Row] = &[
         unreferenced: "tests compare with torch",
         torch: "torch.nn.functional.binary_cross_entropy",
         differs: "Of x outside of [0, 1] it is NaN, where PyTorch raises; rusttorch.nn.functional.binary_cross_entropy raises.",
+        autocast: Autocast::F32,
         ..Row::DEFAULT
     },
     Row {
@@ -153,6 +160,7 @@ pub(super) const ROWS: &[Row] = &[
         )],
         unreferenced: "tests compare with torch",
         torch: "torch.nn.functional.kl_div",
+        autocast: Autocast::F32,
         ..Row::DEFAULT
     },
     Row {
@@ -170,6 +178,7 @@ pub(super) const ROWS: &[Row] = &[
         )],
         unreferenced: "tests compare with torch",
         torch: "torch.nn.functional.margin_ranking_loss",
+        autocast: Autocast::F32,
         ..Row::DEFAULT
     },
     Row {
@@ -186,6 +195,7 @@ pub(super) const ROWS: &[Row] = &[
         )],
         unreferenced: "tests compare with torch",
         torch: "torch.nn.functional.hinge_embedding_loss",
+        autocast: Autocast::F32,
         ..Row::DEFAULT
     },
     Row {
@@ -197,6 +207,7 @@ pub(super) const ROWS: &[Row] = &[
         body: &[(Any, "reduce_loss(log1p_exp(-target * x), reduction)")],
         unreferenced: "tests compare with torch",
         torch: "torch.nn.functional.soft_margin_loss",
+        autocast: Autocast::F32,
         ..Row::DEFAULT
     },
     Row {
@@ -213,6 +224,7 @@ pub(super) const ROWS: &[Row] = &[
         )],
         unreferenced: "tests compare with torch",
         torch: "torch.nn.functional.poisson_nll_loss",
+        autocast: Autocast::F32,
         ..Row::DEFAULT
     },
     Row {

@@ -1,4 +1,5 @@
 //! Losses of classes, labels and pairs: a class is an index along dimension 1, or the only dimension.
+use rusttorch_ir::op::Autocast;
 use rusttorch_ir::op::Class::Any;
 use rusttorch_ir::op::DTypeRule::*;
 use rusttorch_ir::op::Reference::*;
@@ -30,6 +31,7 @@ pub(super) const ROWS: &[Row] = &[
         unreferenced: "reads by index: tests compare with loops and with torch",
         torch: "torch.nn.functional.cross_entropy",
         differs: "A class that is none is an IndexError in other words; rusttorch.nn.functional.cross_entropy has PyTorch's.",
+        autocast: Autocast::F32,
         ..Row::DEFAULT
     },
     Row {
@@ -48,6 +50,7 @@ pub(super) const ROWS: &[Row] = &[
         )],
         unreferenced: "reads by index: tests compare with loops and with torch",
         torch: "torch.nn.functional.nll_loss",
+        autocast: Autocast::F32,
         ..Row::DEFAULT
     },
     Row {
@@ -196,6 +199,7 @@ pub(super) const ROWS: &[Row] = &[
         )],
         unreferenced: "reads by index: tests compare with torch",
         torch: "torch.nn.functional.multi_margin_loss",
+        autocast: Autocast::F32,
         ..Row::DEFAULT
     },
     Row {
@@ -233,6 +237,7 @@ pub(super) const ROWS: &[Row] = &[
         )],
         unreferenced: "reads by index: tests compare with torch",
         torch: "torch.nn.functional.multilabel_margin_loss",
+        autocast: Autocast::F32,
         ..Row::DEFAULT
     },
     Row {
@@ -281,6 +286,7 @@ pub(super) const ROWS: &[Row] = &[
         )],
         unreferenced: "tests compare with torch",
         torch: "torch.nn.functional.cosine_embedding_loss",
+        autocast: Autocast::F32,
         ..Row::DEFAULT
     },
     Row {
@@ -301,6 +307,7 @@ pub(super) const ROWS: &[Row] = &[
         )],
         unreferenced: "tests compare with torch",
         torch: "torch.nn.functional.triplet_margin_loss",
+        autocast: Autocast::F32,
         ..Row::DEFAULT
     },
 ];

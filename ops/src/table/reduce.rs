@@ -1,4 +1,5 @@
 //! Reductions, and rows over them. `dim` is None (all), an integer or a list.
+use rusttorch_ir::op::Autocast;
 use rusttorch_ir::op::Class::*;
 use rusttorch_ir::op::DTypeRule::*;
 use rusttorch_ir::op::Reference::*;
@@ -52,6 +53,7 @@ pub(super) const ROWS: &[Row] = &[
         reference: Some(Fold(|x| x.iter().product())),
         torch: "torch.prod",
         np: "numpy.prod",
+        autocast: Autocast::F32,
         ..Row::DEFAULT
     },
     Row {

@@ -69,6 +69,11 @@ impl Memory {
     }
 }
 
+/// Comparisons that [`Case::check`] makes.
+pub fn comparisons() -> u64 {
+    isas().into_iter().map(|isa| 2 * emitters(isa).len() as u64).sum()
+}
+
 /// A kernel with all it takes to run.
 #[derive(Clone)]
 pub struct Case {

@@ -1,0 +1,70 @@
+"""Calls that torch's autograd records: forward and derived backward are one kernel each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from rusttorch._rusttorch import Expr
+
+
+def call(expr: Expr, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> Any:
+    """``expr(*args, **kwargs)`` with an operand that requires grad."""
+    values = args
+    if kwargs or len(args) != len(expr.args):
+        kwargs = {{"axis": "dim", "keepdims": "keepdim"}.get(k, k): v for k, v in (kwargs or {}).items()}
+        bound = expr.__signature__.bind(*args, **kwargs)
+        bound.apply_defaults()
+        values = tuple(bound.arguments.values())
+    return _Call.apply(expr, *values)
+
+
+class _Call(torch.autograd.Function):  # type: ignore[misc]
+    """The old style: with ``setup_context`` a call costs several times as much."""
+
+    @staticmethod
+    def forward(ctx: Any, expr: Expr, *values: Any) -> Any:
+        results = expr(*values)
+        outputs = results if isinstance(results, tuple) else (results,)
+        tensors = [isinstance(v, torch.Tensor) for v in values]
+        ctx.save_for_backward(*(v for v, t in zip(values, tensors, strict=True) if t))
+        ctx.others = tuple(_TENSOR if t else v for v, t in zip(values, tensors, strict=True))
+        ctx.expr = expr
+        ctx.autocast = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
+        ctx.floats = tuple(i for i, r in enumerate(outputs) if r.is_floating_point())
+        ctx.mark_non_differentiable(*(r for r in outputs if not r.is_floating_point()))
+        return results
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        needed = ctx.needs_input_grad[1:]
+        wrt = [i for i, n in enumerate(needed) if n]
+        saved = iter(ctx.saved_tensors)
+        values = [next(saved) if v is _TENSOR else v for v in ctx.others]
+        seeds = [grads[i] for i in ctx.floats]
+        pullback = ctx.expr._pullback(wrt, list(ctx.floats))
+        # As forward was lowered, so is the graph that is differentiated.
+        enabled, lower = ctx.autocast
+        with torch.no_grad(), torch.autocast("cpu", dtype=lower, enabled=enabled):
+            results = pullback(*values, *seeds)
+        if not isinstance(results, tuple):
+            results = (results,)
+        if torch.is_grad_enabled():
+            results = _refuse_twice(ctx.expr.__name__, results)
+        found = iter(results)
+        return None, *(next(found) if n else None for n in needed)
+
+
+_TENSOR = object()
+
+
+def _refuse_twice(name: str, results: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+    """Gradients under ``create_graph=True``: their values, and an error for who differentiates them."""
+    message = (
+        f"the backward of rusttorch's {name}() is not differentiable: gradients of gradients are not supported "
+        "(call torch's own functions for them)"
+    )
+    refusal = torch._C._functions.DelayedError(message.encode(), len(results))
+    refused = refusal(*(r.detach().requires_grad_() for r in results))
+    return refused if isinstance(refused, tuple) else (refused,)

@@ -1,0 +1,108 @@
+"""Operands that require grad: results are attached, with the derived backward."""
+
+from __future__ import annotations
+
+import pytest
+import rusttorch as rt
+import torch
+from torch.autograd import gradcheck
+
+pytestmark = pytest.mark.usefixtures("torch_path")
+
+
+def leaf(*shape: int, seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, dtype=torch.float64, generator=generator).requires_grad_()
+
+
+def test_rows_pass_gradcheck() -> None:
+    x, y, w = leaf(3, 4), leaf(3, 4, seed=1), leaf(4, seed=2)
+    assert gradcheck(rt.silu, (x,))
+    assert gradcheck(lambda a: rt.gelu(a, approximate="tanh"), (x,))
+    assert gradcheck(lambda a, b: rt.mul(a, b), (x, w)), "a broadcast operand's gradient is summed"
+    assert gradcheck(lambda a: rt.softmax(a, -1), (x,))
+    assert gradcheck(lambda a, b, c: rt.layer_norm(a, [4], b, c), (x, w, leaf(4, seed=3)))
+    assert gradcheck(lambda a: rt.sum(a, dim=0), (x,))
+    assert gradcheck(lambda a, b: rt.mse_loss(a, b), (x, y))
+    assert gradcheck(lambda a: rt.pow(a, 3), (x,))
+    target = torch.tensor([0, 3, 1])
+    assert gradcheck(lambda a: rt.cross_entropy(a, target), (x,))
+
+
+def test_expressions_functions_and_registered_ops() -> None:
+    x, w, b = leaf(3, 4), leaf(4, seed=1), leaf(4, seed=2)
+    assert gradcheck(rt.expr("tanh(x*w + b)"), (x, w, b))
+    fused = rt.fuse(lambda x, w, b: torch.sigmoid(x * w + b) * x)
+    for _ in range(2):  # traced, then by the fast path
+        assert gradcheck(fused, (x, w, b))
+    op = rt.register("gated_for_grad(a, c, k=2.0) = a * sigmoid(k * c)")
+    assert gradcheck(op, (x, w))
+    assert gradcheck(lambda a, c: op(a, k=0.5, c=c), (x, w))
+    several = rt.expr("y = exp(a); y, y * b, argmax(a, 1)")
+    assert gradcheck(lambda a, b: several(a, b)[:2], (x, leaf(3, 4, seed=5)))
+    assert not several(x, w)[2].requires_grad
+
+
+def test_gradients_equal_torchs() -> None:
+    generator = torch.Generator().manual_seed(3)
+    x = torch.randn(64, 32, generator=generator)
+    w = torch.randn(32, generator=generator)
+    ours, theirs = [(x.clone().requires_grad_(), w.clone().requires_grad_()) for _ in range(2)]
+    rt.expr("gelu(x * w)")(*ours).square().mean().backward()
+    torch.nn.functional.gelu(theirs[0] * theirs[1]).square().mean().backward()
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a.grad, b.grad)
+    # An expanded gradient has strides of 0.
+    y = x.clone().requires_grad_()
+    rt.exp(y).sum().backward()
+    torch.testing.assert_close(y.grad, torch.exp(x))
+    # Only what is asked for.
+    (g,) = torch.autograd.grad(rt.mul(ours[0], ours[1]).sum(), [ours[1]])
+    torch.testing.assert_close(g, x.sum(0))
+
+
+def test_parameters_train() -> None:
+    model = torch.nn.Linear(4, 3)
+    before = model.weight.detach().clone()
+    rt.sum(rt.relu(model(torch.ones(2, 4)) + 10)).backward()
+    assert model.weight.grad is not None
+    torch.optim.SGD(model.parameters(), lr=0.1).step()
+    assert not torch.equal(before, model.weight)
+
+
+def test_closed_over_parameters_get_gradients() -> None:
+    w = leaf(4)
+    fused = rt.fuse(lambda x: x * w)
+    assert gradcheck(lambda v, _: fused(v), (leaf(3, 4, seed=1), w))
+
+
+def test_second_derivatives_are_refused_by_name() -> None:
+    x = leaf(3)
+    (g,) = torch.autograd.grad(rt.silu(x).sum(), [x], create_graph=True)
+    with torch.no_grad():
+        s = torch.sigmoid(x)
+        torch.testing.assert_close(g.detach(), s * (1 + x * (1 - s)))
+    with pytest.raises(RuntimeError, match=r"backward of rusttorch's silu\(\) is not differentiable"):
+        g.sum().backward()
+
+
+def test_what_has_no_backward_says_so() -> None:
+    x = leaf(3)
+    with pytest.raises(RuntimeError, match="don't support automatic differentiation"):
+        rt.exp(x, out=torch.empty(3, dtype=torch.float64))
+    with pytest.raises(RuntimeError, match=r"torch\.no_grad\(\)"):
+        rt.value_and_grad(lambda v: rt.sum(v * v))(x)
+    with pytest.raises(RuntimeError, match=r"torch\.no_grad\(\)"):
+        rt.matmul(x, x)
+    with torch.no_grad():
+        _, g = rt.value_and_grad(lambda v: rt.sum(v * v))(x)
+    torch.testing.assert_close(g, 2 * x.detach())
+
+
+def test_max_and_min_along_a_dimension_give_the_winner_the_gradient() -> None:
+    x = torch.tensor([[1.0, 3.0, 3.0], [2.0, -1.0, 2.0]])
+    for ours, theirs in ((rt.max, torch.max), (rt.min, torch.min)):
+        a, b = x.clone().requires_grad_(), x.clone().requires_grad_()
+        ours(a, 1).values.sum().backward()
+        theirs(b, 1).values.sum().backward()
+        torch.testing.assert_close(a.grad, b.grad)
