@@ -246,7 +246,27 @@ impl<'t> Parser<'t> {
         let (values, axes) = (std::mem::take(&mut self.values), std::mem::take(&mut self.axes));
         self.kernel.values = self.dense(values, "value")?;
         self.kernel.axes = self.dense(axes, "axis")?;
-        Ok(())
+        let bodies = self.kernel.phases.iter().flat_map(|p| &p.nests).map(|n| &n.body);
+        match bodies.filter_map(|b| self.undefined(b)).next() {
+            Some(v) => self.fail(format!("{v} is not defined")),
+            None => Ok(()),
+        }
+    }
+
+    /// An operand of the body that the text defines nowhere. (Whether it is defined in time is for `verify`.)
+    fn undefined(&self, body: &[Inst]) -> Option<ValueId> {
+        let mut found = None;
+        for inst in body {
+            inst.op.for_operands(&mut |v| {
+                if v.index() >= self.kernel.values.len() {
+                    found = Some(v);
+                }
+            });
+            if let Op::Cold { body, .. } = &inst.op {
+                found = found.or_else(|| self.undefined(body));
+            }
+        }
+        found
     }
 
     /// The arena of ids 0, 1, .. that the text has defined.
