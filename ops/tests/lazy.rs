@@ -107,12 +107,18 @@ fn a_chain_is_cut_and_a_loop_plans_once() {
     for _ in 0..10 * MAX_NODES {
         acc = op("add", &[t(&acc), t(&x)]);
     }
-    let plans = engine::stats().cache;
-    for _ in 0..10 * MAX_NODES {
-        acc = op("add", &[t(&acc), t(&x)]);
-    }
-    assert_eq!(values(&acc), [20.0 * MAX_NODES as f32; 8]);
-    assert!(engine::stats().cache.compiles <= plans.compiles + 2, "the last cut may be of another length");
+    // Other tests of this process compile as well: the least of a few rounds is ours.
+    let fewest = (0..4)
+        .map(|_| {
+            let before = engine::stats().cache.compiles;
+            for _ in 0..10 * MAX_NODES {
+                acc = op("add", &[t(&acc), t(&x)]);
+            }
+            engine::stats().cache.compiles - before
+        })
+        .min();
+    assert_eq!(values(&acc), [50.0 * MAX_NODES as f32; 8]);
+    assert!(fewest <= Some(2), "the last cut may be of another length: {fewest:?}");
 }
 
 #[test]
