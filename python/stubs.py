@@ -178,14 +178,16 @@ def {name}(x: _Array, *, out: _Array | None = ...) -> Any: ...
 @overload
 def {name}(x: Tensor, *, out: Tensor | None = ...) -> Tensor: ...
 @overload
+def {name}(x: _TorchTensor, *, out: _TorchTensor | None = ...) -> _TorchTensor: ...
+@overload
 def {name}(
     x: Any,
     dim: Any = ...,
-    keepdim: bool = ...,
+    keepdim: _bool = ...,
     *,
     other: Any = ...,
     axis: int | None = ...,
-    keepdims: bool = ...,
+    keepdims: _bool = ...,
     out: Any = ...,
 ) -> Any: ...
 """

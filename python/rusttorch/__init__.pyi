@@ -1086,14 +1086,16 @@ def max(x: _Array, *, out: _Array | None = ...) -> Any: ...
 @overload
 def max(x: Tensor, *, out: Tensor | None = ...) -> Tensor: ...
 @overload
+def max(x: _TorchTensor, *, out: _TorchTensor | None = ...) -> _TorchTensor: ...
+@overload
 def max(
     x: Any,
     dim: Any = ...,
-    keepdim: bool = ...,
+    keepdim: _bool = ...,
     *,
     other: Any = ...,
     axis: int | None = ...,
-    keepdims: bool = ...,
+    keepdims: _bool = ...,
     out: Any = ...,
 ) -> Any: ...
 @overload
@@ -1117,14 +1119,16 @@ def min(x: _Array, *, out: _Array | None = ...) -> Any: ...
 @overload
 def min(x: Tensor, *, out: Tensor | None = ...) -> Tensor: ...
 @overload
+def min(x: _TorchTensor, *, out: _TorchTensor | None = ...) -> _TorchTensor: ...
+@overload
 def min(
     x: Any,
     dim: Any = ...,
-    keepdim: bool = ...,
+    keepdim: _bool = ...,
     *,
     other: Any = ...,
     axis: int | None = ...,
-    keepdims: bool = ...,
+    keepdims: _bool = ...,
     out: Any = ...,
 ) -> Any: ...
 @overload
