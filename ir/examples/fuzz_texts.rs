@@ -14,7 +14,8 @@ fn main() -> ExitCode {
     let time = Duration::from_secs(numbers.next().unwrap_or(60));
     let first = numbers.next().unwrap_or(0);
     let kernels = corpus::kernels(Path::new(env!("CARGO_MANIFEST_DIR")));
-    let targets: [(&str, fn(&[u8]), Vec<String>); 2] =
+    type Target = (&'static str, fn(&[u8]), Vec<String>);
+    let targets: [Target; 2] =
         [("expression", fuzzing::expression, corpus::expressions()), ("rtir", fuzzing::rtir, kernels)];
     for (name, target, corpus) in targets {
         let (start, mut seed) = (Instant::now(), first);
