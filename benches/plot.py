@@ -15,15 +15,19 @@ def main() -> None:
     source, target = sys.argv[1:3]
     record = json.loads(Path(source).read_text())
     cases = {name: times for name, times in record["cases"].items() if "eager" in times}
-    names = ["ours", "eager", "inductor"]
-    figure, axes = plt.subplots(figsize=(9, 5.2))
+    names = ["ours", "eager", "inductor", "jax"]
+    height = 0.8 / len(names)
+    figure, axes = plt.subplots(figsize=(9, 1.2 + 0.36 * len(cases)))
     for i, name in enumerate(names):
-        at = [j + (i - 1) * 0.27 for j, times in enumerate(cases.values()) if name in times]
+        at = [j + (i - 1.5) * height for j, times in enumerate(cases.values()) if name in times]
         speed = [times["eager"] / times[name] for times in cases.values() if name in times]
         bars = axes.barh(
-            at, speed, height=0.25, label={"ours": "RustTorch", "inductor": "torch.compile"}.get(name, name)
+            at,
+            speed,
+            height=height,
+            label={"ours": "RustTorch", "inductor": "torch.compile", "jax": "JAX"}.get(name, name),
         )
-        axes.bar_label(bars, fmt="%.2f", fontsize=7, padding=2)
+        axes.bar_label(bars, fmt="%.2f", fontsize=6, padding=2)
     axes.set_yticks(range(len(cases)), list(cases), fontsize=8)
     axes.invert_yaxis()
     axes.set_xscale("log")
