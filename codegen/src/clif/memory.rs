@@ -133,6 +133,23 @@ impl Emitter<'_> {
         };
     }
 
+    /// 16 bytes at any address. Cranelift 0.135 makes a load the memory operand of a float comparison without
+    /// asking whether it is aligned, and SSE forms fault where it is not: there the load is of integers (of
+    /// floats for integers), which comparisons do not look through.
+    fn load_part(&mut self, ty: LaneTy, p: Value, offset: i32) -> Value {
+        if self.has_fma {
+            return self.b.ins().load(ty.clif(), FLAGS, p, offset);
+        }
+        let other = match ty {
+            LaneTy::F32 => types::I32X4,
+            LaneTy::F64 => types::I64X2,
+            LaneTy::I32 | LaneTy::Mask32 => types::F32X4,
+            LaneTy::I64 | LaneTy::Mask64 => types::F64X2,
+        };
+        let v = self.b.ins().load(other, FLAGS, p, offset);
+        self.bitcast(ty.clif(), v)
+    }
+
     /// A group of consecutive elements.
     pub fn load_group(&mut self, dtype: DType, p: Value, offset: i32) -> Lanes {
         let ty = LaneTy::of(dtype);
@@ -149,7 +166,7 @@ impl Emitter<'_> {
             DType::F16 | DType::BF16 => (0..2).map(|i| self.b.ins().uload16x4(FLAGS, p, offset + 8 * i)).collect(),
             DType::I32 | DType::I64 | DType::F32 | DType::F64 => {
                 let n = (GROUP / ty.lanes()) as i32;
-                (0..n).map(|i| self.b.ins().load(ty.clif(), FLAGS, p, offset + 16 * i)).collect()
+                (0..n).map(|i| self.load_part(ty, p, offset + 16 * i)).collect()
             }
         };
         if dtype == DType::Bool {
