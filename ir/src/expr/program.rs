@@ -327,13 +327,14 @@ impl Printed {
 /// The text of the program. Parsing it gives an equal program; several results print as a tuple.
 impl fmt::Display for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What no result needs is not printed, and uses nothing. Operands come before their uses.
         let mut uses = vec![0usize; self.nodes.len()];
-        for node in &self.nodes {
-            if let Expr::Call { args, kwargs, .. } = node {
+        self.outputs.iter().for_each(|id| uses[id.index()] += 1);
+        for (i, node) in self.nodes.iter().enumerate().rev() {
+            if let (Expr::Call { args, kwargs, .. }, true) = (node, uses[i] > 0) {
                 args.iter().chain(kwargs.iter().map(|(_, id)| id)).for_each(|id| uses[id.index()] += 1);
             }
         }
-        self.outputs.iter().for_each(|id| uses[id.index()] += 1);
         let single = self.outputs.len() == 1;
         let mut statements: Vec<String> = Vec::new();
         let mut printed: Vec<Printed> = Vec::with_capacity(self.nodes.len());
@@ -345,6 +346,7 @@ impl fmt::Display for Program {
                     // -1 is a literal again wherever a unary minus may stand.
                     Printed { binding: if text.starts_with('-') { 12 } else { ATOM }, text, depth: 0 }
                 }
+                Expr::Call { .. } if uses[i] == 0 => Printed::atom(String::new()),
                 Expr::Call { op, args, kwargs } => self.print_call(op, args, kwargs, &mut printed, &uses),
             };
             let last = single && self.outputs[0].index() == i;
