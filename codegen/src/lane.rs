@@ -270,3 +270,13 @@ pub fn identity(kind: Reduction, result: usize, dtype: DType) -> Literal {
         (Reduction::Moments, _) => unreachable!("expanded before scheduling"),
     }
 }
+
+/// Value operands of a body, those of cold bodies included.
+pub fn operands(body: &[LaneInst], out: &mut Vec<ValueId>) {
+    for inst in body {
+        inst.op.for_operands(&mut |v| out.push(v));
+        if let LaneOp::Cold { body, .. } = &inst.op {
+            operands(body, out);
+        }
+    }
+}

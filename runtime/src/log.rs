@@ -13,6 +13,8 @@ use std::sync::{Mutex, PoisonError};
 const WAITING: usize = 256;
 
 static KEEP: AtomicBool = AtomicBool::new(false);
+/// True while messages wait; written under the lock of `MESSAGES`.
+static WAITS: AtomicBool = AtomicBool::new(false);
 static MESSAGES: Mutex<VecDeque<(LogLevel, String)>> = Mutex::new(VecDeque::new());
 
 /// From now on messages of all levels wait for [`drain`].
@@ -28,6 +30,7 @@ pub fn log(level: LogLevel, text: impl FnOnce() -> String) {
             messages.pop_front();
         }
         messages.push_back((level, text()));
+        WAITS.store(true, Relaxed);
     } else if level <= config().log.unwrap_or(LogLevel::Warn) {
         eprintln!("rusttorch: {}", text());
     }
@@ -35,7 +38,13 @@ pub fn log(level: LogLevel, text: impl FnOnce() -> String) {
 
 /// The messages that wait, oldest first.
 pub fn drain() -> Vec<(LogLevel, String)> {
-    MESSAGES.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect()
+    // Asked at every call: no lock where nothing waits.
+    if !WAITS.load(Relaxed) {
+        return Vec::new();
+    }
+    let mut messages = MESSAGES.lock().unwrap_or_else(PoisonError::into_inner);
+    WAITS.store(false, Relaxed);
+    messages.drain(..).collect()
 }
 
 #[cfg(test)]

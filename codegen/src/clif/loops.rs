@@ -6,7 +6,7 @@ use super::val::Val;
 use super::{Copy, Emitter, GROUP};
 use crate::error::CodegenError;
 use crate::frame::FrameLayout;
-use crate::lane::{LaneInst, LaneOp, Mode, Segment, Strip};
+use crate::lane::{LaneOp, Mode, Segment, Strip, operands};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, Value, types};
 use rusttorch_ir::id::{AxisId, ValueId};
@@ -455,15 +455,5 @@ impl Emitter<'_> {
     fn store_kept(&mut self, v: ValueId, width: Width) {
         let x = self.val(v);
         self.store_tile(v, &x, width);
-    }
-}
-
-/// Value operands of a body, those of cold bodies included.
-fn operands(body: &[LaneInst], out: &mut Vec<ValueId>) {
-    for inst in body {
-        inst.op.for_operands(&mut |v| out.push(v));
-        if let LaneOp::Cold { body, .. } = &inst.op {
-            operands(body, out);
-        }
     }
 }

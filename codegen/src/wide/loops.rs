@@ -6,7 +6,7 @@ use super::vcode::{INT, VEC};
 use super::{Copy, Emitter, Tail};
 use crate::error::CodegenError;
 use crate::frame::FrameLayout;
-use crate::lane::{Access, LaneInst, LaneOp, Mode, Segment, Strip};
+use crate::lane::{Access, LaneInst, LaneOp, Mode, Segment, Strip, operands};
 use iced_x86::Code;
 use regalloc2::VReg;
 use rusttorch_ir::id::{AxisId, ValueId};
@@ -396,14 +396,4 @@ fn has_lane_loops(body: &[LaneInst]) -> bool {
         LaneOp::Index(Access::Indexed(_) | Access::Periodic(..)) => true,
         LaneOp::Const(_) | LaneOp::Scalar(_) | LaneOp::Index(_) | LaneOp::Prim(..) => false,
     })
-}
-
-/// Value operands of a body, those of cold bodies included.
-fn operands(body: &[LaneInst], out: &mut Vec<ValueId>) {
-    for inst in body {
-        inst.op.for_operands(&mut |v| out.push(v));
-        if let LaneOp::Cold { body, .. } = &inst.op {
-            operands(body, out);
-        }
-    }
 }
