@@ -4,7 +4,8 @@
 //! *adjoint*) on to its operands, by the rule of its primitive, reduction or view. An op call whose row
 //! has gradients of its own ([`crate::op::Row::grad`]) is one step instead: its adjoint goes to its
 //! arguments, and the nodes of its body see nothing of it. So approximations, made of bit operations,
-//! are differentiated as the functions they stand for.
+//! are differentiated as the functions they stand for. A row that says why it has none
+//! ([`crate::op::Row::no_grad`]) is an error that ends with its reason.
 //!
 //! Invariants:
 //! - Only nodes of float dtype that depend on what is asked for (*active* nodes) have adjoints.
@@ -20,6 +21,7 @@ use super::{GraphOp, View};
 use crate::dtype::{DType, Literal};
 use crate::id::NodeId;
 use crate::kernel::Reduction;
+use crate::op::OpDef;
 use crate::prim::Prim;
 use std::collections::HashMap;
 
@@ -32,10 +34,7 @@ impl Lowerer<'_> {
             return Err(LowerError::new(LowerErrorKind::Runtime, message));
         }
         if !self.dtype(loss).is_float() {
-            return Err(LowerError::new(
-                LowerErrorKind::Runtime,
-                "grad can be implicitly created only for real scalar outputs",
-            ));
+            return Err(self.no_float(loss));
         }
         let dtype = self.dtype(loss);
         let one = self.push(GraphOp::Const(Literal::float(dtype, 1.0)), dtype, vec![]);
@@ -48,7 +47,7 @@ impl Lowerer<'_> {
         for (i, (&result, seed)) in results.iter().zip(seeds).enumerate() {
             let error = |m: String| Err(LowerError::new(LowerErrorKind::Runtime, m));
             if !self.dtype(result).is_float() {
-                return error("grad can be implicitly created only for real scalar outputs".to_owned());
+                return Err(self.no_float(result));
             }
             let Value::Node { id: seed, weak: false, .. } = *seed else {
                 return error("gradients can be either Tensors or None, but got a number".to_owned());
@@ -63,6 +62,18 @@ impl Lowerer<'_> {
             pairs.push((result, seed));
         }
         self.gradients(&pairs, wrt)
+    }
+
+    /// The error that asking for the gradient of a result raises which is no float: its row's reason, if it has one.
+    fn no_float(&self, result: NodeId) -> LowerError {
+        // The outermost call comes last.
+        let mut calls = self.calls.iter().flatten();
+        match calls.rfind(|c| c.result == result && !c.op.no_grad.is_empty()) {
+            Some(call) => not_differentiable(&call.op),
+            None => {
+                LowerError::new(LowerErrorKind::Runtime, "grad can be implicitly created only for real scalar outputs")
+            }
+        }
     }
 
     /// Gradients with respect to `wrt`; each result comes with its adjoint.
@@ -96,7 +107,7 @@ impl Lowerer<'_> {
         }
         // The outermost call that gave a node comes last.
         let steps: HashMap<NodeId, &Inlined> =
-            calls.iter().filter(|c| !c.op.grad.is_empty()).map(|c| (c.result, c)).collect();
+            calls.iter().filter(|c| !c.op.grad.is_empty() || !c.op.no_grad.is_empty()).map(|c| (c.result, c)).collect();
         let mut reverse = Reverse { l: self, active, adjoints: HashMap::new(), calls: &calls };
         for &(result, seed) in seeds {
             reverse.give(result, seed)?;
@@ -127,6 +138,12 @@ impl Lowerer<'_> {
         let dtype = self.dtype(id);
         if self.shape(id) == shape { id } else { self.push(GraphOp::View(View::Broadcast, id), dtype, shape) }
     }
+}
+
+/// The error that asking for the gradient of such an op raises.
+fn not_differentiable(op: &OpDef) -> LowerError {
+    let message = format!("the derivative for '{}' is not implemented: {}", op.name, op.no_grad);
+    LowerError::new(LowerErrorKind::NotImplemented, message)
 }
 
 struct Reverse<'a, 'b> {
@@ -214,8 +231,11 @@ impl Reverse<'_, '_> {
         })
     }
 
-    /// One step over an op call, by its row's gradients.
+    /// One step over an op call, by its row's gradients or its reason for none.
     fn call(&mut self, call: &Inlined, adjoint: NodeId) -> Lowered<()> {
+        if !call.op.no_grad.is_empty() {
+            return Err(not_differentiable(&call.op));
+        }
         let internal = |e: &dyn std::fmt::Display| {
             LowerError::new(LowerErrorKind::Internal, format!("in the gradient of {}: {e}", call.op.name))
         };

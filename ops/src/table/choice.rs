@@ -1,4 +1,5 @@
 //! Choices by comparison: limits, masks, replaced values, closeness.
+use super::NO_GRAD_OF_BOOL;
 use rusttorch_ir::op::Class::*;
 use rusttorch_ir::op::DTypeRule::*;
 use rusttorch_ir::op::Reference::*;
@@ -124,6 +125,7 @@ pub(super) const ROWS: &[Row] = &[
         name: "isposinf",
         doc: "x is the positive infinity.",
         body: &[(Float, "x == inf"), (Any, "x != x")],
+        no_grad: NO_GRAD_OF_BOOL,
         reference: Some(Unary(|x| f64::from(u8::from(x == f64::INFINITY)))),
         ulp_f32: Some(0.0),
         ulp_f64: Some(0.0),
@@ -135,6 +137,7 @@ pub(super) const ROWS: &[Row] = &[
         name: "isneginf",
         doc: "x is the negative infinity.",
         body: &[(Float, "x == -inf"), (Any, "x != x")],
+        no_grad: NO_GRAD_OF_BOOL,
         reference: Some(Unary(|x| f64::from(u8::from(x == f64::NEG_INFINITY)))),
         ulp_f32: Some(0.0),
         ulp_f64: Some(0.0),
@@ -157,6 +160,7 @@ pub(super) const ROWS: &[Row] = &[
              bad = runtime_error('{} did not match {}', dtype_name(a), dtype_name(b))
              bad if dtype_name(a) != dtype_name(b) else y",
         )],
+        no_grad: NO_GRAD_OF_BOOL,
         reference: Some(Binary(|a, b| {
             f64::from(u8::from(a == b || ((a - b).is_finite() && (a - b).abs() <= 1e-8 + (1e-5 * b).abs())))
         })),

@@ -34,6 +34,7 @@ pub(super) const ROWS: &[Row] = &[
         doc: "The index along dim in the shape of x, as i64: `iota(x, 1) == unsqueeze(target, 1)` is one-hot.",
         rule: Inherit,
         body: &[(Any, "iota(x, dim)")],
+        no_grad: "the result is an index, whatever the values of x",
         unreferenced: "reads no values",
         ..Row::DEFAULT
     },

@@ -1,4 +1,5 @@
 //! Number theory.
+use super::NO_GRAD_OF_INTEGERS;
 use rusttorch_ir::op::Class::*;
 use rusttorch_ir::op::DTypeRule::*;
 use rusttorch_ir::op::Row;
@@ -35,6 +36,7 @@ pub(super) const ROWS: &[Row] = &[
                 ),
             ),
         ],
+        no_grad: NO_GRAD_OF_INTEGERS,
         unreferenced: "of integers",
         torch: "torch.gcd",
         np: "numpy.gcd",
@@ -50,6 +52,7 @@ pub(super) const ROWS: &[Row] = &[
             "g = gcd(a, b)
              abs(idiv(a, where(g == 0, 1, g)) * b)",
         )],
+        no_grad: NO_GRAD_OF_INTEGERS,
         unreferenced: "of integers",
         torch: "torch.lcm",
         np: "numpy.lcm",

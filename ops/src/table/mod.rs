@@ -22,6 +22,11 @@ mod view;
 
 use rusttorch_ir::op::{OpDef, OpTable, Row};
 
+/// Why rows have no gradient whose results are bool.
+const NO_GRAD_OF_BOOL: &str = "the result is bool";
+/// Why rows have no gradient that take no floats.
+const NO_GRAD_OF_INTEGERS: &str = "integers have no gradients";
+
 /// Every row under the heading of its kind.
 pub fn kinds() -> [(&'static str, &'static [Row]); 15] {
     [

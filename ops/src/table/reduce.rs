@@ -1,4 +1,5 @@
 //! Reductions, and rows over them. `dim` is None (all), an integer or a list.
+use super::NO_GRAD_OF_BOOL;
 use rusttorch_ir::op::Autocast;
 use rusttorch_ir::op::Class::*;
 use rusttorch_ir::op::DTypeRule::*;
@@ -125,6 +126,7 @@ pub(super) const ROWS: &[Row] = &[
         doc: "Index of the largest value over dim, of all elements in row-major order without one.",
         rule: NoBool("argmax(): does not support bool input"),
         body: &[(Any, "reduce_argmax(x, dim, keepdim)")],
+        no_grad: "the result is an index",
         reference: Some(Fold(position_of_largest)),
         ulp_f32: Some(0.0),
         ulp_f64: Some(0.0),
@@ -139,6 +141,7 @@ pub(super) const ROWS: &[Row] = &[
         doc: "Index of the smallest value over dim, of all elements in row-major order without one.",
         rule: NoBool("argmin(): does not support bool input"),
         body: &[(Any, "reduce_argmin(x, dim, keepdim)")],
+        no_grad: "the result is an index",
         reference: Some(Fold(|x| position_of_largest(&negated(x)))),
         ulp_f32: Some(0.0),
         ulp_f64: Some(0.0),
@@ -152,6 +155,7 @@ pub(super) const ROWS: &[Row] = &[
         statics: &["dim", "keepdim"],
         doc: "Some value is not zero; u8 gives u8.",
         body: &[(U8, "to_u8(reduce_any(to_bool(x), dim, keepdim))"), (Any, "reduce_any(to_bool(x), dim, keepdim)")],
+        no_grad: NO_GRAD_OF_BOOL,
         reference: Some(Fold(|x| f64::from(u8::from(x.iter().any(|v| *v != 0.0))))),
         ulp_f32: Some(0.0),
         ulp_f64: Some(0.0),
@@ -165,6 +169,7 @@ pub(super) const ROWS: &[Row] = &[
         statics: &["dim", "keepdim"],
         doc: "No value is zero; u8 gives u8.",
         body: &[(U8, "to_u8(reduce_all(to_bool(x), dim, keepdim))"), (Any, "reduce_all(to_bool(x), dim, keepdim)")],
+        no_grad: NO_GRAD_OF_BOOL,
         reference: Some(Fold(|x| f64::from(u8::from(x.iter().all(|v| *v != 0.0))))),
         ulp_f32: Some(0.0),
         ulp_f64: Some(0.0),
@@ -259,6 +264,7 @@ pub(super) const ROWS: &[Row] = &[
         statics: &["dim"],
         doc: "How many values over dim are not zero.",
         body: &[(Any, "reduce_sum(to_i64(to_bool(x)), dim, False)")],
+        no_grad: "the result is a count",
         reference: Some(Fold(|x| x.iter().filter(|v| **v != 0.0).count() as f64)),
         ulp_f32: Some(0.0),
         ulp_f64: Some(0.0),

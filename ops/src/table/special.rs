@@ -43,7 +43,6 @@ pub(super) const ROWS: &[Row] = &[
              digamma(x) if n == 0 else (trigamma(x) if n == 1 else other)",
         )],
         unreferenced: "tests compare with torch",
-        no_grad: "that of n = 1 would be polygamma(2, x)",
         torch: "torch.polygamma",
         differs: "n may be 0 and 1.",
         ..Row::DEFAULT

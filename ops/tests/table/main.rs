@@ -1,5 +1,6 @@
 //! The op table, through the evaluator of graphs.
 
+mod differentiable;
 mod fused;
 mod gradients;
 mod losses;
