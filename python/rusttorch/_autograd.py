@@ -13,10 +13,8 @@ def call(expr: Expr, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> An
     """``expr(*args, **kwargs)`` with an operand that requires grad."""
     values = args
     if kwargs or len(args) != len(expr.args):
-        kwargs = {{"axis": "dim", "keepdims": "keepdim"}.get(k, k): v for k, v in (kwargs or {}).items()}
-        bound = expr.__signature__.bind(*args, **kwargs)
-        bound.apply_defaults()
-        values = tuple(bound.arguments.values())
+        bound, _ = expr._bound(*args, **(kwargs or {}))
+        values = tuple(bound)
     return _Call.apply(expr, *values)
 
 

@@ -91,7 +91,7 @@ def method(name: str) -> Any:
     return _rusttorch._op_function(name) if name in ops() else None
 
 
-def _resolve(path: str) -> Any:
+def resolve(path: str) -> Any:
     module, *rest = path.split(".")
     value: Any = sys.modules[module]
     for part in rest:
@@ -106,7 +106,7 @@ def torch_functions() -> dict[Callable[..., Any], Op]:
     homes = (torch, torch.nn.functional, torch.Tensor, torch.special)
     found: dict[Callable[..., Any], Op] = {}
     for op in ops().values():
-        candidates = [_resolve(op.torch)] if op.torch else []
+        candidates = [resolve(op.torch)] if op.torch else []
         for name in (op.name, *_SYNONYMS.get(op.name, ())):
             candidates += [getattr(home, name, None) for home in homes]
         for candidate in candidates:
@@ -129,7 +129,7 @@ def numpy_functions() -> dict[Callable[..., Any], Op]:
     """NumPy's functions and ufuncs. NumPy is imported."""
     found: dict[Callable[..., Any], Op] = {}
     for op in ops().values():
-        function = _resolve(op.numpy) if op.numpy else None
+        function = resolve(op.numpy) if op.numpy else None
         # numpy.true_divide and numpy.divide are one; the op without options is the one meant.
         if callable(function) and found.get(function, op).name != "true_divide":
             found[function] = op

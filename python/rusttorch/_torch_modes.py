@@ -1,4 +1,4 @@
-"""Names what is active in torch that makes a tensor's memory meaningless."""
+"""Names what is active in torch that makes a tensor's memory meaningless, or wants to see every call."""
 
 from __future__ import annotations
 
@@ -16,4 +16,12 @@ def active() -> str | None:
 
         mode = _get_current_dispatch_mode()
         return f"the dispatch mode {type(mode).__name__}"
+    if torch._C._is_torch_function_mode_enabled():
+        from torch.utils._device import DeviceContext
+
+        for i in range(torch._C._len_torch_function_stack()):
+            mode = torch._C._get_function_stack_at(i)
+            # Of set_default_device: it says where new tensors are made, and ours are on the CPU like the operands.
+            if not isinstance(mode, DeviceContext):
+                return f"the function mode {type(mode).__name__}"
     return None

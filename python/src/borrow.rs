@@ -189,6 +189,8 @@ pub struct Session {
     /// The caller asks [`Session::requires_grad`]; else such operands are refused.
     recording: bool,
     requires_grad: bool,
+    /// What the first tensor is that torch alone can compute with.
+    special: Option<String>,
 }
 
 impl Session {
@@ -238,7 +240,7 @@ impl Session {
                 return self.tensor(torch, object).map(Operand::Array);
             }
             if torch.is_tensor(object) {
-                return Err(torch::subclass_error(object));
+                return Err(self.refused(torch::subclass(object)));
             }
         }
         // A list is no tensor for torch; arrays are made of it explicitly.
@@ -273,11 +275,11 @@ impl Session {
     #[inline]
     fn tensor(&mut self, torch: &'static torch::Torch, object: &Bound<'_, PyAny>) -> PyResult<Borrowed> {
         if !self.modes_checked {
-            torch.check_modes(object.py())?;
+            torch.check_modes(object.py()).map_err(|r| self.refused(r))?;
             self.grad_enabled = torch.grad_enabled(object.py())?;
             self.modes_checked = true;
         }
-        let borrowed = torch.borrow(object, self.grad_enabled)?;
+        let borrowed = torch.borrow(object, self.grad_enabled).map_err(|r| self.refused(r))?;
         if borrowed.requires_grad {
             if !self.recording {
                 return Err(torch::grad_error());
@@ -285,6 +287,22 @@ impl Session {
             self.requires_grad = true;
         }
         Ok(borrowed)
+    }
+
+    #[cold]
+    fn refused(&mut self, why: torch::Refused) -> PyErr {
+        match why {
+            torch::Refused::Error(error) => error,
+            torch::Refused::Special(what, error) => {
+                self.special.get_or_insert(what);
+                error
+            }
+        }
+    }
+
+    /// After an error: what an operand is that torch can compute with and we cannot.
+    pub fn special(&mut self) -> Option<String> {
+        self.special.take()
     }
 
     /// A session, with torch if it has been seen.
@@ -332,7 +350,7 @@ impl Session {
         let object = unsafe { Bound::from_borrowed_ptr(py, b.object) };
         let mut again = match (b.kind, self.torch) {
             (Kind::Torch, Some(torch)) if torch.is_plain(&object) => self.tensor(torch, &object)?,
-            (Kind::Torch, _) => return Err(torch::subclass_error(&object)),
+            (Kind::Torch, _) => return Err(self.refused(torch::subclass(&object))),
             (Kind::Numpy, _) => ndarray(&object)?,
         };
         // A copy that was made for this call is still the one that is read.

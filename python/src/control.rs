@@ -1,6 +1,6 @@
 //! Threads, the kernel cache, and what the engine reports of itself.
 
-use crate::torch;
+use crate::{through, torch};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -79,6 +79,7 @@ fn stats(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     all.set_item("kernels", cache)?;
     all.set_item("fallbacks", s.fallbacks)?;
     all.set_item("narrow", s.narrow)?;
+    all.set_item("through_torch", through::counts(py)?)?;
     all.set_item("isa", s.isa.map(|isa| isa.to_string()))?;
     all.set_item("memory", memory_stats(py)?)?;
     Ok(all)

@@ -3,8 +3,8 @@
 use crate::borrow::{Operand, Session};
 use crate::call::{Callable, Operands};
 use crate::errors::to_py;
-use crate::tensor_call;
-use crate::torch;
+use crate::{tensor_call, through, torch};
+use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::{PyKeyError, PyNotImplementedError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType};
@@ -215,7 +215,10 @@ impl Expr {
             Err(e) => {
                 let traced = py.import("rusttorch._trace")?.getattr("call_expr")?;
                 let recorded = traced.call1((self_.clone(), args, kwargs))?;
-                return if recorded.is_none() { Err(e) } else { Ok(recorded) };
+                if !recorded.is_none() {
+                    return Ok(recorded);
+                }
+                return session.special().map_or(Err(e), |what| through_torch(self_, args, kwargs, what));
             }
         };
         if session.requires_grad() {
@@ -253,6 +256,46 @@ impl Expr {
         Ok(expr)
     }
 
+    /// The arguments by parameter as a call takes them, defaults in place and those that are part of the plan as
+    /// Python values; and `out`.
+    #[pyo3(signature = (*args, **kwargs))]
+    #[allow(clippy::type_complexity)]
+    fn _bound<'py>(
+        &self,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<(Vec<Bound<'py, PyAny>>, Option<Bound<'py, PyAny>>)> {
+        let py = args.py();
+        let (values, out) = self.bind_values(args, kwargs)?;
+        let given = args.len() + kwargs.map_or(0, |k| k.len());
+        let bound = values.into_iter().enumerate().map(|(i, value)| match value {
+            None => from_attr(py, &self.default_of(i, py, given)?),
+            Some(value) if self.params[i].is_static => from_attr(py, &attr(&value)?),
+            Some(value) => Ok(value),
+        });
+        Ok((bound.collect::<PyResult<_>>()?, out))
+    }
+
+    /// The program: nodes, results, parameters whose gradients are results, parameters that hold those of the results.
+    /// A node is a parameter's number, a literal in a tuple, or (op, arguments, (keyword, argument)...), arguments
+    /// being nodes by number.
+    #[allow(clippy::type_complexity)]
+    fn _program<'py>(&self, py: Python<'py>) -> PyResult<(Vec<Bound<'py, PyAny>>, Vec<usize>, Vec<usize>, Vec<usize>)> {
+        let program = &*self.callable.program;
+        let index = |id: &ExprId| id.index();
+        let nodes = program.nodes().iter().map(|node| match node {
+            Node::Param(i) => Ok(PyInt::new(py, *i).into_any()),
+            Node::Literal(value) => Ok(PyTuple::new(py, [from_attr(py, value)?])?.into_any()),
+            Node::Call { op, args, kwargs } => {
+                let args: Vec<usize> = args.iter().map(index).collect();
+                let kwargs: Vec<(&str, usize)> = kwargs.iter().map(|(k, v)| (&**k, v.index())).collect();
+                (op, args, kwargs).into_bound_py_any(py)
+            }
+        });
+        let outputs = program.outputs().iter().map(index).collect();
+        Ok((nodes.collect::<PyResult<_>>()?, outputs, program.gradients().to_vec(), program.seeds().to_vec()))
+    }
+
     /// The representations of the kernel for these arguments: (name, text).
     #[pyo3(signature = (*args, **kwargs))]
     fn _inspect<'py>(
@@ -273,11 +316,19 @@ impl Expr {
 
     /// (dtype, shape) of every result for these arguments, without running anything.
     #[pyo3(signature = (*args))]
-    fn _result_meta<'py>(&self, args: &Bound<'py, PyTuple>) -> PyResult<Vec<(&'static str, Vec<i64>)>> {
-        let mut session = Session::recording(args.py());
-        let (operands, _) = self.bind(&mut session, args, None)?;
-        let results = self.callable.results(args.py(), &session, &operands)?;
-        Ok(results.into_iter().map(|m| (m.dtype.torch_name(), m.shape)).collect())
+    fn _result_meta<'py>(slf: &Bound<'py, Expr>, args: &Bound<'py, PyTuple>) -> PyResult<Vec<(String, Vec<i64>)>> {
+        let (py, this) = (args.py(), slf.get());
+        let mut session = Session::recording(py);
+        let operands = match this.bind(&mut session, args, None) {
+            Ok((operands, _)) => operands,
+            Err(e) => {
+                let Some(what) = session.special() else { return Err(e) };
+                let meta = through::call("result_meta", &this.label, what, (slf, args), py)?;
+                return meta.extract();
+            }
+        };
+        let results = this.callable.results(py, &session, &operands)?;
+        Ok(results.into_iter().map(|m| (m.dtype.torch_name().to_owned(), m.shape)).collect())
     }
 
     /// Names of the parameters, in positional order.
@@ -371,6 +422,18 @@ pub(crate) fn record<'py>(
         return Err(torch::grad_error());
     }
     expr.py().import("rusttorch._autograd")?.getattr("call")?.call1((expr, args, kwargs))
+}
+
+/// A call that torch computes, because an operand is `what`.
+#[cold]
+pub(crate) fn through_torch<'py>(
+    expr: &Bound<'py, Expr>,
+    args: &Bound<'py, PyTuple>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+    what: String,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = expr.py();
+    through::call("call", &expr.get().label, what, (expr, args, kwargs), py)
 }
 
 /// The exponents that have kernels of their own.

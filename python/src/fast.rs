@@ -3,7 +3,7 @@
 
 use crate::borrow::{Session, is_exact_array};
 use crate::call::Operands;
-use crate::expr::{Expr, record};
+use crate::expr::{Expr, record, through_torch};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyTuple};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -62,7 +62,13 @@ impl FastCall {
             let mut session = Session::recording(py);
             let mut operands = Operands::new();
             for (i, a) in args.iter_borrowed().enumerate() {
-                operands.push(expr.operand(&mut session, i, &a)?);
+                match expr.operand(&mut session, i, &a) {
+                    Ok(operand) => operands.push(operand),
+                    Err(e) => {
+                        let Some(what) = session.special() else { return Err(e) };
+                        return through_torch(entry.expr.bind(py), args, None, what);
+                    }
+                }
             }
             if session.requires_grad() {
                 return record(entry.expr.bind(py), args, None, false);

@@ -19,6 +19,7 @@ mod tensor_call;
 mod tensor_index;
 mod tensor_make;
 mod tensor_random;
+mod through;
 mod torch;
 
 use pyo3::prelude::*;

@@ -7,6 +7,7 @@ use crate::borrow::{Borrowed, Operand, Session};
 use crate::call::{DETACH_FROM, target};
 use crate::control;
 use crate::errors::{guarded, runtime_to_py};
+use crate::through;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use rusttorch_ir::graph::TensorMeta;
@@ -28,7 +29,13 @@ fn matmul<'py>(
     if let Some(out) = out {
         session.check_result(out)?;
     }
-    let mut operands = [operand(&mut session, a, "input", 1)?, operand(&mut session, b, "other", 2)?];
+    let mut operands = match operands(&mut session, a, b) {
+        Ok(operands) => operands,
+        Err(e) => {
+            let Some(what) = session.special() else { return Err(e) };
+            return through::call("matmul", "matmul", what, (a, b, out), py);
+        }
+    };
     session.settle(py, &mut operands)?;
     let [Operand::Array(left), Operand::Array(right)] = &operands else {
         unreachable!("`operand` gives arrays");
@@ -56,6 +63,10 @@ fn matmul<'py>(
         }
     }
     Ok(out.clone())
+}
+
+fn operands(session: &mut Session, a: &Bound<'_, PyAny>, b: &Bound<'_, PyAny>) -> PyResult<[Operand; 2]> {
+    Ok([operand(session, a, "input", 1)?, operand(session, b, "other", 2)?])
 }
 
 /// An array; numbers are refused as torch refuses them.

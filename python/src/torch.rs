@@ -6,12 +6,15 @@
 //!
 //! What a tensor must be before its pointer is used (grep for T1..T7):
 //! T1 exactly `torch.Tensor` or `torch.nn.Parameter`: a subclass may hide anything behind its pointer;
-//! T2 no functorch transform, dispatch mode or forward-mode level is active: a tensor may be a wrapper;
+//! T2 no functorch transform, forward-mode level, dispatch mode or function mode is active: a tensor may be
+//!    a wrapper, or someone wants to see the call;
 //! T3 strided layout, on the CPU, of a dtype we know;
 //! T4 memory is there when there are elements (zero tensors and resized storages have none);
 //! T5 the storage reaches to the last element;
 //! T6 neither the negative nor the conjugate bit is set (complex dtypes, the only ones with the latter,
 //!    end at T3);
+//! (what fails at T1, T2, T6, or is a zero tensor, is [`Refused::Special`]: calls of expressions are then
+//! evaluated by torch, see `through.rs`; all else is an error)
 //! T7 it does not require grad while grad mode is on, or the caller sees to the gradient
 //!    ([`crate::borrow::Session::recording`]).
 
@@ -31,7 +34,7 @@ type Handle = *mut c_void;
 /// Of every function of the C ABI: 0 is success.
 type Status = i32;
 
-/// The C ABI's functions, and five C++ ones that have no C counterpart yet. Their mangled names fix the
+/// The C ABI's functions, and a few C++ ones that have no C counterpart yet. Their mangled names fix the
 /// arguments; a handle is documented to be an `at::Tensor*`, which holds one `TensorImpl*`. What they say
 /// of a few tensors made for it is compared with Python's answers before they are used
 /// ([`Shim::agrees`]), else the attribute path is taken.
@@ -54,6 +57,7 @@ struct Shim {
     key_included: unsafe extern "C" fn(u16) -> bool,
     functorch_key: u16,
     any_dual_level: unsafe extern "C" fn() -> bool,
+    function_modes: unsafe extern "C" fn() -> bool,
     autocast_enabled: unsafe extern "C" fn(i8) -> bool,
     is_neg: unsafe extern "C" fn(Handle) -> bool,
     requires_grad: unsafe extern "C" fn(*mut c_void) -> bool,
@@ -66,7 +70,9 @@ struct Shim {
 pub struct Torch {
     tensor: *mut ffi::PyTypeObject,
     parameter: *mut ffi::PyTypeObject,
-    shim: Option<Shim>,
+    /// Found by the first call outside of modes and transforms, in which the sample tensors would be special; None
+    /// inside when there is none.
+    shim: PyOnceLock<Option<Shim>>,
     module: Py<PyAny>,
     mode_checks: Py<PyAny>,
     pool: Option<ForeignPool>,
@@ -162,6 +168,7 @@ impl Shim {
             key_included: function!(c10, c"_ZN3c104impl28tls_is_dispatch_key_includedENS_11DispatchKeyE"),
             functorch_key,
             any_dual_level: function!(cpu, c"_ZN5torch8autograd14ForwardADLevel13has_any_levelEv"),
+            function_modes: function!(cpu, c"_ZN2at4impl27torch_function_mode_enabledEv"),
             autocast_enabled: function!(cpu, c"_ZN2at8autocast19is_autocast_enabledEN3c1010DeviceTypeE"),
             is_neg: function!(cpu, c"_ZN2at6native6is_negERKNS_6TensorE"),
             requires_grad: function!(c10, c"_ZNK3c1010TensorImpl13requires_gradEv"),
@@ -233,9 +240,11 @@ impl Shim {
         }
         let level = torch.getattr("autograd")?.getattr("forward_ad")?.getattr("_current_level")?;
         // SAFETY: functions without preconditions.
-        let (dual, modes) = unsafe { ((self.any_dual_level)(), (self.any_modes)(false)) };
-        let stack: i64 = torch.getattr("_C")?.call_method0("_len_torch_dispatch_stack")?.extract()?;
-        Ok(dual == (level.extract::<i64>()? >= 0) && modes == (stack > 0))
+        let seen = unsafe { ((self.any_dual_level)(), (self.any_modes)(false), (self.function_modes)()) };
+        let c = torch.getattr("_C")?;
+        let stack: i64 = c.call_method0("_len_torch_dispatch_stack")?.extract()?;
+        let function_modes = c.call_method0("_is_torch_function_mode_enabled")?.is_truthy()?;
+        Ok(seen == (level.extract::<i64>()? >= 0, stack > 0, function_modes))
     }
 
     /// # Safety
@@ -316,7 +325,7 @@ impl Torch {
         Ok(Torch {
             tensor: tensor.as_ptr().cast(),
             parameter: parameter.as_ptr().cast(),
-            shim: Shim::load(module),
+            shim: PyOnceLock::new(),
             mode_checks: py.import("rusttorch._torch_modes")?.getattr("active")?.unbind(),
             pool: load_pool(module),
             module: module.clone().unbind(),
@@ -328,8 +337,8 @@ impl Torch {
         self.pool.as_ref()
     }
 
-    fn shim(&self) -> Option<&Shim> {
-        if ATTRIBUTES_ONLY.load(Ordering::Relaxed) { None } else { self.shim.as_ref() }
+    fn shim(&self, py: Python<'_>) -> Option<&Shim> {
+        if ATTRIBUTES_ONLY.load(Ordering::Relaxed) { None } else { self.shim.get(py)?.as_ref() }
     }
 
     /// T1.
@@ -347,26 +356,37 @@ impl Torch {
     }
 
     /// T2, once per call.
-    pub fn check_modes(&self, py: Python<'_>) -> PyResult<()> {
-        if let Some(s) = self.shim() {
+    pub fn check_modes(&self, py: Python<'_>) -> Result<(), Refused> {
+        if let Some(s) = self.shim(py) {
             // SAFETY: functions without preconditions.
-            let active = unsafe { (s.any_modes)(false) || (s.key_included)(s.functorch_key) || (s.any_dual_level)() };
+            let active = unsafe {
+                (s.any_modes)(false)
+                    || (s.key_included)(s.functorch_key)
+                    || (s.any_dual_level)()
+                    || (s.function_modes)()
+            };
             if !active {
                 return Ok(());
             }
         }
         match self.mode_checks.bind(py).call0()?.extract::<Option<String>>()? {
-            None => Ok(()),
-            Some(what) => Err(PyRuntimeError::new_err(format!(
-                "rusttorch functions do not work inside {what} yet; call the torch function here"
-            ))),
+            None => {
+                self.shim.get_or_init(py, || Shim::load(self.module.bind(py)));
+                Ok(())
+            }
+            Some(what) => {
+                let error = PyRuntimeError::new_err(format!(
+                    "rusttorch cannot read the memory of tensors inside {what}; call the torch function here"
+                ));
+                Err(Refused::Special(what, error))
+            }
         }
     }
 
     /// Whether autograd records.
     #[inline]
     pub fn grad_enabled(&self, py: Python<'_>) -> PyResult<bool> {
-        match self.shim() {
+        match self.shim(py) {
             // SAFETY: a function without preconditions.
             Some(s) => Ok(unsafe { (s.grad_enabled)() }),
             None => self.module.bind(py).call_method0("is_grad_enabled")?.extract(),
@@ -377,7 +397,7 @@ impl Torch {
     #[inline]
     pub fn autocast(&self, py: Python<'_>) -> PyResult<Option<DType>> {
         let module = self.module.bind(py);
-        let enabled = match self.shim() {
+        let enabled = match self.shim(py) {
             // SAFETY: a function without preconditions; device type 0 is the CPU.
             Some(s) => unsafe { (s.autocast_enabled)(0) },
             None => module.call_method1("is_autocast_enabled", ("cpu",))?.is_truthy()?,
@@ -391,12 +411,12 @@ impl Torch {
 
     /// Borrows a tensor for which [`Torch::is_plain`] holds, T3 to T6; for T7 it tells. `grad` is [`Torch::grad_enabled`].
     #[inline]
-    pub fn borrow(&self, x: &Bound<'_, PyAny>, grad: bool) -> PyResult<Borrowed> {
-        let Some(s) = self.shim() else { return self.borrow_by_attributes(x, grad) };
+    pub fn borrow(&self, x: &Bound<'_, PyAny>, grad: bool) -> Result<Borrowed, Refused> {
+        let Some(s) = self.shim(x.py()) else { return self.borrow_by_attributes(x, grad) };
         let (mut rank, mut dtype, mut layout, mut device, mut bytes, mut offset) = (0i64, 0, 0, 0, 0i64, 0i64);
         let (mut shape, mut strides, mut data) = (ptr::null(), ptr::null(), ptr::null_mut());
         let (negative, requires_grad);
-        let Some(handle) = s.handle(x) else { return Err(self.unusable(x, "it has no handle")) };
+        let Some(handle) = s.handle(x) else { return Err(unusable(x, "it has no handle").into()) };
         let h = handle.1;
         // SAFETY: each function writes one result. What is read from the handle belongs to the tensor that
         // `x` keeps alive.
@@ -436,76 +456,52 @@ impl Torch {
             owner: None,
         };
         if borrowed.rank > MAX_RANK {
-            return Err(torch_too_many_dims(borrowed.rank));
+            return Err(torch_too_many_dims(borrowed.rank).into());
         }
-        self.check_memory(x, &borrowed, bytes, offset)?;
+        check_memory(x, &borrowed, bytes, offset)?;
         if negative {
-            return Err(self.unusable(x, "its negative bit is set; use x.resolve_neg()"));
+            return Err(negative_bit(x));
         }
         Ok(borrowed)
     }
 
-    /// T4 and T5.
-    fn check_memory(&self, x: &Bound<'_, PyAny>, b: &Borrowed, bytes: i64, offset: i64) -> PyResult<()> {
-        if b.numel() == 0 {
-            return Ok(());
-        }
-        if b.data.is_null() {
-            return Err(self.unusable(x, "it has elements but no memory"));
-        }
-        let mut last = offset;
-        for d in 0..b.rank {
-            last += (b.shape()[d] - 1) * b.raw_strides()[d];
-        }
-        if !b.data.addr().is_multiple_of(b.dtype.size()) {
-            return Err(self.unusable(x, "its memory is not aligned; use x.clone()"));
-        }
-        if (last + 1) * b.dtype.size() as i64 > bytes {
-            return Err(self.unusable(x, "its storage is shorter than its extent"));
-        }
-        Ok(())
-    }
-
-    fn unusable(&self, x: &Bound<'_, PyAny>, why: &str) -> PyErr {
-        let class = x.get_type().name().map_or_else(|_| "Tensor".to_owned(), |n| n.to_string());
-        PyRuntimeError::new_err(format!("rusttorch cannot use this torch.{class}: {why}"))
-    }
-
     /// The same as [`Torch::borrow`], by Python attributes; it also words the errors of both.
     #[cold]
-    fn borrow_by_attributes(&self, x: &Bound<'_, PyAny>, grad: bool) -> PyResult<Borrowed> {
+    fn borrow_by_attributes(&self, x: &Bound<'_, PyAny>, grad: bool) -> Result<Borrowed, Refused> {
         let requires_grad = grad && x.getattr("requires_grad")?.is_truthy()?;
         let text = |name: &str| -> PyResult<String> { Ok(x.getattr(name)?.str()?.to_string()) };
         if x.getattr("is_nested")?.is_truthy()? {
-            return Err(PyNotImplementedError::new_err("rusttorch does not support nested tensors"));
+            return Err(PyNotImplementedError::new_err("rusttorch does not support nested tensors").into());
         }
         let layout = text("layout")?;
         if layout != "torch.strided" {
             let text = format!("rusttorch supports dense (strided) tensors only, got layout {layout}");
-            return Err(PyNotImplementedError::new_err(text));
+            return Err(PyNotImplementedError::new_err(text).into());
         }
         let device = text("device")?;
         if device != "cpu" {
-            return Err(PyRuntimeError::new_err(format!("rusttorch runs on the CPU, got a tensor on device {device}")));
+            return Err(
+                PyRuntimeError::new_err(format!("rusttorch runs on the CPU, got a tensor on device {device}")).into()
+            );
         }
         let dtype = text("dtype")?;
         let Some(known) = DType::parse(dtype.trim_start_matches("torch.")) else {
-            return Err(PyNotImplementedError::new_err(format!("rusttorch does not support {dtype}")));
+            return Err(PyNotImplementedError::new_err(format!("rusttorch does not support {dtype}")).into());
         };
         let lens: Vec<i64> = x.getattr("shape")?.extract()?;
         let steps: Vec<i64> = x.call_method0("stride")?.extract()?;
         if lens.len() > MAX_RANK {
-            return Err(torch_too_many_dims(lens.len()));
+            return Err(torch_too_many_dims(lens.len()).into());
         }
-        let data: usize = x.call_method0("data_ptr").map_err(|_| self.unusable(x, "it has no memory"))?.extract()?;
+        let data: usize = x.call_method0("data_ptr").map_err(|_| without_memory(x))?.extract()?;
         let storage: i64 = x.call_method0("untyped_storage")?.call_method0("nbytes")?.extract()?;
         let offset: i64 = x.call_method0("storage_offset")?.extract()?;
         let mut borrowed = Borrowed::with_copied_extents(x, known, &lens, &steps)?;
         borrowed.data = ptr::with_exposed_provenance_mut(data);
         borrowed.requires_grad = requires_grad;
-        self.check_memory(x, &borrowed, storage, offset)?;
+        check_memory(x, &borrowed, storage, offset)?;
         if x.call_method0("is_neg")?.is_truthy()? {
-            return Err(self.unusable(x, "its negative bit is set; use x.resolve_neg()"));
+            return Err(negative_bit(x));
         }
         Ok(borrowed)
     }
@@ -518,7 +514,7 @@ impl Torch {
         shape: &[i64],
         strides: &[i64],
     ) -> PyResult<(NewTensor, *mut u8)> {
-        if let Some(s) = self.shim() {
+        if let Some(s) = self.shim(py) {
             let (mut handle, mut data) = (ptr::null_mut(), ptr::null_mut());
             // SAFETY: both arrays have `shape.len()` entries; device 0 is the CPU.
             unsafe {
@@ -547,7 +543,7 @@ impl Torch {
         match &tensor {
             NewTensor::Object(object) => Ok(object.clone_ref(py).into_bound(py)),
             NewTensor::Handle(handle, _) => {
-                let shim = self.shim.as_ref().expect("a handle was made by the shim");
+                let shim = self.shim.get(py).and_then(Option::as_ref).expect("a handle was made by the shim");
                 let mut object = ptr::null_mut();
                 // SAFETY: a handle of ours; the object is a new reference.
                 unsafe {
@@ -571,6 +567,74 @@ impl Torch {
         let name = self.module.bind(py).call_method0("get_default_dtype")?.str()?.to_string();
         Ok(DType::parse(name.trim_start_matches("torch.")).unwrap_or(DType::F32))
     }
+}
+
+/// Why there is no borrowing a tensor.
+pub enum Refused {
+    /// Something else than its memory is what it means, which torch can compute with: what that is, and the
+    /// error for those who cannot leave the call to torch.
+    Special(String, PyErr),
+    Error(PyErr),
+}
+
+impl From<PyErr> for Refused {
+    fn from(error: PyErr) -> Refused {
+        Refused::Error(error)
+    }
+}
+
+/// T4 and T5.
+fn check_memory(x: &Bound<'_, PyAny>, b: &Borrowed, bytes: i64, offset: i64) -> Result<(), Refused> {
+    if b.numel() == 0 {
+        return Ok(());
+    }
+    if b.data.is_null() {
+        return Err(without_memory(x));
+    }
+    let mut last = offset;
+    for d in 0..b.rank {
+        last += (b.shape()[d] - 1) * b.raw_strides()[d];
+    }
+    if !b.data.addr().is_multiple_of(b.dtype.size()) {
+        return Err(unusable(x, "its memory is not aligned; use x.clone()").into());
+    }
+    if (last + 1) * b.dtype.size() as i64 > bytes {
+        return Err(unusable(x, "its storage is shorter than its extent").into());
+    }
+    Ok(())
+}
+
+/// T4: of zero tensors and of batches torch knows the elements; emptied storages and tensors that left their
+/// transform mean nothing.
+#[cold]
+fn without_memory(x: &Bound<'_, PyAny>) -> Refused {
+    let what = || -> PyResult<Option<&'static str>> {
+        if x.call_method0("_is_zerotensor")?.is_truthy()? {
+            return Ok(Some("a zero tensor"));
+        }
+        let functorch = x.py().import("torch")?.getattr("_C")?.getattr("_functorch")?;
+        let batched = functorch.call_method1("is_legacy_batchedtensor", (x,))?.is_truthy()?;
+        Ok(batched.then_some("a batch of gradients (is_grads_batched=True)"))
+    };
+    let error = unusable(x, "it has elements but no memory");
+    match what() {
+        Ok(Some(what)) => Refused::Special(what.to_owned(), error),
+        Ok(None) => error.into(),
+        Err(e) => e.into(),
+    }
+}
+
+#[cold]
+fn unusable(x: &Bound<'_, PyAny>, why: &str) -> PyErr {
+    let class = x.get_type().name().map_or_else(|_| "Tensor".to_owned(), |n| n.to_string());
+    PyRuntimeError::new_err(format!("rusttorch cannot use this torch.{class}: {why}"))
+}
+
+/// T6
+#[cold]
+fn negative_bit(x: &Bound<'_, PyAny>) -> Refused {
+    let error = unusable(x, "its negative bit is set; use x.resolve_neg()");
+    Refused::Special("a tensor with the negative bit".to_owned(), error)
 }
 
 /// T7
@@ -603,13 +667,14 @@ impl Drop for NewTensor {
     }
 }
 
-/// The error for a tensor subclass.
-pub fn subclass_error(x: &Bound<'_, PyAny>) -> PyErr {
+/// T1
+pub fn subclass(x: &Bound<'_, PyAny>) -> Refused {
     let name =
         x.get_type().fully_qualified_name().map_or_else(|_| "?".to_owned(), |n: Bound<'_, PyString>| n.to_string());
-    PyTypeError::new_err(format!(
+    let error = PyTypeError::new_err(format!(
         "rusttorch does not support the torch.Tensor subclass {name}: only torch.Tensor and torch.nn.Parameter"
-    ))
+    ));
+    Refused::Special(format!("the torch.Tensor subclass {name}"), error)
 }
 
 /// Makes this process use the attribute path only, as under an older torch (for tests).
@@ -621,7 +686,7 @@ fn _attributes_only(on: bool) -> bool {
 /// Whether the C ABI of the loaded torch is in use; None without torch.
 #[pyfunction]
 fn _torch_c_abi(py: Python<'_>) -> PyResult<Option<bool>> {
-    Ok(loaded(py)?.map(|t| t.shim().is_some()))
+    Ok(loaded(py)?.map(|t| t.shim(py).is_some()))
 }
 
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -81,7 +81,7 @@ def test_names_of_torch_and_numpy_exist() -> None:
     for op in _names.ops().values():
         for path in (op.torch, op.numpy):
             if path:
-                assert callable(_names._resolve(path)), path
+                assert callable(_names.resolve(path)), path
     assert _names.torch_functions()[torch.nn.functional.gelu].name == "gelu"
     assert _names.torch_functions()[torch.Tensor.add].name == "add"
     assert _names.numpy_functions()[np.divide].name == "true_divide"

@@ -32,7 +32,7 @@ pub const VARIABLES: &[Variable] = &[
         name: "RUSTTORCH_STRICT",
         values: "0 or 1",
         default: "0",
-        meaning: "A fallback to the interpreter is an error.",
+        meaning: "A fallback is an error: to the interpreter, or to torch for tensors that it alone can compute with.",
     },
     Variable {
         name: "RUSTTORCH_DISABLE",
