@@ -15,6 +15,9 @@ stamp = $(1)/.stamps/$(2)-$(firstword $(shell cat requirements/build.txt require
 CASES ?= 1000000
 SECONDS ?= 60
 FUNCS ?=
+# What `make bench` writes, and further arguments of `python -m rusttorch.bench`.
+RECORD ?= benches/records/$(shell date -u +%F)-$(shell uname -m).json
+BENCH_ARGS ?=
 STRIDE ?= 1
 
 .DEFAULT_GOAL := help
@@ -98,11 +101,11 @@ format: $(call stamp,$(VENV),lint) ## Format all sources
 	$(BIN)/ruff check --config python/pyproject.toml --fix-only .
 	$(BIN)/ruff format --config python/pyproject.toml .
 
-bench: $(call stamp,$(BENCH_VENV),bench) wheel ## Run the benchmarks, also against torch, numexpr and numba
+bench: $(call stamp,$(BENCH_VENV),bench) wheel ## Run all benchmarks beside the peers (an hour); write RECORD and docs/speed.md
 	$(BENCH_VENV)/bin/python -m pip install $(PIP_FLAGS) --force-reinstall --no-deps dist/rusttorch-*.whl
 	cargo bench --locked --workspace
-	@echo "== benches/compare.py"
-	$(BENCH_VENV)/bin/python benches/compare.py
+	@echo "== rusttorch.bench"
+	$(BENCH_VENV)/bin/python -m rusttorch.bench --full --record $(RECORD) --plots docs --document docs/speed.md $(BENCH_ARGS)
 
 clean: ## Remove what the targets above made
 	rm -rf $(VENV) $(BENCH_VENV) dist
