@@ -10,7 +10,7 @@
 //! - L2: a `body` value is used only in its own segment, except for the phase values listed in
 //!   [`Segment::keeps`], which outlive it: in [`Mode::Outer`] one per lane of the tile.
 //! - L3: `Access::Unit` addresses lanes k, k+1, .. at consecutive elements.
-//! - L4: reductions under [`Mode::Outer`] are `Order::Rows`.
+//! - L4: reductions under [`Mode::Outer`] are `Order::Rows`, or run over a short axis ([`short_extent`]) alone.
 //! - L5: lanes of a segment may run together, unless it is [`Segment::serial`].
 //! - L6: 8- and 16-bit integers are held in 32 bits, extended by their sign (u8 by zeros), and brought back
 //!   to their range after every primitive. f16 and bf16 are held as their bits, zero-extended: nothing is
@@ -19,7 +19,7 @@
 use rusttorch_ir::dtype::{DType, Literal};
 use rusttorch_ir::id::{AxisId, BufferId, ScalarId, ValueId};
 use rusttorch_ir::index::IndexExpr;
-use rusttorch_ir::kernel::{Func, Order, Reduction};
+use rusttorch_ir::kernel::{Func, Kernel, Order, Reduction, SHORT_MAX};
 use rusttorch_ir::prim::Prim;
 
 /// Which axis lanes run along.
@@ -100,6 +100,14 @@ pub struct LaneInst {
     pub op: LaneOp,
     /// Number of a check or an integer division among those of the kernel, in text order; 0 for others.
     pub site: u32,
+}
+
+/// The extent of a short axis: a constant of at most [`SHORT_MAX`].
+pub fn short_extent(kernel: &Kernel, axis: AxisId) -> Option<i64> {
+    match kernel.axes[axis.index()] {
+        IndexExpr::Const(n) if (1..=SHORT_MAX).contains(&n) => Some(n),
+        _ => None,
+    }
 }
 
 /// Longest period of [`Access::Periodic`].
@@ -195,6 +203,15 @@ impl Strip {
             };
             self.segments.iter().flat_map(of).collect()
         })
+    }
+}
+
+impl Segment {
+    /// True for reductions over a short axis, in order `lanes` under a tile: the axis is unrolled, and nothing
+    /// accumulates.
+    pub fn is_short(&self, kernel: &Kernel) -> bool {
+        let lanes = |r: &LaneReduce| r.order == Order::Lanes;
+        matches!(self.loops[..], [a] if short_extent(kernel, a).is_some()) && self.reduces.iter().any(lanes)
     }
 }
 

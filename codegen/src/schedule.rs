@@ -5,7 +5,7 @@
 //! every emitter.
 
 use crate::error::CodegenError;
-use crate::lane::{Access, LaneInst, LaneOp, LaneReduce, Mode, PERIOD_MAX, Program, Segment, Strip};
+use crate::lane::{Access, LaneInst, LaneOp, LaneReduce, Mode, PERIOD_MAX, Program, Segment, Strip, short_extent};
 use rusttorch_ir::dtype::DType;
 use rusttorch_ir::id::{AxisId, BufferId, ValueId};
 use rusttorch_ir::index::IndexExpr;
@@ -22,7 +22,7 @@ pub fn schedule(kernel: &Kernel) -> Result<Vec<Program>, CodegenError> {
 
 fn schedule_phase(kernel: &Kernel, phase: &Phase, site: &mut u32) -> Result<Program, CodegenError> {
     let first = *site;
-    if prefers_outer(phase) {
+    if prefers_outer(kernel, phase) {
         match schedule_as(kernel, phase, Mode::Outer, site) {
             // Slower, but it takes everything.
             Err(CodegenError::Unsupported(_)) => *site = first,
@@ -55,16 +55,21 @@ fn schedule_as(kernel: &Kernel, phase: &Phase, mode: Mode, site: &mut u32) -> Re
 }
 
 /// True when lanes should run along the last outer axis: where no nest has an axis of its own, and where
-/// all reductions are in the order of rows.
-fn prefers_outer(phase: &Phase) -> bool {
-    let orders: HashSet<Order> = phase
-        .nests
-        .iter()
-        .flat_map(|n| &n.body)
-        .filter_map(|inst| if let Op::Reduce { order, .. } = inst.op { Some(order) } else { None })
-        .collect();
+/// all reductions are in the order of rows or over a short axis.
+fn prefers_outer(kernel: &Kernel, phase: &Phase) -> bool {
+    let mut reduces = false;
+    let fits = phase.nests.iter().all(|n| {
+        let short = matches!(n.axes[..], [a] if short_extent(kernel, a).is_some());
+        let orders: HashSet<Order> = n
+            .body
+            .iter()
+            .filter_map(|inst| if let Op::Reduce { order, .. } = inst.op { Some(order) } else { None })
+            .collect();
+        reduces |= !orders.is_empty();
+        !orders.contains(&Order::Lanes) || (short && orders.len() == 1)
+    });
     let bare = phase.nests.iter().all(|n| n.axes.is_empty());
-    !phase.axes.is_empty() && !orders.contains(&Order::Lanes) && (bare || orders.contains(&Order::Rows))
+    !phase.axes.is_empty() && fits && (bare || reduces)
 }
 
 /// Values that are used outside the nest that defines them.

@@ -208,6 +208,64 @@ fn rows_over_dimensions() {
     }
 }
 
+/// Reductions over a few columns run lanes along the rows and take the columns apart.
+#[test]
+fn short_rows() {
+    for (n, text) in ["sum(a, 1)", "softmax(a, 1)", "argmax(a, 1)", "var(a, 1)", "amin(a, 1)", "any(a > 1, 1)"]
+        .into_iter()
+        .enumerate()
+    {
+        for columns in 2..=17 {
+            for dtype in DType::ALL {
+                // All dtypes are loaded alike whatever the function.
+                if n > 0 && !matches!(dtype, DType::F32 | DType::F64) {
+                    continue;
+                }
+                for rows in [15, 16, 17, 39] {
+                    for layout in 0..3 {
+                        check(text, &[operand(dtype, &[rows, columns], layout, rows as u64)]).unwrap_or_else(|| {
+                            panic!("{text} refuses {dtype:?}");
+                        });
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A row has the same result alone, among a few, and among many.
+#[test]
+fn results_of_rows_do_not_depend_on_the_batch() {
+    for text in ["sum(a, 1)", "softmax(a, 1)", "var(a, 1)", "logsumexp(a, 1)"] {
+        for columns in [2, 3, 10, 16] {
+            let all = operand(DType::F32, &[100, columns], 0, 5);
+            let of = |rows: i64| {
+                let part = all.slice(0, 0, rows, 1).expect("a slice");
+                let program = parse(text, Some(&*engine::table().read().expect("nothing panics with it")));
+                let operands = [Operand::Tensor(part.meta())];
+                let plan = engine::plan(&program.expect("a text"), &operands, OPTIONS).expect("a plan");
+                let mut out: Vec<Tensor> = plan
+                    .outputs()
+                    .iter()
+                    .map(|m| Tensor::empty_strided(&m.shape, &m.strides, m.dtype).expect("memory"))
+                    .collect();
+                plan.run_tensors(&[&part], &mut out, &[], &Serial).expect("no error");
+                let mut raw = vec![0; out[0].nbytes()];
+                out[0].storage().read(0, &mut raw);
+                raw
+            };
+            let many = of(100);
+            for rows in [1, 2, 15, 16, 40] {
+                let few = of(rows);
+                let (few, many) = (Array::from_bytes(DType::F32, few.clone()), {
+                    Array::from_bytes(DType::F32, many[..few.len()].to_vec())
+                });
+                assert_eq!(few.first_difference(&many), None, "{text} of {rows} rows of {columns}");
+            }
+        }
+    }
+}
+
 #[test]
 fn operands_of_several_dtypes() {
     use DType::*;

@@ -6,7 +6,7 @@ use super::val::Val;
 use super::{Copy, Emitter, GROUP};
 use crate::error::CodegenError;
 use crate::frame::FrameLayout;
-use crate::lane::{LaneOp, Mode, Segment, Strip, operands};
+use crate::lane::{LaneOp, Mode, Segment, Strip, operands, short_extent};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, Value, types};
 use rusttorch_ir::id::{AxisId, ValueId};
@@ -309,7 +309,7 @@ impl Emitter<'_> {
             let p = self.tile_base(v, begin);
             self.tiles.insert(v, p);
         }
-        if !seg.reduces.is_empty() {
+        if !seg.reduces.is_empty() && !seg.is_short(self.k) {
             self.lane_loop(tile, begin, end, 1, &mut |e, width| {
                 for r in &seg.reduces {
                     e.store_identity(r, width);
@@ -331,6 +331,14 @@ impl Emitter<'_> {
     ) -> Result<(), CodegenError> {
         match loops {
             [] => self.tile_pass(tile, begin, end, seg, &[]),
+            [a] if seg.is_short(self.k) => {
+                let n = short_extent(self.k, *a).unwrap_or(0);
+                let rows: Vec<(AxisId, Value)> = (0..n).map(|i| (*a, self.int(i))).collect();
+                self.scope.push(*a);
+                self.tile_pass(tile, begin, end, seg, &rows)?;
+                self.scope.pop();
+                Ok(())
+            }
             [a] if !seg.reduces.is_empty() => {
                 let extent = self.k.axes[a.index()].clone();
                 let n = self.index(&extent);
@@ -354,8 +362,8 @@ impl Emitter<'_> {
         }
     }
 
-    /// One pass over a tile: the body once per row in `rows` (once, if there are none), the
-    /// reductions' operands combined as a tree of adjacent pairs and then with what the tile holds.
+    /// One pass over a tile: the body once per row in `rows` (once, if there are none), then the
+    /// reductions.
     fn tile_pass(
         &mut self,
         tile: AxisId,
@@ -390,8 +398,7 @@ impl Emitter<'_> {
                 }
                 rows.push(e.reduce_operands(seg, width));
             }
-            e.fold_tile(seg, rows, width);
-            Ok(())
+            e.fold_tile(seg, rows, width)
         })?;
         self.copy = Copy::default();
         Ok(())

@@ -366,12 +366,17 @@ impl Emitter<'_> {
     }
 
     /// Folds the operands of one or of a group of rows into the results' tiles.
-    pub fn fold_tile(&mut self, seg: &Segment, rows: Vec<Vec<Vec<Val>>>, width: Width) {
+    pub fn fold_tile(&mut self, seg: &Segment, rows: Vec<Vec<Vec<Val>>>, width: Width) -> Result<(), CodegenError> {
+        let short = seg.is_short(self.k);
         for (n, r) in seg.reduces.iter().enumerate() {
             let dtypes = self.result_dtypes(r);
-            let mut tree: Vec<Vec<Val>> = rows.iter().map(|row| row[n].clone()).collect();
-            while tree.len() > 1 {
-                tree = tree.chunks(2).map(|p| self.combine(r.kind, &dtypes, &p[0], &p[1])).collect();
+            let values: Vec<Vec<Val>> = rows.iter().map(|row| row[n].clone()).collect();
+            let new = self.fold(r, &dtypes, &values)?;
+            if short {
+                for (&v, x) in r.results.iter().zip(&new) {
+                    self.store_tile(v, x, width);
+                }
+                continue;
             }
             let at: Vec<Value> = r
                 .results
@@ -382,7 +387,32 @@ impl Emitter<'_> {
                     self.unit_address(base, d)
                 })
                 .collect();
-            self.fold_memory(r.kind, &dtypes, &at, &tree[0], width);
+            self.fold_memory(r.kind, &dtypes, &at, &new, width);
         }
+        Ok(())
+    }
+
+    /// One value of several, in the reduction's order: those of a group of rows, or all of a short axis. (The
+    /// identities that the order also has change no value.)
+    fn fold(&mut self, r: &LaneReduce, dtypes: &[DType], values: &[Vec<Val>]) -> Result<Vec<Val>, CodegenError> {
+        let mut tree = values.to_vec();
+        match r.order {
+            Order::Lanes => {
+                while tree.len() > 1 {
+                    let half = tree.len().next_power_of_two() / 2;
+                    for (l, high) in tree.split_off(half).iter().enumerate() {
+                        tree[l] = self.combine(r.kind, dtypes, &tree[l], high);
+                    }
+                }
+            }
+            Order::Rows if tree.len() <= ROWS_GROUP => {
+                debug_assert!(matches!(tree.len(), 1 | ROWS_GROUP));
+                while tree.len() > 1 {
+                    tree = tree.chunks(2).map(|p| self.combine(r.kind, dtypes, &p[0], &p[1])).collect();
+                }
+            }
+            Order::Rows => return Err(CodegenError::internal("both orders of reductions over one short axis")),
+        }
+        Ok(tree.swap_remove(0))
     }
 }

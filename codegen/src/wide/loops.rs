@@ -6,7 +6,7 @@ use super::vcode::{INT, VEC};
 use super::{Copy, Emitter, Tail};
 use crate::error::CodegenError;
 use crate::frame::FrameLayout;
-use crate::lane::{Access, LaneInst, LaneOp, Mode, Segment, Strip, operands};
+use crate::lane::{Access, LaneInst, LaneOp, Mode, Segment, Strip, operands, short_extent};
 use iced_x86::Code;
 use regalloc2::VReg;
 use rusttorch_ir::id::{AxisId, ValueId};
@@ -98,8 +98,8 @@ impl Emitter<'_> {
         let by_lane = has_lane_loops(&seg.body);
         match (seg.cost <= LIGHT, wide, by_lane) {
             (_, _, true) => 1,
-            (true, false, _) => 4,
-            (true, true, _) | (false, false, _) => 2,
+            (true, false, _) if !has_strides(&seg.body) => 4,
+            (true, ..) | (false, false, _) => 2,
             (false, true, _) => 1,
         }
     }
@@ -260,7 +260,7 @@ impl Emitter<'_> {
             let p = self.tile_base(v, begin);
             self.tiles.insert(v, p);
         }
-        if !seg.reduces.is_empty() {
+        if !seg.reduces.is_empty() && !seg.is_short(self.k) {
             self.lane_loop(tile, begin, end, 1, &mut |e| seg.reduces.iter().try_for_each(|r| e.store_identity(r)))?;
         }
         self.tiled_loops(tile, begin, end, seg, &seg.loops)
@@ -276,6 +276,14 @@ impl Emitter<'_> {
     ) -> Result<(), CodegenError> {
         match loops {
             [] => self.tile_pass(tile, begin, end, seg, &[]),
+            [a] if seg.is_short(self.k) => {
+                let n = short_extent(self.k, *a).unwrap_or(0);
+                let rows: Vec<(AxisId, VReg)> = (0..n).map(|i| (*a, self.int(i))).collect();
+                self.scope.push(*a);
+                self.tile_pass(tile, begin, end, seg, &rows)?;
+                self.scope.pop();
+                Ok(())
+            }
             [a] if !seg.reduces.is_empty() => {
                 let extent = self.k.axes[a.index()].clone();
                 let n = self.index(&extent)?;
@@ -298,8 +306,8 @@ impl Emitter<'_> {
         }
     }
 
-    /// One pass over a tile: the body once per row in `rows` (once, if there are none), the
-    /// reductions' operands combined as a tree of adjacent pairs and then with what the tile holds.
+    /// One pass over a tile: the body once per row in `rows` (once, if there are none), then the
+    /// reductions.
     fn tile_pass(
         &mut self,
         tile: AxisId,
@@ -385,15 +393,30 @@ impl Emitter<'_> {
 
 /// True when something of a body runs lane by lane: several vectors in flight gain nothing then.
 fn has_lane_loops(body: &[LaneInst]) -> bool {
-    let consecutive =
-        |a: &Access| matches!(a, Access::Unit(_) | Access::Uniform(_) | Access::Periodic(..) | Access::Row(_));
     body.iter().any(|i| match &i.op {
-        LaneOp::Load { access, mask, .. } => mask.is_some() || !consecutive(access),
-        LaneOp::Store { access, mask, .. } => mask.is_some() || !matches!(access, Access::Unit(_) | Access::Row(_)),
+        LaneOp::Load { access, mask, .. } => mask.is_some() || matches!(access, Access::Indexed(_)),
+        LaneOp::Store { access, mask, add, .. } => mask.is_some() || !(is_unit(access) || is_strided(access) && !add),
         LaneOp::Check { .. } | LaneOp::Call(..) | LaneOp::Lookup(..) => true,
         LaneOp::Prim(Prim::IDiv | Prim::IRem, ..) => true,
         LaneOp::Cold { body, .. } => has_lane_loops(body),
         LaneOp::Index(Access::Indexed(_) | Access::Periodic(..)) => true,
         LaneOp::Const(_) | LaneOp::Scalar(_) | LaneOp::Index(_) | LaneOp::Prim(..) => false,
+    })
+}
+
+fn is_unit(access: &Access) -> bool {
+    matches!(access, Access::Unit(_) | Access::Row(_))
+}
+
+fn is_strided(access: &Access) -> bool {
+    matches!(access, Access::Strided(..))
+}
+
+/// True when elements of a body are gathered or scattered one by one: long code.
+fn has_strides(body: &[LaneInst]) -> bool {
+    body.iter().any(|i| match &i.op {
+        LaneOp::Load { access, .. } | LaneOp::Store { access, .. } => is_strided(access),
+        LaneOp::Cold { body, .. } => has_strides(body),
+        _ => false,
     })
 }

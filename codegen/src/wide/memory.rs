@@ -1,7 +1,7 @@
 //! Loads and stores. Affine accesses have a base that is computed before the lane loop. Lanes that do
 //! not exist are masked off: by k registers on AVX-512; on AVX2 by vmaskmov for loads of elements of 32 and 64
-//! bits, through a bounce buffer for smaller ones and for stores. What is neither uniform nor consecutive goes lane by
-//! lane (`lanes.rs`).
+//! bits, through a bounce buffer for smaller ones and for stores. What lies a step apart is in `strided.rs`;
+//! anything else goes lane by lane (`lanes.rs`).
 
 use super::Emitter;
 use super::val::{LaneTy, Lanes, Src, Val};
@@ -195,7 +195,7 @@ impl Emitter<'_> {
         Ok(Lanes { ty, parts })
     }
 
-    fn load_part(&mut self, dtype: DType, a: A, mask: Option<VReg>) -> VReg {
+    pub fn load_part(&mut self, dtype: DType, a: A, mask: Option<VReg>) -> VReg {
         let v = self.c.vreg(VEC);
         // Narrow elements are widened by the load.
         let code = match dtype {
@@ -457,6 +457,10 @@ impl Emitter<'_> {
                 let at = self.unit_place(base, dtype)?;
                 Ok(Val::Lanes(self.load_lanes(dtype, at)?))
             }
+            (Access::Strided(e, step), None) if self.tail.is_none() => {
+                let base = self.base(Some(buffer), e)?;
+                Ok(Val::Lanes(self.load_strided(dtype, base, step)?))
+            }
             (Access::Periodic(e, p), None) => Ok(Val::Lanes(self.load_period(buffer, e, *p)?)),
             _ => self.load_by_lane(buffer, access, mask),
         }
@@ -476,6 +480,11 @@ impl Emitter<'_> {
             let index = self.index(access.expr())?;
             let p = self.address(buffer, index);
             return self.store_uniform(dtype, value, A::Mem(p, 0));
+        }
+        if let (Access::Strided(e, step), None, false, true) = (access, mask, add, self.tail.is_none()) {
+            let base = self.base(Some(buffer), e)?;
+            let lanes = self.spread(dtype, value)?;
+            return self.store_strided(dtype, &lanes, base, step);
         }
         let (Access::Unit(e) | Access::Row(e), None) = (access, mask) else {
             return self.store_by_lane(buffer, access, value, mask, add);

@@ -13,8 +13,8 @@
 //! What this emitter lacks it answers with `Unsupported`, and Cranelift takes the phase.
 //!
 //! Files: `vcode` (instructions over virtual registers), `encode` (registers and bytes), `val` (values
-//! and vector operations), `prim` and `convert` (primitives), `memory` (accesses), `lanes` (what runs
-//! lane by lane), `body` (straight-line code), `loops` (loop shapes), `reduce` and `arg` (reductions).
+//! and vector operations), `prim` and `convert` (primitives), `memory` and `strided` (accesses), `lanes`
+//! (what runs lane by lane), `body` (straight-line code), `loops` (loop shapes), `reduce` and `arg` (reductions).
 
 mod arg;
 mod body;
@@ -26,6 +26,7 @@ mod loops;
 mod memory;
 mod prim;
 mod reduce;
+mod strided;
 #[cfg(test)]
 mod tests;
 mod val;

@@ -15,7 +15,7 @@ use iced_x86::Code;
 use regalloc2::VReg;
 use rusttorch_ir::dtype::DType;
 use rusttorch_ir::id::AxisId;
-use rusttorch_ir::kernel::{LANES_BYTES, LANES_CHUNK, Order, Reduction};
+use rusttorch_ir::kernel::{LANES_BYTES, LANES_CHUNK, Order, ROWS_GROUP, Reduction};
 use rusttorch_ir::prim::Prim;
 
 /// On AVX2, bodies up to this cost per lane run for all L lanes at once.
@@ -376,19 +376,45 @@ impl Emitter<'_> {
 
     /// Folds the operands of one or of a group of rows into the results' tiles.
     pub fn fold_tile(&mut self, seg: &Segment, rows: Vec<Vec<Vec<Val>>>) -> Result<(), CodegenError> {
+        let short = seg.is_short(self.k);
         for (n, r) in seg.reduces.iter().enumerate() {
-            let dtypes = self.result_dtypes(r);
-            let mut tree: Vec<Vec<Val>> = rows.iter().map(|row| row[n].clone()).collect();
-            while tree.len() > 1 {
-                tree = tree.chunks(2).map(|p| self.combine(r.kind, &dtypes, &p[0], &p[1])).collect::<Result<_, _>>()?;
+            let values: Vec<Vec<Val>> = rows.iter().map(|row| row[n].clone()).collect();
+            let mut new = self.fold(r, &values)?;
+            if !short {
+                let old = r.results.iter().map(|&v| self.load_tile(v)).collect::<Result<Vec<_>, _>>()?;
+                new = self.combine(r.kind, &self.result_dtypes(r), &old, &new)?;
             }
-            let old = r.results.iter().map(|&v| self.load_tile(v)).collect::<Result<Vec<_>, _>>()?;
-            let new = self.combine(r.kind, &dtypes, &old, &tree[0])?;
             for (&v, x) in r.results.iter().zip(&new) {
                 self.store_tile(v, x)?;
             }
         }
         Ok(())
+    }
+
+    /// One value of several, in the reduction's order: those of a group of rows, or all of a short axis. (The
+    /// identities that the order also has change no value.)
+    fn fold(&mut self, r: &LaneReduce, values: &[Vec<Val>]) -> Result<Vec<Val>, CodegenError> {
+        let dtypes = self.result_dtypes(r);
+        let mut tree = values.to_vec();
+        match r.order {
+            Order::Lanes => {
+                while tree.len() > 1 {
+                    let half = tree.len().next_power_of_two() / 2;
+                    for (l, high) in tree.split_off(half).iter().enumerate() {
+                        tree[l] = self.combine(r.kind, &dtypes, &tree[l], high)?;
+                    }
+                }
+            }
+            Order::Rows if tree.len() <= ROWS_GROUP => {
+                debug_assert!(matches!(tree.len(), 1 | ROWS_GROUP));
+                while tree.len() > 1 {
+                    let pairs = tree.chunks(2);
+                    tree = pairs.map(|p| self.combine(r.kind, &dtypes, &p[0], &p[1])).collect::<Result<_, _>>()?;
+                }
+            }
+            Order::Rows => return Err(CodegenError::internal("both orders of reductions over one short axis")),
+        }
+        Ok(tree.swap_remove(0))
     }
 }
 

@@ -6,13 +6,13 @@ use crate::dtype::DType;
 use crate::id::{AxisId, SymId, ValueId};
 use crate::index::IndexExpr;
 use crate::kernel::{BufferKind, Inst, Kernel, Op};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 /// The finished kernel.
 pub(super) fn finish(cx: Cx) -> Fused {
     let mut old = cx.kernel;
     let mut n = Numbering {
-        unit: cx.unit,
+        pinned: cx.pinned,
         old: std::mem::take(&mut old.values),
         syms: HashMap::new(),
         axes: HashMap::new(),
@@ -57,8 +57,8 @@ pub(super) fn finish(cx: Cx) -> Fused {
 }
 
 struct Numbering {
-    /// Symbols that are 1 by structure.
-    unit: BTreeSet<SymId>,
+    /// Symbols that are constants by structure.
+    pinned: BTreeMap<SymId, i64>,
     /// Dtypes of values by old number.
     old: Vec<DType>,
     syms: HashMap<SymId, SymId>,
@@ -71,7 +71,7 @@ struct Numbering {
 impl Numbering {
     fn expr(&mut self, e: &mut IndexExpr) {
         *e = e.map_leaves(&mut |leaf| match leaf {
-            IndexExpr::Sym(s) if self.unit.contains(s) => Some(IndexExpr::Const(1)),
+            IndexExpr::Sym(s) if self.pinned.contains_key(s) => Some(IndexExpr::Const(self.pinned[s])),
             IndexExpr::Sym(s) => {
                 let fresh = SymId::new(self.syms.len());
                 Some(IndexExpr::Sym(*self.syms.entry(*s).or_insert(fresh)))

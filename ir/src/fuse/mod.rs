@@ -6,14 +6,14 @@
 //! - F1: extents and strides are symbols, one per axis identity and one per (buffer, axis), never
 //!   shared because two values happen to be equal (`Cx::sym`).
 //! - F2: what decides the text is structure only: the graph, which extents are 1, which strides are 0
-//!   or 1, the order of strides, which axes merge, and whether a reduction is long.
+//!   or 1, the order of strides, which axes merge, whether a reduction is long, and the extents of short ones.
 //! - F3: an index is a list of expressions over *atoms* (`atoms.rs`): dimensions cut so finely that a
 //!   reshape which regroups cleanly maps atoms to atoms.
 //!
 //! The steps, in order: `atoms` cuts dimensions; `stages` decides which reductions live in which
 //! phase; `emit` inlines everything else on demand, over virtual axes; `order` chooses axis orders and
-//! the order of reductions; `collapse` merges axes; `block` splits long reductions; `finish` numbers
-//! everything densely.
+//! the order of reductions; `collapse` merges axes; `short` makes constants of short extents; `block` splits
+//! long reductions; `finish` numbers everything densely.
 
 mod atoms;
 mod block;
@@ -23,6 +23,7 @@ mod finish;
 mod index;
 mod order;
 mod rows;
+mod short;
 mod stages;
 
 use crate::graph::{Graph, GraphOp, TensorMeta};
@@ -30,7 +31,7 @@ use crate::id::{AxisId, BufferId, NodeId, SymId};
 use crate::index::{IndexEnv, IndexExpr};
 use crate::kernel::{BufferKind, Kernel, Order, Reduction};
 use atoms::{AtomId, Atoms};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 /// Largest rank of a tensor.
@@ -112,7 +113,8 @@ pub fn fuse(g: &Graph, outputs: &[TensorMeta], opts: &FuseOptions) -> Result<Fus
         let mut built = emit::phase(&mut cx, &plan, phase);
         order::choose(&mut cx, phase, &mut built);
         let built = collapse::bind(&mut cx, built);
-        let built = collapse::collapse(&mut cx, built);
+        let mut built = collapse::collapse(&mut cx, built);
+        short::pin(&mut cx, &mut built);
         block::push(&mut cx, built);
     }
     Ok(finish::finish(cx))
@@ -198,8 +200,8 @@ struct Cx<'g> {
     /// Values of symbols.
     syms: Vec<i64>,
     keys: HashMap<SymKey, SymId>,
-    /// Symbols that turned out to be 1 by structure.
-    unit: BTreeSet<SymId>,
+    /// Symbols whose value is structure: constants of the text.
+    pinned: BTreeMap<SymId, i64>,
     virtual_axes: Vec<(AtomId, usize)>,
     axis_of: HashMap<(AtomId, usize), AxisId>,
     reds: Vec<Red>,
@@ -229,7 +231,7 @@ impl<'g> Cx<'g> {
             kernel,
             syms: Vec::new(),
             keys: HashMap::new(),
-            unit: BTreeSet::new(),
+            pinned: BTreeMap::new(),
             virtual_axes: Vec::new(),
             axis_of: HashMap::new(),
             reds: Vec::new(),

@@ -40,7 +40,7 @@ pub(super) fn choose(cx: &mut Cx, plan: &PhasePlan, phase: &mut PhaseBuild) {
                 let sym = cx.sym(SymKey::RowStride(*buffer, a), 0);
                 cx.syms[sym.index()] = stride;
                 if k == 0 {
-                    cx.unit.insert(sym);
+                    cx.pinned.insert(sym, 1);
                 }
                 stride *= cx.axis_len(a);
             }
@@ -77,7 +77,7 @@ pub(super) fn choose(cx: &mut Cx, plan: &PhasePlan, phase: &mut PhaseBuild) {
             let sym = cx.sym(SymKey::TempStride(red, at), 0);
             cx.syms[sym.index()] = stride;
             if k == 0 {
-                cx.unit.insert(sym);
+                cx.pinned.insert(sym, 1);
             }
             stride *= cx.axis_len(*a);
         }

@@ -39,6 +39,11 @@ pub const LANES_BYTES: usize = 128;
 /// Rows that [`Order::Rows`] adds as a tree before they meet the accumulator.
 pub const ROWS_GROUP: usize = 8;
 
+/// Extents up to this are *short* when they are constants of the text: such loops may be unrolled. No more than
+/// the lanes of an accumulator, whatever its dtype, so that in order `lanes` a short reduction is
+/// a halving tree over its values.
+pub const SHORT_MAX: i64 = 16;
+
 /// A verified (see `verify.rs`) loop program over flat buffers.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Kernel {
