@@ -506,6 +506,11 @@ impl Torch {
         Ok(borrowed)
     }
 
+    /// The module `torch`.
+    pub fn module<'py>(&self, py: Python<'py>) -> &Bound<'py, PyAny> {
+        self.module.bind(py)
+    }
+
     /// A new tensor and its memory. The strides are dense under some order of the dimensions.
     pub fn empty(
         &self,

@@ -4,18 +4,19 @@
 //! the value's width. Elements come in order, so an element is taken only where it is better, or where it
 //! is a NaN and what is held is none: ties keep the lower index by themselves. The one exception is an
 //! element equal to the identity, which would never be taken: lanes that took nothing hold their first
-//! element. Index numbers become indices at the end of the chunk.
+//! element. At the end of the chunk the lanes are folded, and one number becomes an index: which element is
+//! best does not depend on the order in which they meet.
 
 use super::Emitter;
 use super::body::count_uses;
 use super::reduce::State;
 use super::val::{LaneTy, Lanes, Src, Val};
-use super::vcode::{INT, VEC};
+use super::vcode::{A, INT, VEC};
 use crate::error::CodegenError;
 use crate::lane::{Access, LaneInst, LaneOp, Segment, identity};
 use iced_x86::Code;
 use regalloc2::VReg;
-use rusttorch_ir::dtype::{DType, Literal};
+use rusttorch_ir::dtype::DType;
 use rusttorch_ir::id::AxisId;
 use rusttorch_ir::index::IndexExpr;
 use rusttorch_ir::kernel::Reduction;
@@ -134,11 +135,24 @@ impl Emitter<'_> {
         }
         self.scope.pop();
         let (values, numbers) = from[2..].split_at(parts);
-        let count = self.sub(end, begin);
-        let index = self.number_to_index(g, int, index_type, begin, count, numbers)?;
-        let values = Val::Lanes(Lanes { ty, parts: values.to_vec() });
+        let lanes = Val::Lanes(Lanes { ty, parts: values.to_vec() });
+        let numbers = self.taken_or_first(int, numbers);
+        // All lanes at once, while numbers are narrow. Lanes that had no element hold the identity and a
+        // number above all others.
+        let number_type = if int.is_64() { DType::I64 } else { DType::I32 };
+        let best = self.fold_lanes(r.kind, &[t, number_type], s.lanes, vec![lanes, numbers])?;
         self.n = 0;
-        self.fold_acc(r.kind, s, &[values, index])?;
+        let index = self.number_to_index(g, index_type, begin, &best[1])?;
+        let old: Vec<Val> = s
+            .acc
+            .iter()
+            .zip(&s.dtypes)
+            .map(|(&at, &d)| Ok(Val::Uniform(self.load_uniform(d, A::Local(at))?)))
+            .collect::<Result<_, CodegenError>>()?;
+        let new = self.combine(r.kind, &s.dtypes, &old, &[best[0].clone(), index])?;
+        for ((v, &at), &d) in new.iter().zip(&s.acc).zip(&s.dtypes) {
+            self.store_uniform(d, v, A::Local(at))?;
+        }
         self.lane_axis = Some(axis);
         Ok(())
     }
@@ -167,41 +181,37 @@ impl Emitter<'_> {
         self.mask_and(below, number)
     }
 
-    /// Numbers within a chunk as indices; the identity's index in lanes that had no element.
-    fn number_to_index(
-        &mut self,
-        g: &Growing,
-        int: LaneTy,
-        index_type: DType,
-        begin: VReg,
-        count: VReg,
-        numbers: &[VReg],
-    ) -> Result<Val, CodegenError> {
-        let mut parts = Vec::new();
-        for (i, &number) in numbers.iter().enumerate() {
-            let zero = self.int_const(int, 0);
-            let unset = self.compare_int(Prim::Lt, int, number, zero);
-            let lane = self.lane_numbers(int, i);
-            parts.push(self.blend(int, unset, Src::Reg(lane), number));
+    /// Numbers within a chunk; of lanes that took nothing, that of their first element.
+    fn taken_or_first(&mut self, int: LaneTy, numbers: &[VReg]) -> Val {
+        let parts = numbers
+            .iter()
+            .enumerate()
+            .map(|(i, &number)| {
+                let zero = self.int_const(int, 0);
+                let unset = self.compare_int(Prim::Lt, int, number, zero);
+                let lane = self.lane_numbers(int, i);
+                self.blend(int, unset, Src::Reg(lane), number)
+            })
+            .collect();
+        Val::Lanes(Lanes { ty: int, parts })
+    }
+
+    /// base + step * (begin + number), uniform.
+    fn number_to_index(&mut self, g: &Growing, to: DType, begin: VReg, number: &Val) -> Result<Val, CodegenError> {
+        let Val::Uniform(x) = number else { return Err(CodegenError::internal("a number per lane")) };
+        let mut number = self.scalar_of(x.parts[0]);
+        if !x.ty.is_64() {
+            // Of two lanes.
+            let low = self.int(i64::from(u32::MAX));
+            number = self.int2(Code::And_r64_rm64, number, low);
         }
-        let of = if int.is_64() { DType::I64 } else { DType::I32 };
-        let number = self.convert(of, index_type, &Val::Lanes(Lanes { ty: int, parts }))?;
-        let steps = Val::Const(Literal::int(index_type, g.step));
-        let offset = self.prim(Prim::Mul, index_type, index_type, &[number, steps], &[true; 2])?;
-        // base + step * begin
-        let base = self.base(None, g.e)?;
         let step = self.int(g.step);
-        let skipped = self.mul(begin, step);
-        let first = self.add(base, skipped);
-        let v = self.c.vreg(VEC);
-        let index_ty = LaneTy::of(index_type);
-        self.broadcast_int(v, first, index_ty.is_64());
-        let first = Val::Uniform(Lanes { ty: index_ty, parts: vec![v] });
-        let index = self.prim(Prim::Add, index_type, index_type, &[offset, first], &[true; 2])?;
-        let missing = Val::Const(identity(Reduction::ArgMax, 1, index_type));
-        self.with_tail(self.n, count, |e| match e.tail.take() {
-            Some(t) => e.merge(index_type, &Val::Lanes(t.mask), &index, &missing),
-            None => Ok(index),
-        })
+        let element = self.add(begin, number);
+        let offset = self.mul(element, step);
+        let base = self.base(None, g.e)?;
+        let index = self.add(base, offset);
+        let (ty, v) = (LaneTy::of(to), self.c.vreg(VEC));
+        self.broadcast_int(v, index, ty.is_64());
+        Ok(Val::Uniform(Lanes { ty, parts: vec![v] }))
     }
 }

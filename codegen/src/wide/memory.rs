@@ -396,7 +396,7 @@ impl Emitter<'_> {
     }
 
     /// Writes a uniform value to one element.
-    fn store_uniform(&mut self, dtype: DType, v: &Val, a: A) -> Result<(), CodegenError> {
+    pub fn store_uniform(&mut self, dtype: DType, v: &Val, a: A) -> Result<(), CodegenError> {
         let ty = LaneTy::of(dtype);
         if !ty.is_mask() {
             let p = self.part_reg(v, 0);

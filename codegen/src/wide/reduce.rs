@@ -23,10 +23,12 @@ const LIGHT: usize = 6;
 
 /// Accumulators of one reduction along the lanes: local arrays of L lanes, one per result.
 pub struct State {
-    acc: Vec<i32>,
+    pub acc: Vec<i32>,
     part: Vec<i32>,
     pub dtypes: Vec<DType>,
     pub lanes: usize,
+    /// `acc` has one lane: every chunk folds its lanes by itself (`arg.rs`).
+    pub single: bool,
 }
 
 impl Emitter<'_> {
@@ -35,7 +37,13 @@ impl Emitter<'_> {
     }
 
     /// op(a, b) of a reduction; operands and results by result number.
-    fn combine(&mut self, kind: Reduction, dtypes: &[DType], a: &[Val], b: &[Val]) -> Result<Vec<Val>, CodegenError> {
+    pub fn combine(
+        &mut self,
+        kind: Reduction,
+        dtypes: &[DType],
+        a: &[Val],
+        b: &[Val],
+    ) -> Result<Vec<Val>, CodegenError> {
         let t = dtypes[0];
         let prim = match kind {
             Reduction::Sum => Prim::Add,
@@ -90,8 +98,14 @@ impl Emitter<'_> {
                 let lanes = LANES_BYTES / dtypes[0].size().max(4);
                 let array = |e: &mut Self, d: &DType| e.c.local(lanes * d.size());
                 let acc: Vec<i32> = dtypes.iter().map(|d| array(self, d)).collect();
+                if arg::growing(self.k, seg).is_some() {
+                    for (i, (&at, &d)) in acc.iter().zip(&dtypes).enumerate() {
+                        self.store_uniform(d, &Val::Const(identity(r.kind, i, d)), A::Local(at))?;
+                    }
+                    return Ok(State { acc, part: vec![], dtypes, lanes, single: true });
+                }
                 let part = dtypes.iter().map(|d| array(self, d)).collect();
-                let state = State { acc, part, dtypes, lanes };
+                let state = State { acc, part, dtypes, lanes, single: false };
                 self.fill(r.kind, &state, &state.acc)?;
                 Ok(state)
             })
@@ -282,27 +296,43 @@ impl Emitter<'_> {
     /// The halving tree over L lanes; defines the results, uniform at the outer point.
     pub fn finish_reduces(&mut self, seg: &Segment, states: &[State]) -> Result<(), CodegenError> {
         for (r, s) in seg.reduces.iter().zip(states) {
-            let mut v = self.load_arrays(s, &s.acc)?;
-            let before = std::mem::replace(&mut self.n, s.lanes);
-            while self.n > self.width() {
-                self.n /= 2;
-                let halves: Vec<(Val, Val)> = v.iter().map(split).collect();
-                let (low, high): (Vec<Val>, Vec<Val>) = halves.into_iter().unzip();
-                v = self.combine(r.kind, &s.dtypes, &low, &high)?;
-            }
-            let mut h = self.width() / 2;
-            while h > 0 {
-                let high: Vec<Val> = v.iter().map(|v| self.shift_lanes(v, h)).collect();
-                v = self.combine(r.kind, &s.dtypes, &v, &high)?;
-                h /= 2;
-            }
-            self.n = before;
-            for (&result, v) in r.results.iter().zip(&v) {
-                let x = self.broadcast_lane0(v)?;
-                self.vals.insert(result, x);
-            }
+            let v = if s.single {
+                let loads = s.acc.iter().zip(&s.dtypes);
+                loads
+                    .map(|(&at, &d)| Ok(Val::Uniform(self.load_uniform(d, A::Local(at))?)))
+                    .collect::<Result<_, _>>()?
+            } else {
+                let lanes = self.load_arrays(s, &s.acc)?;
+                self.fold_lanes(r.kind, &s.dtypes, s.lanes, lanes)?
+            };
+            self.vals.extend(r.results.iter().copied().zip(v));
         }
         Ok(())
+    }
+
+    /// The halving tree over `n` lanes, all of them there; what it gives is uniform.
+    pub fn fold_lanes(
+        &mut self,
+        kind: Reduction,
+        dtypes: &[DType],
+        n: usize,
+        mut v: Vec<Val>,
+    ) -> Result<Vec<Val>, CodegenError> {
+        let before = (std::mem::replace(&mut self.n, n), self.tail.take());
+        while self.n > self.width() {
+            self.n /= 2;
+            let halves: Vec<(Val, Val)> = v.iter().map(split).collect();
+            let (low, high): (Vec<Val>, Vec<Val>) = halves.into_iter().unzip();
+            v = self.combine(kind, dtypes, &low, &high)?;
+        }
+        let mut h = self.width() / 2;
+        while h > 0 {
+            let high: Vec<Val> = v.iter().map(|v| self.shift_lanes(v, h)).collect();
+            v = self.combine(kind, dtypes, &v, &high)?;
+            h /= 2;
+        }
+        (self.n, self.tail) = before;
+        v.iter().map(|v| self.broadcast_lane0(v)).collect()
     }
 
     /// Lane l of the result is lane l + h; the lanes above hold anything. `h` is below the width.
