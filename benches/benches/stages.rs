@@ -42,7 +42,7 @@ fn stages(c: &mut Criterion) {
         // Bytes for any machine, without making them executable.
         for isa in [Isa::Avx2, Isa::Avx512, Isa::Neon] {
             c.bench_function(&format!("emit_{}/{name}", isa.name()), |b| {
-                b.iter(|| image(black_box(&kernel), isa, BASE, &|_| BASE + (1 << 24)));
+                b.iter(|| image(black_box(&kernel), isa, Emitters::Widest, BASE, &|_| BASE + (1 << 24)));
             });
         }
         // Executable code for this one: as users get it, and of Cranelift alone.

@@ -37,7 +37,13 @@ pub struct Image {
 
 /// Compiles a verified kernel for any instruction set, to run at `base` (a multiple of 64) among host
 /// functions at the addresses that `host` tells.
-pub fn image(kernel: &Kernel, isa: Isa, base: u64, host: &dyn Fn(HostFn) -> u64) -> Result<Image, CodegenError> {
+pub fn image(
+    kernel: &Kernel,
+    isa: Isa,
+    emitters: Emitters,
+    base: u64,
+    host: &dyn Fn(HostFn) -> u64,
+) -> Result<Image, CodegenError> {
     let target = isa.target()?;
     let kernel = module::expanded(kernel).into_owned();
     let programs = schedule(&kernel)?;
@@ -46,7 +52,7 @@ pub fn image(kernel: &Kernel, isa: Isa, base: u64, host: &dyn Fn(HostFn) -> u64)
         let mut context = Context::new();
         context.func.signature = clif::entry_signature(target.default_call_conv());
         let mut strip = None;
-        let inside = match module::wide_strip(&kernel, program, isa, host, Emitters::Widest)? {
+        let inside = match module::wide_strip(&kernel, program, isa, host, emitters)? {
             Ok(bytes) => {
                 code.resize(code.len().next_multiple_of(64), 0);
                 let at = code.len();
@@ -137,7 +143,7 @@ kernel @calls(x: f32 in, i: i64 in, y: f32 out) syms 1 {
         for (isa, _) in Isa::NAMES {
             let at = |place: u64| {
                 let host = move |f: HostFn| place + 16 * f as u64;
-                image(&kernel, isa, 0x40_0000, &host).unwrap_or_else(|e| panic!("{isa}: {e}"))
+                image(&kernel, isa, Emitters::Widest, 0x40_0000, &host).unwrap_or_else(|e| panic!("{isa}: {e}"))
             };
             let (one, other) = (at(0x1111_1111_0000), at(0x2222_2222_0000));
             assert_eq!((one.entries.as_slice(), one.code.len()), ([0].as_slice(), other.code.len()), "{isa}");

@@ -171,10 +171,12 @@ pub(crate) fn expanded(kernel: &Kernel) -> Cow<'_, Kernel> {
 }
 
 /// Which emitters may take a phase.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Emitters {
     /// The widest that has what the phase needs.
     Widest,
+    /// The same; results go past the caches, which pays when all a call touches is larger than these.
+    Streaming,
     /// Cranelift alone, at 128 bits: for comparisons.
     Cranelift,
 }
@@ -206,7 +208,7 @@ pub(crate) fn wide_strip(
     if emitters == Emitters::Cranelift || !matches!(isa, Isa::Avx2 | Isa::Avx512) {
         return Ok(Err(None));
     }
-    match wide::emit_strip(kernel, program, isa, host) {
+    match wide::emit_strip(kernel, program, isa, emitters == Emitters::Streaming, host) {
         Ok(bytes) => Ok(Ok(bytes)),
         Err(CodegenError::Unsupported(what)) => Ok(Err(Some(what))),
         Err(e) => Err(e),

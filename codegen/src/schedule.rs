@@ -54,12 +54,13 @@ fn schedule_as(kernel: &Kernel, phase: &Phase, mode: Mode, site: &mut u32) -> Re
     Ok(Program { nest, strip: Strip { mode, rows, tile, tiled, segments } })
 }
 
-/// True when lanes should run along the last outer axis: where no nest has an axis of its own, and where
-/// all reductions are in the order of rows or over a short axis.
+/// True when lanes should run along the last outer axis: where no nest has an axis of its own but short ones, and
+/// where all reductions are in the order of rows or over a short axis.
 fn prefers_outer(kernel: &Kernel, phase: &Phase) -> bool {
     let mut reduces = false;
+    let is_short = |n: &Nest| matches!(n.axes[..], [a] if short_extent(kernel, a).is_some());
     let fits = phase.nests.iter().all(|n| {
-        let short = matches!(n.axes[..], [a] if short_extent(kernel, a).is_some());
+        let short = is_short(n);
         let orders: HashSet<Order> = n
             .body
             .iter()
@@ -68,7 +69,7 @@ fn prefers_outer(kernel: &Kernel, phase: &Phase) -> bool {
         reduces |= !orders.is_empty();
         !orders.contains(&Order::Lanes) || (short && orders.len() == 1)
     });
-    let bare = phase.nests.iter().all(|n| n.axes.is_empty());
+    let bare = phase.nests.iter().all(|n| n.axes.is_empty() || is_short(n));
     !phase.axes.is_empty() && fits && (bare || reduces)
 }
 

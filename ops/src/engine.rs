@@ -7,7 +7,7 @@
 
 use crate::error::{Error, Result};
 use crate::journal::{self, Origin};
-use rusttorch_codegen::{Artifact, CodegenError, Compiled, Isa, compile, compile_for};
+use rusttorch_codegen::{Artifact, CodegenError, Compiled, Emitters, Isa, compile_by, compile_for};
 use rusttorch_ir::dtype::{Category, DType, Literal};
 use rusttorch_ir::expr::Program;
 use rusttorch_ir::fuse::{FuseOptions, Fused, fuse};
@@ -18,6 +18,7 @@ use rusttorch_ir::kernel::verify::verify;
 use rusttorch_ir::op::OpTable;
 use rusttorch_runtime::Tensor;
 use rusttorch_runtime::cache::{Cache, CacheStats};
+use rusttorch_runtime::cpu;
 use rusttorch_runtime::env::{LogLevel, MaxIsa, config};
 use rusttorch_runtime::interpret;
 use rusttorch_runtime::launch::{self, Arg};
@@ -49,7 +50,7 @@ pub fn target() -> Option<Isa> {
     *TARGET
 }
 
-type Kernels = Cache<(Kernel, Isa), Compiled, CodegenError>;
+type Kernels = Cache<(Kernel, Isa, Emitters), Compiled, CodegenError>;
 
 fn kernels() -> &'static Kernels {
     static KERNELS: LazyLock<Kernels> = LazyLock::new(|| Cache::new(config().cache_size));
@@ -227,6 +228,8 @@ fn planned(program: &Program, stages: Stages, operands: &[Operand]) -> Result<Pl
         Operand::Tensor(_) | Operand::Literal(_) => None,
     });
     let numbers = categories.zip(graph.scalars.iter().copied()).collect();
+    let bytes: u64 = graph.inputs.iter().chain(&outputs).map(footprint).sum();
+    let emitters = if bytes > cpu::last_level_cache() { Emitters::Streaming } else { Emitters::Widest };
     let elements: i64 = graph.inputs.iter().chain(&outputs).map(TensorMeta::numel).sum();
     let instructions: usize = fused.kernel.phases.iter().flat_map(|p| &p.nests).map(|n| n.body.len()).sum();
     Ok(Plan {
@@ -234,22 +237,28 @@ fn planned(program: &Program, stages: Stages, operands: &[Operand]) -> Result<Pl
         outputs,
         numbers,
         work: elements.unsigned_abs().saturating_mul(1 + instructions as u64 / 8),
-        executable: executable(fused, program)?,
+        executable: executable(fused, emitters, program)?,
     })
 }
 
-fn executable(fused: Fused, program: &Program) -> Result<Executable> {
+/// Bytes of memory that a tensor's elements are in; broadcast ones are one.
+fn footprint(m: &TensorMeta) -> u64 {
+    let distinct = m.shape.iter().zip(&m.strides).filter(|&(_, &stride)| stride != 0).map(|(&n, _)| n.unsigned_abs());
+    distinct.fold(m.dtype.size() as u64, u64::saturating_mul)
+}
+
+fn executable(fused: Fused, emitters: Emitters, program: &Program) -> Result<Executable> {
     let Fused { mut kernel, syms } = fused;
     // The name takes no part in the identity.
     kernel.name = "fused".into();
     let lacking = match target() {
         None => CodegenError::unsupported("no code generator (RUSTTORCH_DISABLE, or an unknown machine)"),
         Some(isa) => {
-            let key = (kernel.clone(), isa);
+            let key = (kernel.clone(), isa, emitters);
             // The front end is asked here, not while other threads wait for the kernel.
             let origin = if kernels().contains(&key) { Origin::default() } else { Origin::here(program) };
             let build = || {
-                let compiled = compile(&key.0, isa)?;
+                let compiled = compile_by(&key.0, isa, emitters)?;
                 count(&NARROW, &compiled.narrow);
                 journal::compiled(&key.0, &compiled, origin);
                 Ok(compiled)

@@ -233,6 +233,29 @@ fn short_rows() {
     }
 }
 
+/// Operands that step along the lanes and are consecutive along the rows, and maps over a few columns.
+#[test]
+fn operands_across_the_lanes() {
+    for dtype in [DType::F32, DType::F64, DType::I64, DType::U8, DType::BF16] {
+        for shape in [[37, 300], [16, 256], [33, 19], [3, 50], [50, 3], [17, 2], [40, 16], [5, 16], [20, 17]] {
+            for (first, second) in [(0, 2), (2, 0), (1, 2), (2, 2)] {
+                let inputs = [operand(dtype, &shape, first, 1), operand(dtype, &shape, second, 2)];
+                assert!(check("a * 2 + b", &inputs).is_some(), "{dtype:?} {shape:?}");
+            }
+            // Permutations of three dimensions, and every third column.
+            for text in ["permute(a, [2, 0, 1]) + c", "permute(a, [2, 1, 0]) - d"] {
+                let [n, m] = shape;
+                let a = operand(dtype, &[5, n, m], 0, 3);
+                let (c, d) = (operand(dtype, &[m, 5, n], 0, 4), operand(dtype, &[m, n, 5], 0, 5));
+                check(text, &[a, if text.ends_with('c') { c } else { d }]).expect("a permutation");
+            }
+            let [n, m] = shape;
+            let wide = operand(dtype, &[n, 3 * m], 0, 6).slice(1, 0, 3 * m, 3).expect("a slice");
+            check("a + b", &[wide, operand(dtype, &shape, 2, 7)]).expect("a slice");
+        }
+    }
+}
+
 /// A row has the same result alone, among a few, and among many.
 #[test]
 fn results_of_rows_do_not_depend_on_the_batch() {

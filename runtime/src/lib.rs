@@ -6,6 +6,7 @@
 
 pub mod alloc;
 pub mod cache;
+pub mod cpu;
 pub mod dims;
 pub mod dlpack;
 pub mod env;

@@ -4,7 +4,7 @@
 mod common;
 
 use common::random::{graph_case, kernel_case};
-use rusttorch_codegen::Isa;
+use rusttorch_codegen::{Emitters, Isa};
 use std::collections::BTreeMap;
 
 /// Instructions that came up, over all cases.
@@ -15,7 +15,8 @@ impl Seen {
     fn check(&mut self, case: &common::Case, isa: Isa, seed: u64) {
         // A launch takes any multiple of 16 lanes.
         let tile = 16 * (1 + seed as usize % 5);
-        let machine = case.check_emulated(isa, tile).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+        let emitters = if seed.is_multiple_of(2) { Emitters::Widest } else { Emitters::Streaming };
+        let machine = case.check_emulated(isa, emitters, tile).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
         for (m, n) in machine.executed() {
             *self.0.entry(m).or_default() += n;
         }
@@ -28,7 +29,9 @@ fn file_tests() {
         let text = std::fs::read_to_string(&file).expect("a readable file");
         let case = common::corpus::case(&text).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
         for isa in [Isa::Avx512, Isa::Avx2, Isa::Baseline] {
-            case.check_emulated(isa, 16).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+            for emitters in [Emitters::Widest, Emitters::Streaming] {
+                case.check_emulated(isa, emitters, 16).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+            }
         }
     }
 }
@@ -48,7 +51,7 @@ fn random(isa: Isa, kernels: u64, graphs: u64) -> Seen {
 fn avx512() {
     let seen = random(Isa::Avx512, 100, 60);
     // Instructions that only AVX-512 has.
-    for name in ["Kmovw", "Vscalefps", "Vpmovdb"] {
+    for name in ["Kmovw", "Vscalefps", "Vpmovdb", "Vmovntps"] {
         assert!(seen.0.contains_key(name), "no {name} among {:?}", seen.0.keys());
     }
 }

@@ -9,7 +9,8 @@ use crate::frame::FrameLayout;
 use crate::lane::{Access, LaneInst, LaneOp, Mode, Segment, Strip, operands, short_extent};
 use iced_x86::Code;
 use regalloc2::VReg;
-use rusttorch_ir::id::{AxisId, ValueId};
+use rusttorch_ir::id::{AxisId, BufferId, ValueId};
+use rusttorch_ir::index::IndexExpr;
 use rusttorch_ir::kernel::ROWS_GROUP;
 use rusttorch_ir::prim::Prim;
 
@@ -17,7 +18,7 @@ use rusttorch_ir::prim::Prim;
 const LIGHT: usize = 8;
 
 impl Emitter<'_> {
-    fn axis_range(&mut self, a: AxisId) -> (VReg, VReg) {
+    pub fn axis_range(&mut self, a: AxisId) -> (VReg, VReg) {
         let slot = self.layout.axis(a);
         (self.slot(slot), self.slot(slot + 1))
     }
@@ -62,6 +63,9 @@ impl Emitter<'_> {
     }
 
     pub fn strip(&mut self, strip: &Strip) -> Result<(), CodegenError> {
+        if self.transposed_strip(strip)? {
+            return Ok(());
+        }
         match strip.rows {
             Some(a) => {
                 let (lo, hi) = self.axis_range(a);
@@ -85,7 +89,7 @@ impl Emitter<'_> {
     }
 
     /// Runs a body's prelude for the axes in scope and prepares its lane loop.
-    fn enter(&mut self, seg: &Segment) -> Result<(), CodegenError> {
+    pub fn enter(&mut self, seg: &Segment) -> Result<(), CodegenError> {
         self.copy.bases.clear();
         self.copy.periods.clear();
         self.run_uniform(&seg.prelude)?;
@@ -93,7 +97,7 @@ impl Emitter<'_> {
     }
 
     /// Vectors of 32-bit lanes per iteration.
-    fn unroll(&self, seg: &Segment) -> usize {
+    pub fn unroll(&self, seg: &Segment) -> usize {
         let wide = seg.body.iter().any(|i| i.results.iter().any(|&r| self.k.dtype(r).size() == 8));
         let by_lane = has_lane_loops(&seg.body);
         match (seg.cost <= LIGHT, wide, by_lane) {
@@ -138,6 +142,19 @@ impl Emitter<'_> {
         vectors: usize,
         f: &mut dyn FnMut(&mut Self) -> Result<(), CodegenError>,
     ) -> Result<(), CodegenError> {
+        self.lane_loop_of(axis, lo, hi, vectors, &[], f)
+    }
+
+    /// As `lane_loop`; these results of the body may be streamed.
+    pub fn lane_loop_of(
+        &mut self,
+        axis: AxisId,
+        lo: VReg,
+        hi: VReg,
+        vectors: usize,
+        stores: &[(BufferId, IndexExpr)],
+        f: &mut dyn FnMut(&mut Self) -> Result<(), CodegenError>,
+    ) -> Result<(), CodegenError> {
         self.lane_axis = Some(axis);
         // A tile's axis is in scope already, before the axes of the nests.
         let enters = !self.scope.contains(&axis);
@@ -147,11 +164,11 @@ impl Emitter<'_> {
         let mut at = lo;
         let w = self.width();
         if vectors > 0 {
-            self.n = vectors * w;
-            at = self.count_loop(at, hi, (vectors * w) as i64, &mut |e, i| {
-                e.axes.insert(axis, i);
-                f(e)
-            })?;
+            at = if stores.is_empty() {
+                self.whole_vectors(axis, at, hi, vectors, f)?
+            } else {
+                self.streaming_loop(axis, (at, hi), vectors, stores, f)?
+            };
         }
         let step = if vectors == 0 { 1 } else { w };
         self.n = w;
@@ -168,6 +185,22 @@ impl Emitter<'_> {
         }
         self.lane_axis = None;
         Ok(())
+    }
+
+    /// The part of a lane loop that has `vectors` registers of 32-bit lanes at hand; gives the first lane left.
+    pub fn whole_vectors(
+        &mut self,
+        axis: AxisId,
+        lo: VReg,
+        hi: VReg,
+        vectors: usize,
+        f: &mut dyn FnMut(&mut Self) -> Result<(), CodegenError>,
+    ) -> Result<VReg, CodegenError> {
+        self.n = vectors * self.width();
+        self.count_loop(lo, hi, self.n as i64, &mut |e, i| {
+            e.axes.insert(axis, i);
+            f(e)
+        })
     }
 
     // ---- lanes along the nests' own axes ----
@@ -210,7 +243,8 @@ impl Emitter<'_> {
             let zero = e.int(0);
             if seg.reduces.is_empty() {
                 let vectors = if seg.serial { 0 } else { e.unroll(seg) };
-                e.lane_loop(lanes, zero, n, vectors, &mut |e| e.body(seg))?;
+                let streamed = e.streamed_stores(&seg.body);
+                e.lane_loop_of(lanes, zero, n, vectors, &streamed, &mut |e| e.body(seg))?;
             } else {
                 let vectors = if seg.serial { 0 } else { e.unroll(seg).min(2) };
                 e.reduce_run(seg, lanes, n, states, vectors)?;
@@ -232,7 +266,8 @@ impl Emitter<'_> {
             self.lane_axis = Some(tile);
             self.enter(seg)?;
             let vectors = self.unroll(seg);
-            return self.lane_loop(tile, lo, hi, vectors, &mut |e| e.body(seg));
+            let streamed = self.streamed_stores(&seg.body);
+            return self.lane_loop_of(tile, lo, hi, vectors, &streamed, &mut |e| e.body(seg));
         }
         let width = self.slot(FrameLayout::TILE);
         let (head, inside, after) = (self.c.block(), self.c.block(), self.c.block());

@@ -276,8 +276,7 @@ impl Emitter<'_> {
                 }
                 DType::U8 | DType::I8 => (Code::EVEX_Vpmovdb_xmmm128_k1z_zmm, p),
                 DType::I16 | DType::F16 | DType::BF16 => (Code::EVEX_Vpmovdw_ymmm256_k1z_zmm, p),
-                DType::I32 | DType::F32 => (Code::EVEX_Vmovups_zmmm512_k1z_zmm, p),
-                DType::I64 | DType::F64 => (Code::EVEX_Vmovupd_zmmm512_k1z_zmm, p),
+                _ => (self.full_store(dtype), p),
             };
             return self.c.emit_masked(code, &[a, A::Use(p)], mask, false);
         }
@@ -306,7 +305,7 @@ impl Emitter<'_> {
                 };
                 self.c.emit(Code::VEX_Vmovq_xmmm64_xmm, &[a, A::Use(bytes)]);
             }
-            _ => self.c.emit(Code::VEX_Vmovups_ymmm256_ymm, &[a, A::Use(p)]),
+            _ => self.c.emit(self.full_store(dtype), &[a, A::Use(p)]),
         }
     }
 
@@ -457,6 +456,10 @@ impl Emitter<'_> {
                 let at = self.unit_place(base, dtype)?;
                 Ok(Val::Lanes(self.load_lanes(dtype, at)?))
             }
+            (Access::Strided(e, _), None) if self.packed.contains_key(&(buffer, e.clone())) => {
+                let at = self.unit_place(self.packed[&(buffer, e.clone())], dtype)?;
+                Ok(Val::Lanes(self.load_lanes(dtype, at)?))
+            }
             (Access::Strided(e, step), None) if self.tail.is_none() => {
                 let base = self.base(Some(buffer), e)?;
                 Ok(Val::Lanes(self.load_strided(dtype, base, step)?))
@@ -498,7 +501,11 @@ impl Emitter<'_> {
             let sum = self.prim(op, dtype, dtype, &[Val::Lanes(old), Val::Lanes(lanes)], &[false; 2])?;
             lanes = self.spread(dtype, &sum)?;
         }
-        self.store_lanes(dtype, &lanes, at)
+        let streaming = self.streaming;
+        self.streaming &= self.streamed.contains(&buffer) && self.tail.is_none();
+        let stored = self.store_lanes(dtype, &lanes, at);
+        self.streaming = streaming;
+        stored
     }
 
     /// The value of an index expression in all lanes in flight.

@@ -13,7 +13,7 @@
 //! What this emitter lacks it answers with `Unsupported`, and Cranelift takes the phase.
 //!
 //! Files: `vcode` (instructions over virtual registers), `encode` (registers and bytes), `val` (values
-//! and vector operations), `prim` and `convert` (primitives), `memory` and `strided` (accesses), `lanes`
+//! and vector operations), `prim` and `convert` (primitives), `memory`, `strided`, `transpose` and `stream` (accesses), `lanes`
 //! (what runs lane by lane), `body` (straight-line code), `loops` (loop shapes), `reduce` and `arg` (reductions).
 
 mod arg;
@@ -26,9 +26,11 @@ mod loops;
 mod memory;
 mod prim;
 mod reduce;
+mod stream;
 mod strided;
 #[cfg(test)]
 mod tests;
+mod transpose;
 mod val;
 mod vcode;
 
@@ -89,12 +91,19 @@ struct Emitter<'a> {
     scalar_lane: Option<ScalarLane>,
     /// Check or division that code is being emitted for.
     site: u32,
+    /// Results whose stores may go past the caches; none unless asked for.
+    streamed: Vec<BufferId>,
+    /// They do so now.
+    streaming: bool,
     /// Lanes in flight.
     n: usize,
     tail: Option<Tail>,
     vals: HashMap<ValueId, Val>,
     copy: Copy,
     tile_begin: Option<VReg>,
+    /// Loads that have been packed for the row at hand (`transpose.rs`): address such that adding `k * size`
+    /// gives lane k.
+    packed: HashMap<(BufferId, IndexExpr), VReg>,
     /// Values that live in tiles: pointer to lane 0 of the tile axis.
     tiles: HashMap<ValueId, VReg>,
 }
@@ -107,11 +116,12 @@ struct ScalarLane {
     values: HashMap<ValueId, i32>,
 }
 
-/// Emits the strip of a phase.
+/// Emits the strip of a phase; `streaming`, its results go past the caches where they can.
 pub fn emit_strip(
     k: &Kernel,
     program: &Program,
     isa: Isa,
+    streaming: bool,
     host: &dyn Fn(HostFn) -> u64,
 ) -> Result<Bytes, CodegenError> {
     let wide512 = match isa {
@@ -137,11 +147,14 @@ pub fn emit_strip(
         lane_axis: None,
         scalar_lane: None,
         site: 0,
+        streamed: if streaming { stream::streamed(k) } else { Vec::new() },
+        streaming: false,
         n: 0,
         tail: None,
         vals: HashMap::new(),
         copy: Copy::default(),
         tile_begin: None,
+        packed: HashMap::new(),
         tiles: HashMap::new(),
     };
     for (i, &a) in program.nest.iter().enumerate() {

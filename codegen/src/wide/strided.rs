@@ -20,13 +20,13 @@ use rusttorch_ir::dtype::DType;
 use rusttorch_ir::index::IndexExpr;
 
 /// Where the lanes in flight are.
-struct Steps {
+pub struct Steps {
     /// Address of every fourth lane; one, where the step is a constant.
-    pointers: Vec<VReg>,
-    by: By,
+    pub pointers: Vec<VReg>,
+    pub by: By,
 }
 
-enum By {
+pub enum By {
     /// Bytes.
     Const(i32),
     /// Once and three times, in bytes.
@@ -34,7 +34,7 @@ enum By {
 }
 
 impl Steps {
-    fn at(&self, lane: usize) -> A {
+    pub fn at(&self, lane: usize) -> A {
         match self.by {
             By::Const(step) => A::Mem(self.pointers[0], step * lane as i32),
             By::Times(once, thrice) => {
@@ -177,14 +177,19 @@ impl Emitter<'_> {
     /// A register of elements at these addresses.
     fn insert_lanes(&mut self, dtype: DType, lanes: &[A]) -> VReg {
         let size = dtype.size();
-        let quarters: Vec<VReg> = lanes.chunks(16 / size).map(|q| self.insert_xmm(size, q)).collect();
-        let halves: Vec<VReg> = quarters.chunks(2).map(|q| self.join(q, false)).collect();
+        let halves: Vec<VReg> = lanes.chunks(32 / size).map(|h| self.insert_ymm(size, h)).collect();
         let v = self.join(&halves, true);
         match size {
             4 | 8 => v,
             // Narrow ones are widened.
             _ => self.load_part(dtype, A::Use(v), None),
         }
+    }
+
+    /// Up to 32 bytes of elements.
+    pub fn insert_ymm(&mut self, size: usize, lanes: &[A]) -> VReg {
+        let quarters: Vec<VReg> = lanes.chunks(16 / size).map(|q| self.insert_xmm(size, q)).collect();
+        self.join(&quarters, false)
     }
 
     /// Two registers of 128 bits, or (`upper`) 256 bits, in one; or the only one.

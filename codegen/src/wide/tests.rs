@@ -19,7 +19,7 @@ fn strips(isa: Isa, seeds: std::ops::Range<u64>) -> Vec<Vec<u8>> {
         // What no emitter takes is no business of this test.
         let Ok(programs) = schedule(&kernel) else { continue };
         for p in &programs {
-            match emit_strip(&kernel, p, isa, &HostFn::address) {
+            match emit_strip(&kernel, p, isa, seed % 2 == 1, &HostFn::address) {
                 Ok(b) => out.push(b.bytes[..b.code].to_vec()),
                 Err(CodegenError::Unsupported(_)) => {}
                 Err(e) => panic!("seed {seed}: {e}\n{kernel}"),

@@ -1,57 +1,95 @@
-//! Short reductions: over one axis of at most [`SHORT_MAX`] points, with an outer axis around it. The axis'
-//! extent and the strides of the outer one become part of the text, so that code generation can run lanes
-//! along the outer axis, the short one unrolled, and take apart what lies interleaved: `(N, 3)` summed over its
-//! columns. The order of the reduction stays what it is, `lanes`: a row has the same result in any batch.
+//! Short axes: of at most [`SHORT_MAX`] points, inside a longer one. Their extents and the strides of the axis around
+//! them become part of the text, so that code generation can run lanes along the longer axis, unroll the short one, and
+//! take apart what lies interleaved.
+//!
+//! - A reduction over a short axis: `(N, 3)` summed over its columns. Its order stays what it is, `lanes`: a row
+//!   has the same result in any batch.
+//! - A map whose innermost axis is short, and which did not merge (`collapse.rs`): `(N, 3) + (3, N).T`. The axis
+//!   becomes the nest's own.
+//! - Small steps of any map along its innermost axis: `x[::2]`.
 
 use super::Cx;
 use super::collapse::{Bound, for_exprs};
 use crate::id::AxisId;
 use crate::index::IndexExpr;
-use crate::kernel::{Op, Order, SHORT_MAX};
+use crate::kernel::{Inst, Op, Order, SHORT_MAX};
 
 /// Fewer outer points fill no vector.
 const OUTER_MIN: i64 = 16;
+/// Steps of a map that are part of the text: those that whole vectors serve (codegen's `strided.rs`).
+const STEP_MAX: i64 = 8;
 
-/// Pins extents and strides of a phase whose reductions are all short.
+/// Pins the short extents and the small strides of a phase.
 pub(super) fn pin(cx: &mut Cx, phase: &mut Bound) {
+    if phase.nests.iter().all(|(n, _)| n.axes.is_empty()) {
+        pin_map(cx, phase);
+    } else {
+        pin_reductions(cx, phase);
+    }
+}
+
+fn length(cx: &Cx, a: AxisId) -> i64 {
+    cx.value(&cx.kernel.axes[a.index()])
+}
+
+fn pin_reductions(cx: &mut Cx, phase: &mut Bound) {
     let Some(&lanes) = phase.outer.last() else { return };
-    let length = |cx: &Cx, a: AxisId| cx.value(&cx.kernel.axes[a.index()]);
     let short = phase.nests.iter().all(|(nest, long)| match nest.axes[..] {
         [] => true,
         [a] => !long && (2..=SHORT_MAX).contains(&length(cx, a)),
         _ => false,
     });
-    let along_lanes = |i: &crate::kernel::Inst| matches!(i.op, Op::Reduce { order: Order::Lanes, .. });
+    let along_lanes = |i: &Inst| matches!(i.op, Op::Reduce { order: Order::Lanes, .. });
     let reduces = phase.nests.iter().any(|(n, _)| n.body.iter().any(along_lanes));
     if !short || !reduces || length(cx, lanes) < OUTER_MIN {
         return;
     }
-    for (nest, _) in &mut phase.nests {
+    for (nest, _) in &phase.nests {
         for a in &nest.axes {
             cx.kernel.axes[a.index()] = IndexExpr::Const(length(cx, *a));
         }
-        for inst in &mut nest.body {
-            for_exprs(inst, &mut |e| pin_strides(cx, e, lanes));
-        }
+    }
+    pin_strides(cx, phase, lanes, SHORT_MAX);
+}
+
+fn pin_map(cx: &mut Cx, phase: &mut Bound) {
+    let Some(&last) = phase.outer.last() else { return };
+    let around = phase.outer.len().checked_sub(2).map(|i| phase.outer[i]);
+    if let (Some(lanes), [(nest, _)]) = (around, &mut phase.nests[..])
+        && (2..=SHORT_MAX).contains(&length(cx, last))
+        && length(cx, lanes) >= OUTER_MIN
+    {
+        phase.outer.pop();
+        nest.axes.push(last);
+        cx.kernel.axes[last.index()] = IndexExpr::Const(length(cx, last));
+        pin_strides(cx, phase, lanes, SHORT_MAX);
+    } else if length(cx, last) >= OUTER_MIN {
+        pin_strides(cx, phase, last, STEP_MAX);
     }
 }
 
-/// Makes constants of the symbols that an axis is multiplied by.
-fn pin_strides(cx: &mut Cx, e: &IndexExpr, axis: AxisId) {
+/// Makes constants of the symbols up to `most` that an axis is multiplied by.
+fn pin_strides(cx: &mut Cx, phase: &mut Bound, axis: AxisId, most: i64) {
     let mut found = Vec::new();
-    e.visit(&mut |e| {
-        if let IndexExpr::Mul(a, b) = e {
-            match (&**a, &**b) {
-                (IndexExpr::Sym(s), IndexExpr::Axis(x)) | (IndexExpr::Axis(x), IndexExpr::Sym(s)) if *x == axis => {
-                    found.push(*s);
+    for inst in phase.nests.iter_mut().flat_map(|(n, _)| &mut n.body) {
+        for_exprs(inst, &mut |e| {
+            e.visit(&mut |e| {
+                if let IndexExpr::Mul(a, b) = e {
+                    match (&**a, &**b) {
+                        (IndexExpr::Sym(s), IndexExpr::Axis(x)) | (IndexExpr::Axis(x), IndexExpr::Sym(s))
+                            if *x == axis =>
+                        {
+                            found.push(*s);
+                        }
+                        _ => {}
+                    }
                 }
-                _ => {}
-            }
-        }
-    });
+            });
+        });
+    }
     for s in found {
         let value = cx.syms[s.index()];
-        if (2..=SHORT_MAX).contains(&value) {
+        if (2..=most).contains(&value) {
             cx.pinned.insert(s, value);
         }
     }

@@ -3,7 +3,7 @@
 
 use super::Case;
 use super::space::{Space, failure, host_address};
-use rusttorch_codegen::{ErrorRecord, HostFn, Isa};
+use rusttorch_codegen::{Emitters, ErrorRecord, HostFn, Isa};
 use rusttorch_emulator::Region;
 use rusttorch_ir::kernel::interp::Array;
 use rusttorch_runtime::launch::LaunchError;
@@ -168,7 +168,7 @@ fn elf(regions: &[Region]) -> Vec<u8> {
 impl Case {
     /// What machine code for aarch64 leaves under `qemu`; tiles are `tile` lanes wide. `file` is written.
     fn run_aarch64(&self, qemu: &str, file: &Path, tile: usize) -> Result<(Vec<Array>, Option<LaunchError>), String> {
-        let space = Space::new(self, Isa::Neon, tile).map_err(|e| e.to_string())?;
+        let space = Space::new(self, Isa::Neon, Emitters::Widest, tile).map_err(|e| e.to_string())?;
         let lengths: Vec<usize> = self.args.iter().map(|a| a.bytes().len()).collect();
         let mut outputs = vec![(space.record, size_of::<ErrorRecord>())];
         outputs.extend(space.args.iter().copied().zip(lengths));

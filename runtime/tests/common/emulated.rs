@@ -2,7 +2,7 @@
 
 use super::Case;
 use super::space::{Space, failure, host_at};
-use rusttorch_codegen::{ErrorRecord, HostFn, Isa};
+use rusttorch_codegen::{Emitters, ErrorRecord, HostFn, Isa};
 use rusttorch_emulator::Machine;
 use rusttorch_ir::kernel::interp::Array;
 use rusttorch_ir::kernel::random::Rng;
@@ -75,8 +75,13 @@ fn call_host(f: HostFn, m: &mut Machine, rng: &mut Rng) -> Result<(), String> {
 
 impl Case {
     /// What machine code of an instruction set leaves under the emulator; tiles are `tile` lanes wide.
-    pub fn emulate(&self, isa: Isa, tile: usize) -> Result<(Vec<Array>, Option<LaunchError>, Machine), String> {
-        let mut space = Space::new(self, isa, tile).map_err(|e| format!("{isa}: {e}\n{}", self.kernel))?;
+    pub fn emulate(
+        &self,
+        isa: Isa,
+        emitters: Emitters,
+        tile: usize,
+    ) -> Result<(Vec<Array>, Option<LaunchError>, Machine), String> {
+        let mut space = Space::new(self, isa, emitters, tile).map_err(|e| format!("{isa}: {e}\n{}", self.kernel))?;
         let mut machine = Machine::new(std::mem::take(&mut space.memory));
         let mut rng = Rng::new(7);
         let mut error = None;
@@ -103,9 +108,9 @@ impl Case {
     }
 
     /// Compares machine code under the emulator with the interpreter.
-    pub fn check_emulated(&self, isa: Isa, tile: usize) -> Result<Machine, String> {
+    pub fn check_emulated(&self, isa: Isa, emitters: Emitters, tile: usize) -> Result<Machine, String> {
         let (want, error) = self.interpret()?;
-        let (got, got_error, machine) = self.emulate(isa, tile)?;
+        let (got, got_error, machine) = self.emulate(isa, emitters, tile)?;
         self.compare(&want, &error, &got, &got_error)
             .map_err(|what| format!("{isa}, emulated: {what}; symbols {:?}\n{}", self.syms, self.kernel))?;
         Ok(machine)

@@ -25,9 +25,9 @@ pub fn isas() -> Vec<Isa> {
 }
 
 /// The choices of emitters that make different code for an instruction set.
-fn emitters(isa: Isa) -> &'static [Emitters] {
+pub fn emitters(isa: Isa) -> &'static [Emitters] {
     match isa {
-        Isa::Avx2 | Isa::Avx512 => &[Emitters::Widest, Emitters::Cranelift],
+        Isa::Avx2 | Isa::Avx512 => &[Emitters::Widest, Emitters::Streaming, Emitters::Cranelift],
         Isa::Baseline | Isa::Neon => &[Emitters::Widest],
     }
 }

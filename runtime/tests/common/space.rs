@@ -3,7 +3,7 @@
 //! with nothing after it, so that an access past its end is seen.
 
 use super::Case;
-use rusttorch_codegen::{CodegenError, ErrorRecord, FrameLayout, HostFn, Image, Isa, image};
+use rusttorch_codegen::{CodegenError, Emitters, ErrorRecord, FrameLayout, HostFn, Image, Isa, image};
 use rusttorch_emulator::{Memory, Region};
 use rusttorch_ir::id::{AxisId, BufferId, ScalarId, SymId, ValueId};
 use rusttorch_ir::index::IndexExpr;
@@ -80,9 +80,9 @@ fn rows(k: &Kernel, phase: usize) -> Vec<BufferId> {
 }
 
 impl Space {
-    /// Lays out a case for an instruction set, tiles being `tile` lanes wide.
-    pub fn new(case: &Case, isa: Isa, tile: usize) -> Result<Space, CodegenError> {
-        let image = image(&case.kernel, isa, CODE, &host_address)?;
+    /// Lays out a case for an instruction set and a choice of emitters, tiles being `tile` lanes wide.
+    pub fn new(case: &Case, isa: Isa, emitters: Emitters, tile: usize) -> Result<Space, CodegenError> {
+        let image = image(&case.kernel, isa, emitters, CODE, &host_address)?;
         let k = &image.kernel;
         let layout = image.layout;
         let mut p = Placer { memory: Memory::default(), next: FIRST };
