@@ -7,8 +7,10 @@ macro_rules! ids {
         pub struct $name(pub u32);
         impl $name {
             /// The index into the arena.
+            #[inline]
             pub fn index(self) -> usize { self.0 as usize }
             /// The id of the arena's element `i`.
+            #[inline]
             pub fn new(i: usize) -> Self { $name(u32::try_from(i).expect("arenas are far below 2^32")) }
         }
         impl std::fmt::Display for $name {

@@ -164,10 +164,10 @@ class FusedFunction(FastCall):
         while len(self._traces) > _TRACES:
             self._traces.popitem(last=False)
         direct = isinstance(trace.result, _Slot) and trace.used == tuple(range(len(args)))
-        if plain and direct and not trace.hidden and trace.shapes is None and trace.dtypes is None:
+        if plain and direct and trace.shapes is None and trace.dtypes is None:
             assert trace.expr is not None
             if all(a is leaf for a, leaf in zip(args, leaves, strict=False)) and len(leaves) == len(args):
-                self._install(args, trace.expr)
+                self._install(args, trace.expr, [h.read for h in trace.hidden])
         return trace, leaves
 
     def _trace(

@@ -28,14 +28,8 @@ class Hidden:
     """An array that the traced function did not get as an argument, and where to find it at each call."""
 
     def __init__(self, value: Any, getter: Callable[[], Any] | None) -> None:
-        self._value = value
-        self._getter = getter
-
-    def read(self) -> Any:
-        """The array now."""
-        if self._getter is None:
-            return self._value
-        return self._getter()
+        # Gives the array now.
+        self.read = (lambda: value) if getter is None else getter
 
 
 class Tracer:

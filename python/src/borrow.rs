@@ -231,6 +231,11 @@ impl Session {
                 .map_err(|_| PyOverflowError::new_err(format!("{}: the integer does not fit into 64 bits", name())))?;
             return Ok(Operand::Number(Number::Int(value)));
         }
+        if let Some(numpy) = numpy::api_if_seen(py)
+            && numpy.is_scalar(object)
+        {
+            return made(numpy.scalar_array(object)?).map(Operand::Array);
+        }
         self.python_ran = true;
         if self.torch.is_none() {
             self.torch = torch::loaded(py)?;
@@ -261,10 +266,7 @@ impl Session {
             return array_subclass(object).map(Operand::Array);
         }
         if is_scalar || object.hasattr("__array__")? {
-            let array = py.import("numpy")?.call_method1("asarray", (object,))?;
-            let mut borrowed = ndarray(&array)?;
-            borrowed.owner.get_or_insert(array.unbind());
-            return Ok(Operand::Array(borrowed));
+            return made(py.import("numpy")?.call_method1("asarray", (object,))?).map(Operand::Array);
         }
         if object.is_instance_of::<PyFloat>() || object.is_instance_of::<PyInt>() {
             return Ok(Operand::Number(Number::Float(object.extract()?)));
@@ -446,6 +448,13 @@ fn ndarray(object: &Bound<'_, PyAny>) -> PyResult<Borrowed> {
         aligned.readonly = true;
         return Ok(aligned);
     }
+    Ok(borrowed)
+}
+
+/// An array that was made for this call, which keeps it.
+fn made(array: Bound<'_, PyAny>) -> PyResult<Borrowed> {
+    let mut borrowed = ndarray(&array)?;
+    borrowed.owner.get_or_insert(array.unbind());
     Ok(borrowed)
 }
 

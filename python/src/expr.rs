@@ -76,33 +76,43 @@ impl Expr {
         session.operand(value, &|| self.argument_name(value.py(), i))
     }
 
-    /// Operands in positional order, and `out`.
+    /// Appends the operands in positional order; gives `out`.
+    #[inline]
     fn bind<'py>(
         &self,
         session: &mut Session,
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
-    ) -> PyResult<(Operands, Option<Bound<'py, PyAny>>)> {
-        let py = args.py();
-        let count = self.params.len();
-        if args.len() == count && kwargs.is_none() {
-            let mut operands = Operands::new();
-            for (i, value) in args.iter_borrowed().enumerate() {
-                operands.push(self.operand(session, i, &value)?);
-            }
-            session.settle(py, &mut operands)?;
-            return Ok((operands, None));
+        operands: &mut Operands,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        if args.len() != self.params.len() || kwargs.is_some() {
+            return self.bind_named(session, args, kwargs, operands);
         }
+        for (i, value) in args.iter_borrowed().enumerate() {
+            operands.push(self.operand(session, i, &value)?);
+        }
+        session.settle(args.py(), operands)?;
+        Ok(None)
+    }
+
+    /// [`Expr::bind`] with keywords or defaults.
+    fn bind_named<'py>(
+        &self,
+        session: &mut Session,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+        operands: &mut Operands,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = args.py();
         let (values, out) = self.bind_values(args, kwargs)?;
-        let mut operands = Operands::new();
         for (i, value) in values.iter().enumerate() {
             operands.push(match value {
                 Some(value) => self.operand(session, i, value)?,
                 None => Operand::Literal(self.default_of(i, py, args.len() + kwargs.map_or(0, |k| k.len()))?),
             });
         }
-        session.settle(py, &mut operands)?;
-        Ok((operands, out))
+        session.settle(py, operands)?;
+        Ok(out)
     }
 
     /// The arguments by parameter, and `out`.
@@ -209,8 +219,9 @@ impl Expr {
             return Ok(result);
         }
         let mut session = Session::recording(py);
-        let (mut operands, out) = match self_.get().bind(&mut session, args, kwargs) {
-            Ok(bound) => bound,
+        let mut operands = Operands::new();
+        let out = match self_.get().bind(&mut session, args, kwargs, &mut operands) {
+            Ok(out) => out,
             // What is no operand may be a tracer's stand-in, which records the call.
             Err(e) => {
                 let traced = py.import("rusttorch._trace")?.getattr("call_expr")?;
@@ -304,7 +315,8 @@ impl Expr {
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Vec<(&'static str, String)>> {
         let mut session = Session::recording(args.py());
-        let (operands, _) = self.bind(&mut session, args, kwargs)?;
+        let mut operands = Operands::new();
+        self.bind(&mut session, args, kwargs, &mut operands)?;
         let seen = self.callable.inspect(args.py(), &session, &operands)?;
         let mut stages = vec![("expr", seen.expr), ("graph", seen.graph), ("kernel", seen.kernel)];
         match seen.code {
@@ -319,14 +331,12 @@ impl Expr {
     fn _result_meta<'py>(slf: &Bound<'py, Expr>, args: &Bound<'py, PyTuple>) -> PyResult<Vec<(String, Vec<i64>)>> {
         let (py, this) = (args.py(), slf.get());
         let mut session = Session::recording(py);
-        let operands = match this.bind(&mut session, args, None) {
-            Ok((operands, _)) => operands,
-            Err(e) => {
-                let Some(what) = session.special() else { return Err(e) };
-                let meta = through::call("result_meta", &this.label, what, (slf, args), py)?;
-                return meta.extract();
-            }
-        };
+        let mut operands = Operands::new();
+        if let Err(e) = this.bind(&mut session, args, None, &mut operands) {
+            let Some(what) = session.special() else { return Err(e) };
+            let meta = through::call("result_meta", &this.label, what, (slf, args), py)?;
+            return meta.extract();
+        }
         let results = this.callable.results(py, &session, &operands)?;
         Ok(results.into_iter().map(|m| (m.dtype.torch_name().to_owned(), m.shape)).collect())
     }

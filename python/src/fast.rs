@@ -4,6 +4,7 @@
 use crate::borrow::{Session, is_exact_array};
 use crate::call::Operands;
 use crate::expr::{Expr, record, through_torch};
+use crate::{numpy, torch};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyTuple};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,6 +23,8 @@ enum Class {
 struct Entry {
     pattern: Vec<Class>,
     expr: Py<Expr>,
+    /// Read the arrays that the function closes over, which are operands after the arguments.
+    readers: Vec<Py<PyAny>>,
 }
 
 /// The base class of `rusttorch.FusedFunction`.
@@ -58,35 +61,54 @@ impl FastCall {
                 .zip(args.iter_borrowed())
                 .all(|(&class, a)| class != Class::Other && class_of(&a) == class)
         {
-            let expr = entry.expr.get();
-            let mut session = Session::recording(py);
-            let mut operands = Operands::new();
-            for (i, a) in args.iter_borrowed().enumerate() {
-                match expr.operand(&mut session, i, &a) {
-                    Ok(operand) => operands.push(operand),
-                    Err(e) => {
-                        let Some(what) = session.special() else { return Err(e) };
-                        return through_torch(entry.expr.bind(py), args, None, what);
-                    }
-                }
+            if entry.readers.is_empty() {
+                return direct(&entry.expr, args);
             }
-            if session.requires_grad() {
-                return record(entry.expr.bind(py), args, None, false);
+            let mut operands: Vec<_> = args.iter().collect();
+            for reader in &entry.readers {
+                operands.push(reader.bind(py).call0()?);
             }
-            return expr.callable.call(py, &mut session, &mut operands, None);
+            // What was read may be anything now.
+            return entry.expr.bind(py).call1(PyTuple::new(py, operands)?);
         }
         slf.call_method(pyo3::intern!(py, "_slow"), args.clone(), kwargs)
     }
 
-    /// From now on, arguments like these go to `expr` in this order and its result is the result.
-    fn _install(&self, args: &Bound<'_, PyTuple>, expr: Py<Expr>) {
+    /// From now on, arguments like these go to `expr` in this order, then what `readers` give, and its result is the
+    /// result.
+    fn _install(&self, args: &Bound<'_, PyTuple>, expr: Py<Expr>, readers: Vec<Py<PyAny>>) -> PyResult<()> {
+        // The first call of a process has borrowed nothing yet, and no array would be known as one.
+        torch::loaded(args.py())?;
+        numpy::api_if_loaded(args.py())?;
         let pattern = args.iter_borrowed().map(|a| class_of(&a)).collect();
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(Entry { pattern, expr }));
+        let entry = Entry { pattern, expr, readers };
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(entry));
+        Ok(())
     }
 
     fn _uninstall(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
+}
+
+/// The call of an expression with an operand per parameter, none being a tensor of ours or a stand-in.
+#[inline]
+fn direct<'py>(expr: &Py<Expr>, args: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
+    let py = args.py();
+    let (this, mut session, mut operands) = (expr.get(), Session::recording(py), Operands::new());
+    for (i, a) in args.iter_borrowed().enumerate() {
+        match this.operand(&mut session, i, &a) {
+            Ok(operand) => operands.push(operand),
+            Err(e) => {
+                let Some(what) = session.special() else { return Err(e) };
+                return through_torch(expr.bind(py), args, None, what);
+            }
+        }
+    }
+    if session.requires_grad() {
+        return record(expr.bind(py), args, None, false);
+    }
+    this.callable.call(py, &mut session, &mut operands, None)
 }
 
 #[inline]

@@ -1,7 +1,7 @@
 //! NumPy's C API, loaded when the first array is seen or made, never before.
 //!
 //! Only parts whose layout NumPy keeps for every release since 1.7 are used: the head of an array, the
-//! first fields of a dtype, and four entries of the function table.
+//! first fields of a dtype, and a few entries of the function table.
 
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -107,6 +107,7 @@ type NewFromDescr = unsafe extern "C" fn(
     c_int,
     *mut ffi::PyObject,
 ) -> *mut ffi::PyObject;
+type FromScalar = unsafe extern "C" fn(*mut ffi::PyObject, *mut Descr) -> *mut ffi::PyObject;
 type Return = unsafe extern "C" fn(*mut ffi::PyObject) -> *mut ffi::PyObject;
 
 /// What we use of the function table.
@@ -114,6 +115,7 @@ pub struct NumpyApi {
     pub array: *mut ffi::PyTypeObject,
     pub generic: *mut ffi::PyTypeObject,
     descr_from_type: DescrFromType,
+    from_scalar: FromScalar,
     new_from_descr: NewFromDescr,
     to_scalar: Return,
 }
@@ -162,6 +164,7 @@ fn load(py: Python<'_>) -> PyResult<NumpyApi> {
             array: (*table.add(2)).cast(),
             generic: (*table.add(10)).cast(),
             descr_from_type: std::mem::transmute::<*mut c_void, DescrFromType>(*table.add(45)),
+            from_scalar: std::mem::transmute::<*mut c_void, FromScalar>(*table.add(61)),
             to_scalar: std::mem::transmute::<*mut c_void, Return>(*table.add(76)),
             new_from_descr: std::mem::transmute::<*mut c_void, NewFromDescr>(*table.add(94)),
         })
@@ -205,6 +208,25 @@ impl NumpyApi {
             let array = Bound::from_owned_ptr_or_err(py, array)?;
             let data = (*array.as_ptr().cast::<ArrayHead>()).data;
             Ok((array, data))
+        }
+    }
+
+    /// True for NumPy's own scalars (a class of the user's may be a subclass of theirs).
+    pub fn is_scalar(&self, object: &Bound<'_, PyAny>) -> bool {
+        // SAFETY: any object has a type.
+        unsafe {
+            let class = ffi::Py_TYPE(object.as_ptr());
+            ffi::PyType_GetFlags(class) & ffi::Py_TPFLAGS_HEAPTYPE == 0
+                && ffi::PyType_IsSubtype(class, self.generic) != 0
+        }
+    }
+
+    /// The array without dimensions of a scalar.
+    pub fn scalar_array<'py>(&self, scalar: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        // SAFETY: a scalar; without a dtype the array is of the scalar's.
+        unsafe {
+            let array = (self.from_scalar)(scalar.as_ptr(), ptr::null_mut());
+            Bound::from_owned_ptr_or_err(scalar.py(), array)
         }
     }
 

@@ -61,6 +61,8 @@ struct Shim {
     autocast_enabled: unsafe extern "C" fn(i8) -> bool,
     is_neg: unsafe extern "C" fn(Handle) -> bool,
     requires_grad: unsafe extern "C" fn(*mut c_void) -> bool,
+    /// Makes a Python object of what a handle holds, which is moved out of it; None where it does not do so.
+    wrap: Option<unsafe extern "C" fn(Handle) -> *mut ffi::PyObject>,
     /// Where a Python tensor holds its `at::Tensor`, which then is a handle that nobody needs to make and
     /// give back; None where [`Shim::find_payload`] does not find it.
     payload: Option<usize>,
@@ -172,13 +174,41 @@ impl Shim {
             autocast_enabled: function!(cpu, c"_ZN2at8autocast19is_autocast_enabledEN3c1010DeviceTypeE"),
             is_neg: function!(cpu, c"_ZN2at6native6is_negERKNS_6TensorE"),
             requires_grad: function!(c10, c"_ZNK3c1010TensorImpl13requires_gradEv"),
+            wrap: None,
             payload: None,
         };
         if !shim.agrees(torch).ok()? {
             return None;
         }
+        shim.wrap = shim.find_wrap(torch).ok()?;
         shim.payload = shim.find_payload(torch).ok()?;
         Some(shim)
+    }
+
+    /// `THPVariable_Wrap(at::TensorBase&&)`, if it gives the plain tensor that a new handle holds. It spares the
+    /// counting of references that giving back the handle of a tensor with an object costs.
+    fn find_wrap(
+        &self,
+        torch: &Bound<'_, PyAny>,
+    ) -> PyResult<Option<unsafe extern "C" fn(Handle) -> *mut ffi::PyObject>> {
+        let symbol = library(torch, "libtorch_python")
+            .and_then(|python| symbol_in(python, c"_Z16THPVariable_WrapON2at10TensorBaseE"));
+        let Some(symbol) = symbol else { return Ok(None) };
+        let (py, mut handle, shape) = (torch.py(), ptr::null_mut(), [2i64, 3]);
+        // SAFETY: the signature is that of the symbol, the handle is new and given back; an object is a new reference.
+        unsafe {
+            let wrap: unsafe extern "C" fn(Handle) -> *mut ffi::PyObject = std::mem::transmute(symbol);
+            if (self.empty_strided)(2, shape.as_ptr(), [3i64, 1].as_ptr(), code(DType::I64), 0, 0, &raw mut handle) != 0
+            {
+                return Ok(None);
+            }
+            let handle = Owned(self, handle);
+            let object = Bound::from_owned_ptr_or_err(py, wrap(handle.1))?;
+            drop(handle);
+            let plain = object.get_type().is(torch.getattr("Tensor")?) && ffi::Py_REFCNT(object.as_ptr()) == 1;
+            let same = object.getattr("shape")?.eq(shape)? && object.getattr("dtype")?.eq(torch.getattr("int64")?)?;
+            Ok((plain && same).then_some(wrap))
+        }
     }
 
     /// Tensors are `{ PyObject, at::Tensor, hooks }`, and were `{ PyObject, MaybeOwned<at::Tensor>, hooks }` until
@@ -550,8 +580,12 @@ impl Torch {
             NewTensor::Handle(handle, _) => {
                 let shim = self.shim.get(py).and_then(Option::as_ref).expect("a handle was made by the shim");
                 let mut object = ptr::null_mut();
-                // SAFETY: a handle of ours; the object is a new reference.
+                // SAFETY: a handle of ours, which is not used again but to be given back; the object is a new
+                // reference.
                 unsafe {
+                    if let Some(wrap) = shim.wrap {
+                        return Bound::from_owned_ptr_or_err(py, wrap(*handle));
+                    }
                     if (shim.to_py)(*handle, ptr::null_mut(), &raw mut object) != 0 {
                         return Err(PyRuntimeError::new_err("torch could not wrap a result"));
                     }

@@ -2,6 +2,8 @@
 
 import dataclasses
 import pickle
+import subprocess
+import sys
 import typing
 
 import numpy as np
@@ -73,6 +75,35 @@ def test_closed_over_arrays_are_read_at_each_call() -> None:
     np.testing.assert_array_equal(f(x), 2 * x)
     w = np.full(3, 5.0)
     np.testing.assert_array_equal(f(x), 5 * x)
+
+
+def test_closed_over_variables_may_become_anything() -> None:
+    k = np.float32(2)
+    f = rt.fuse(lambda x: x * k)
+    x = np.arange(3, dtype=np.float32)
+    for value in (np.float32(2), np.float64(3), np.int8(-1), x, x.astype(np.float64), 4.0, True):
+        k = value
+        np.testing.assert_array_equal(f(x), x * value)
+    k = rt.tensor([1.0, 2.0, 3.0])
+    assert type(f(x)) is rt.Tensor
+    k = torch.ones(3, requires_grad=True)
+    assert f(x).grad_fn is not None
+    f(x).sum().backward()
+    np.testing.assert_array_equal(k.grad, x)
+
+
+def test_the_first_fused_call_of_a_process_is_remembered() -> None:
+    code = """
+import numpy as np, rusttorch as rt
+f = rt.fuse(lambda x: x + 1)
+for _ in range(3):
+    f(np.ones(2))
+print(f.cache_info().hits)
+"""
+    env = {"PYTHONPATH": ":".join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    # Later calls do not come to Python.
+    assert done.stdout == "0\n"
 
 
 class Model:

@@ -33,6 +33,8 @@ const SHARES_PER_THREAD: usize = 4;
 /// Frames up to these many slots live on the stack; it is the zeroing of the larger one that a small call feels.
 const SMALL_FRAME: usize = 64;
 const STACK_FRAME: usize = 192;
+/// Checks of so many arguments allocate nothing.
+const FEW_ARGS: usize = 8;
 
 /// Memory for one argument of a kernel.
 #[derive(Clone, Copy, Debug)]
@@ -191,6 +193,8 @@ pub struct Plan {
     /// Element range that masked accesses may touch, as far as the argument holds it.
     masked: Vec<Option<(i64, i64)>>,
     temps: Vec<(BufferId, usize)>,
+    /// The arguments that are written.
+    outputs: Vec<usize>,
 }
 
 impl fmt::Debug for Plan {
@@ -244,7 +248,8 @@ impl Plan {
         }
         touched.truncate(k.args());
         masked.truncate(k.args());
-        Ok(Plan { frame, phases, touched, masked, temps, compiled })
+        let outputs = (0..k.args()).filter(|&i| k.buffers[i].kind != BufferKind::In).collect();
+        Ok(Plan { frame, phases, touched, masked, temps, outputs, compiled })
     }
 
     /// The kernel.
@@ -321,6 +326,15 @@ impl Plan {
                 k.scalars.len()
             )));
         }
+        let mut few = [(0, 0); FEW_ARGS];
+        let mut many;
+        let reached = match few.get_mut(..args.len()) {
+            Some(few) => few,
+            None => {
+                many = vec![(0, 0); args.len()];
+                &mut many[..]
+            }
+        };
         for (i, (arg, touched)) in args.iter().zip(&self.touched).enumerate() {
             let buffer = &k.buffers[i];
             if arg.dtype != buffer.dtype {
@@ -337,9 +351,8 @@ impl Plan {
                     buffer.name, arg.low, arg.high
                 )));
             }
-            if self.reach(i, arg).is_none() {
-                continue;
-            }
+            let Some(range) = self.reach(i, arg) else { continue };
+            reached[i] = arg.bytes(range);
             if arg.ptr.is_null() {
                 return Err(invalid(format_args!("buffer {} is null", buffer.name)));
             }
@@ -347,7 +360,7 @@ impl Plan {
                 return Err(invalid(format_args!("buffer {} is not aligned", buffer.name)));
             }
         }
-        self.check_overlap(args)
+        self.check_overlap(args, reached)
     }
 
     /// Elements of an argument that a run may touch, those under masks included.
@@ -361,23 +374,19 @@ impl Plan {
     }
 
     /// An output may share memory with another argument only if both are the same elements under the
-    /// same accesses (in-place, element by element).
-    fn check_overlap(&self, args: &[Arg<'_>]) -> Result<(), LaunchError> {
-        let k = &self.compiled.kernel;
-        for (o, out) in args.iter().enumerate() {
-            let (false, Some(written)) = (k.buffers[o].kind == BufferKind::In, self.reach(o, out)) else {
-                continue;
-            };
-            let (a0, a1) = out.bytes(written);
-            for (i, other) in args.iter().enumerate() {
-                let Some(range) = self.reach(i, other) else { continue };
+    /// same accesses (in-place, element by element). `reached` are the bytes of each; none when empty.
+    fn check_overlap(&self, args: &[Arg<'_>], reached: &[(usize, usize)]) -> Result<(), LaunchError> {
+        let is_input = |i: usize| self.compiled.kernel.buffers[i].kind == BufferKind::In;
+        for &o in &self.outputs {
+            let (a0, a1) = reached[o];
+            for (i, &(b0, b1)) in reached.iter().enumerate() {
                 // Two outputs are compared once.
-                if i == o || (k.buffers[i].kind != BufferKind::In && i < o) {
-                    continue;
-                }
-                let (b0, b1) = other.bytes(range);
-                let input = k.buffers[i].kind == BufferKind::In;
-                if a0 < b1 && b0 < a1 && !(input && out.ptr == other.ptr && self.same_accesses(o, i)) {
+                if a0 < b1
+                    && b0 < a1
+                    && i != o
+                    && (is_input(i) || i > o)
+                    && !(is_input(i) && args[o].ptr == args[i].ptr && self.same_accesses(o, i))
+                {
                     return Err(LaunchError::Overlap);
                 }
             }

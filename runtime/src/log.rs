@@ -37,11 +37,14 @@ pub fn log(level: LogLevel, text: impl FnOnce() -> String) {
 }
 
 /// The messages that wait, oldest first.
+#[inline]
 pub fn drain() -> Vec<(LogLevel, String)> {
     // Asked at every call: no lock where nothing waits.
-    if !WAITS.load(Relaxed) {
-        return Vec::new();
-    }
+    if WAITS.load(Relaxed) { drain_all() } else { Vec::new() }
+}
+
+#[cold]
+fn drain_all() -> Vec<(LogLevel, String)> {
     let mut messages = MESSAGES.lock().unwrap_or_else(PoisonError::into_inner);
     WAITS.store(false, Relaxed);
     messages.drain(..).collect()
