@@ -183,7 +183,7 @@ def record_of(**over: dict[str, float]) -> dict[str, Any]:
         "isa": "avx2",
         "cap": None,
         "load": [0.0, 1.0],
-        "runs": [{"threads": 1, "cases": cases, "left_out": []}],
+        "runs": [{"threads": 1, "clock": "wall", "cases": cases, "left_out": []}],
     }
 
 

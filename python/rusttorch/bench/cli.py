@@ -71,6 +71,13 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--peers", type=_list_of(str), metavar=",".join(PEERS), help="who takes part; all that are installed"
     )
+    parser.add_argument(
+        "--clock",
+        choices=["wall", "processor"],
+        default="wall",
+        help="processor: of one thread, count processor time, for a machine that is busy with other work",
+    )
+    parser.add_argument("--each", type=float, metavar="N", help="measure each candidate for about so many seconds")
     parser.add_argument("--untuned-malloc", action="store_true", help="leave glibc to give memory back at every call")
     parser.add_argument(
         "--seconds", type=float, metavar="N", help="begin no case after so many seconds, and say which are left out"
@@ -133,9 +140,17 @@ def measure(
         raise Failed(f"the process that measures ended with {process.returncode}")
 
 
+def clock(args: argparse.Namespace, threads: int) -> str:
+    """Processor time is of one thread."""
+    result: str = args.clock
+    return result if threads == 1 else "wall"
+
+
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Everything; gives the record."""
-    effort = EFFORTS["full" if args.full else "quick"]
+    effort = dict(EFFORTS["full" if args.full else "quick"])
+    if args.each is not None:
+        effort["seconds"] = args.each
     seconds = args.seconds or (QUICK_SECONDS if not (args.full or args.cases or args.sizes) else None)
     cpus = environment.machine()["cpus"]
     counts = args.threads or ([1, 2] if args.full and cpus > 1 else [1])
@@ -150,6 +165,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "load": [environment.load()],
         "runs": [],
     }
+    if args.clock == "wall" and record["load"][0] > 0.5 * cpus:
+        print(
+            f"the machine is busy (load {record['load'][0]}): long calls are interrupted; see --clock", file=sys.stderr
+        )
     started = time.monotonic()
     for i, threads in enumerate(counts):
         left = seconds and (seconds - (time.monotonic() - started)) / (len(counts) - i)
@@ -158,10 +177,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             "peers": peers,
             "plan": [(c.name, n) for c, n in plan(args, threads)],
             "effort": effort,
+            "clock": clock(args, threads),
             "seconds": left,
         }
         cases: list[dict[str, Any]] = []
-        result: dict[str, Any] = {"threads": threads, "cases": cases, "left_out": []}
+        result: dict[str, Any] = {"threads": threads, "clock": request["clock"], "cases": cases, "left_out": []}
         for event in measure(args, threads, request, {}):
             kind = event.pop("event")
             if kind == "start":
@@ -194,6 +214,7 @@ def latency(args: argparse.Namespace, peers: list[str]) -> dict[str, dict[str, f
         "peers": [p for p in peers if p != "loops"],
         "plan": [(name, 1 << 12) for name in LATENCY],
         "effort": {"seconds": 0.0, "rounds": 3, "turn": 0.0},
+        "clock": "wall",
         "seconds": None,
     }
     firsts: dict[str, list[float]] = {}

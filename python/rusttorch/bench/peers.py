@@ -52,6 +52,11 @@ class Candidate:
     check: Callable[[tuple[Array, ...]], str] | None = None
     note: str = ""
 
+    @property
+    def dispatches(self) -> bool:
+        """Whether another thread than the caller's does the work, even if it is one thread."""
+        return self.peer == "jax"
+
 
 @dataclass
 class Operands:

@@ -125,15 +125,21 @@ def case_table(cases: list[dict[str, Any]]) -> str:
 
 
 def error_table(cases: list[dict[str, Any]]) -> str:
-    """Worst errors and page faults of cases at one size."""
+    """Worst errors of cases at one size."""
     peers = _peers(cases)
+    known = [c for c in cases if any(_ulp(c, p) is not None for p in peers)]
+    rows = ([c["name"], *(number(_ulp(c, p)) for p in peers)] for c in known)
+    return table(["ULP", *map(label, peers)], rows)
 
-    def row(case: dict[str, Any]) -> list[str]:
-        errors = [number(_ulp(case, p)) for p in peers]
-        return [case["name"], *errors, *(number(_faults(case, p)) for p in peers)]
 
-    head = ["case", *(f"{label(p)}, ULP" for p in peers), *(f"{label(p)}, faults" for p in peers)]
-    return table(head, (row(c) for c in cases if any(_ulp(c, p) is not None for p in peers)))
+def fault_table(cases: list[dict[str, Any]]) -> str:
+    """Page faults of a call with fresh results, of cases in which somebody has some."""
+    peers = _peers(cases)
+    known = [c for c in cases if any((_faults(c, p) or 0) >= 1 for p in peers)]
+    if not known:
+        return "No call had a page fault."
+    rows = ([c["name"], *(number(_faults(c, p)) for p in peers)] for c in known)
+    return table(["page faults", *map(label, peers)], rows)
 
 
 def where_not(record: dict[str, Any]) -> list[str]:
@@ -184,6 +190,11 @@ def headline(record: dict[str, Any]) -> list[str]:
         + f"; load {record['load'][0]} before and {record['load'][1]} after, this run's own processes included.",
         f"{said}.",
     ]
+    if any(run["clock"] == "processor" for run in record["runs"]):
+        lines.append(
+            "Times with one thread are processor time: the machine had other work, which interrupts long calls and not"
+            " short ones."
+        )
     lines += [f"Missing: {label(p)} ({why})." for p, why in record["missing"].items()]
     left = [f"{o['name']} at {size(o['elements'])} ({o['why']})" for run in record["runs"] for o in run["left_out"]]
     if left:
@@ -206,6 +217,8 @@ def text(record: dict[str, Any]) -> str:
                     case_table(cases),
                     "",
                     error_table(cases),
+                    "",
+                    fault_table(cases),
                 ]
     parts += ["", *_speed_of_compilation(record)]
     below = where_not(record)
@@ -266,11 +279,14 @@ def document(record: dict[str, Any], command: str, plots: list[str]) -> str:
         "",
         "## Errors and page faults",
         "",
-        f"Worst error of the results that were compared, in ULP of float64's result, at {size(largest)} elements; and",
-        "page faults of a call that gives fresh results. Where results cancel (`x*w + b`, sums) errors are in ULP of 1",
-        "at least.",
+        f"Worst error of the results that were compared, in ULP of float64's result, at {size(largest)} elements.",
+        "Where results cancel (`x*w + b`, sums) errors are in ULP of 1 at least.",
         "",
         error_table(cases),
+        "",
+        "Page faults of a call that gives fresh results, where there are any:",
+        "",
+        fault_table(cases),
     ]
     parts += ["", "## Sizes", "", *size_lines(record)]
     memory = memory_lines(record)

@@ -131,9 +131,13 @@ class Effort:
     turn: float
 
 
-def take_turns(candidates: list[Candidate], effort: Effort, first: list[float]) -> list[Measured]:
-    """Times each candidate in every round, in an order that is reversed from round to round."""
-    measured = [Measured(first=seconds) for seconds in first]
+def take_turns(candidates: list[Candidate], effort: Effort, first: list[float], clock: str = "wall") -> list[Measured]:
+    """Times each candidate in every round, in an order that is reversed from round to round.
+
+    With the clock ``processor`` what a candidate takes is the processor time of the thread that works for it, which
+    leaves out when others ran: on a busy machine a long call is interrupted, a short one is not.
+    """
+    measured = [Measured(first=f) for f in first]
     repeats, quota = [], []
     for candidate in candidates:
         candidate.call()
@@ -153,28 +157,31 @@ def take_turns(candidates: list[Candidate], effort: Effort, first: list[float]) 
                 if number >= quota[i]:
                     continue
                 call = candidates[i].call
+                own = time.process_time if candidates[i].dispatches else time.thread_time
                 # The operands come into the caches, if they fit, by a call that is not counted.
                 call()
                 faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-                processor = time.process_time()
+                processors, mine = time.process_time(), own()
                 start = time.perf_counter()
                 for _ in range(repeats[i]):
                     call()
                 took = time.perf_counter() - start
+                mine = own() - mine
                 total = totals[i]
                 total[0] += took
-                total[1] += time.process_time() - processor
+                total[1] += time.process_time() - processors
                 total[2] += resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults
                 total[3] += repeats[i]
-                measured[i].rounds.append(took / repeats[i] * 1e6)
+                counted = min(took, mine) if clock == "processor" else took
+                measured[i].rounds.append(counted / repeats[i] * 1e6)
     finally:
         gc.enable()
-    for m, (took, processor, page_faults, calls) in zip(measured, totals, strict=True):
-        m.faults, m.processors = page_faults / calls, processor / took
+    for m, (seconds, processor, page_faults, calls) in zip(measured, totals, strict=True):
+        m.faults, m.processors = page_faults / calls, processor / seconds
     return measured
 
 
-def run(peers: Peers, case: Case, n: int, effort: Effort) -> dict[str, Any]:
+def run(peers: Peers, case: Case, n: int, effort: Effort, clock: str = "wall") -> dict[str, Any]:
     """One case at one size, as the record has it.
 
     Raises:
@@ -205,7 +212,7 @@ def run(peers: Peers, case: Case, n: int, effort: Effort) -> dict[str, Any]:
         first.append(time.perf_counter() - start)
         kept.append(candidate)
     result["compile_ms"] = _rounded(_compile_ms() - before)
-    measured = take_turns(kept, effort, first)
+    measured = take_turns(kept, effort, first, clock)
     for candidate, error, m in zip(kept, errors, measured, strict=True):
         entry: dict[str, Any] = m.summary()
         if error is not None:

@@ -68,7 +68,7 @@ def main() -> int:
             left_out.append({"name": name, "elements": n, "why": "memory"})
         else:
             try:
-                tell("case", **run(peers, by_name[name], n, Effort(**request["effort"])))
+                tell("case", **run(peers, by_name[name], n, Effort(**request["effort"]), request["clock"]))
             except WrongResult as error:
                 tell("wrong", message=str(error))
                 return 1
