@@ -47,6 +47,7 @@ def cpu_name() -> str:
 def take_turns(candidates: dict[str, Call], rounds: int) -> dict[str, float]:
     """Median microseconds of each candidate; they run one after another in every round."""
     import random
+
     times: dict[str, list[float]] = {name: [] for name in candidates}
     repeat = {}
     for name, call in candidates.items():

@@ -299,6 +299,16 @@ impl Plan {
         matches!(self.executable, Executable::Machine(_))
     }
 
+    /// Whether the results may be where `args` has them: none shares memory with another argument, but to be
+    /// written element by element after that was read.
+    pub fn accepts(&self, args: &[Arg<'_>]) -> bool {
+        match &self.executable {
+            Executable::Machine(p) => p.may_share(args),
+            // It works on copies.
+            Executable::Interpreter(_) => true,
+        }
+    }
+
     /// Runs. `args` are the tensor operands in positional order, then the results; `numbers` the bits of
     /// the Python numbers: of an i64, an f64, or 0 and 1.
     pub fn run(&self, args: &[Arg<'_>], numbers: &[u64], pool: &dyn Parallel) -> Result<()> {

@@ -15,6 +15,8 @@ use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use rusttorch_ir::dtype::DType;
 use rusttorch_ir::graph::TensorMeta;
+#[cfg(doc)]
+use rusttorch_ops::engine::Plan;
 use rusttorch_runtime::Tensor as Memory;
 
 /// glibc's largest threshold between blocks that are kept for the next `malloc` and blocks that are not.
@@ -106,6 +108,9 @@ fn is_large(meta: &TensorMeta) -> bool {
 pub enum Writing {
     /// The kernel writes there.
     Direct(*mut u8),
+    /// `out` is also an operand: the kernel writes there if it reads every element before it writes it
+    /// ([`Plan::accepts`]), else a new array.
+    InPlace(*mut u8),
     /// The kernel writes a new array, which is then copied: `out` overlaps an operand, or has another dtype
     /// or other strides.
     Copy,
@@ -146,17 +151,21 @@ pub fn check_out(out: &Borrowed, target: Target, meta: &TensorMeta, operands: &[
     }
     let same_steps = (0..out.rank).all(|d| meta.shape[d] <= 1 || strides[d] == meta.strides[d]);
     let range = out.byte_range();
-    let overlaps = |o: &Operand| match o {
-        Operand::Array(a) => {
-            let r = a.byte_range();
-            r.start < range.end && range.start < r.end
-        }
-        Operand::Number(_) | Operand::Literal(_) => false,
-    };
-    if out.dtype == meta.dtype && same_steps && !operands.iter().any(overlaps) {
-        return Ok(Writing::Direct(out.data));
+    if out.dtype != meta.dtype || !same_steps {
+        return Ok(Writing::Copy);
     }
-    Ok(Writing::Copy)
+    let mut in_place = false;
+    for o in operands {
+        let Operand::Array(a) = o else { continue };
+        let r = a.byte_range();
+        if r.start < range.end && range.start < r.end {
+            if a.data != out.data {
+                return Ok(Writing::Copy);
+            }
+            in_place = true;
+        }
+    }
+    Ok(if in_place { Writing::InPlace(out.data) } else { Writing::Direct(out.data) })
 }
 
 /// torch's `can_cast`: never to a lower category.

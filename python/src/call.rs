@@ -234,16 +234,28 @@ impl Callable {
         }
         let mut copies: Vec<(usize, NewArray<'py>)> = Vec::new();
         let mut data = Vec::with_capacity(outs.len());
+        let mut in_place: SmallVec<[usize; 2]> = SmallVec::new();
         for (i, (out, meta)) in outs.iter().zip(metas).enumerate() {
             let borrowed = session.result(out)?;
             data.push(match check_out(&borrowed, target, meta, operands)? {
                 Writing::Direct(at) => at,
+                Writing::InPlace(at) => {
+                    in_place.push(i);
+                    at
+                }
                 Writing::Copy => {
                     let (new, at) = target.empty(py, meta)?;
                     copies.push((i, new));
                     at
                 }
             });
+        }
+        if !in_place.is_empty() && !memo.plan.accepts(&args_of(memo, operands, &data).0) {
+            for i in in_place {
+                let (new, at) = target.empty(py, &metas[i])?;
+                copies.push((i, new));
+                data[i] = at;
+            }
         }
         self.run(py, memo, operands, &data)?;
         let copied = |i: usize| copies.iter().any(|&(c, _)| c == i);
@@ -258,21 +270,7 @@ impl Callable {
 
     #[inline]
     fn run(&self, py: Python<'_>, memo: &Memo, operands: &[Operand], outputs: &[*mut u8]) -> PyResult<()> {
-        let mut args: SmallVec<[Arg<'_>; FEW]> = SmallVec::new();
-        let mut numbers: SmallVec<[u64; FEW]> = SmallVec::new();
-        for operand in operands {
-            match operand {
-                // SAFETY: the memory was checked to reach that far when the operand was borrowed, and the
-                // caller's arguments keep it; the plan was found by these very extents.
-                Operand::Array(a) => args.push(unsafe { arg(a.data, memo.reach[args.len()], a.dtype) }.read_only()),
-                Operand::Number(n) => numbers.push(bits(*n)),
-                Operand::Literal(_) => {}
-            }
-        }
-        for (meta, &data) in memo.plan.outputs().iter().zip(outputs) {
-            // SAFETY: made or checked by `alloc_out` to be as the plan says.
-            args.push(unsafe { arg(data, memo.reach[args.len()], meta.dtype) });
-        }
+        let (args, numbers) = args_of(memo, operands, outputs);
         let (args, numbers) = (&args[..], &numbers[..]);
         guarded(
             || self.program.to_string(),
@@ -292,6 +290,31 @@ impl Callable {
             },
         )
     }
+}
+
+/// What a plan runs over: the tensors' memory, and the bits of numbers.
+#[inline]
+fn args_of<'a>(
+    memo: &Memo,
+    operands: &'a [Operand],
+    outputs: &[*mut u8],
+) -> (SmallVec<[Arg<'a>; FEW]>, SmallVec<[u64; FEW]>) {
+    let mut args: SmallVec<[Arg<'_>; FEW]> = SmallVec::new();
+    let mut numbers: SmallVec<[u64; FEW]> = SmallVec::new();
+    for operand in operands {
+        match operand {
+            // SAFETY: the memory was checked to reach that far when the operand was borrowed, and the
+            // caller's arguments keep it; the plan was found by these very extents.
+            Operand::Array(a) => args.push(unsafe { arg(a.data, memo.reach[args.len()], a.dtype) }.read_only()),
+            Operand::Number(n) => numbers.push(bits(*n)),
+            Operand::Literal(_) => {}
+        }
+    }
+    for (meta, &data) in memo.plan.outputs().iter().zip(outputs) {
+        // SAFETY: made or checked by `alloc_out` to be as the plan says.
+        args.push(unsafe { arg(data, memo.reach[args.len()], meta.dtype) });
+    }
+    (args, numbers)
 }
 
 /// # Safety

@@ -56,7 +56,7 @@ fn matmul<'py>(
             multiply(py, &left, &right, data, &meta)?;
             target.written(out)?;
         }
-        Writing::Copy => {
+        Writing::InPlace(_) | Writing::Copy => {
             let (new, data) = target.empty(py, &meta)?;
             multiply(py, &left, &right, data, &meta)?;
             copy_to(out, &target.finish(py, new, false)?)?;

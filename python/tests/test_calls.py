@@ -2,6 +2,7 @@
 
 import itertools
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -125,6 +126,40 @@ def test_out() -> None:
         out, square = make().T[:, :3], x[:3, :3]
         rt.add(square, 1.0, out=out[:3])
         assert (out[:3] == square + 1.0).all()
+
+
+@pytest.mark.parametrize("torch_operands", [False, True])
+def test_out_that_is_an_operand(torch_operands: bool) -> None:
+    rng = np.random.default_rng(0)
+    texts = {"x*2 + y": True, "x + y, x - y": False, "x*y, y - x*y": True, "x + sum(x, 1, keepdim=True)": False}
+    for rows, columns in ((1, 5), (37, 41), (300, 1000)):
+        for text, in_place in texts.items():
+            f = rt.expr(text)
+            a, b = (rng.random((rows, columns), dtype=np.float32) for _ in range(2))
+            x, y = (torch.from_numpy(a), torch.from_numpy(b)) if torch_operands else (a, b)
+            results = f(x, y) if "y" in text else f(x)
+            want = [torch.asarray(r).numpy() for r in (results if isinstance(results, tuple) else [results])]
+            out = (x, y)[: len(want)]
+            tracemalloc.start()
+            f(*((x, y) if "y" in text else (x,)), out=out if len(want) > 1 else x)
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            for got, wanted in zip((a, b), want, strict=False):
+                np.testing.assert_array_equal(got, wanted, err_msg=text)
+            # NumPy reports its memory: in place there is none.
+            if in_place and not torch_operands and rows == 300:
+                assert peak < a.nbytes // 8, text
+
+
+def test_out_that_overlaps_an_operand() -> None:
+    memory = np.arange(1000.0)
+    want = memory[:-1] * 2
+    rt.mul(memory[:-1], 2.0, out=memory[1:])
+    np.testing.assert_array_equal(memory[1:], want)
+    square = np.arange(10_000.0).reshape(100, 100)
+    want = square + square.T
+    rt.add(square, square.T, out=square)
+    np.testing.assert_array_equal(square, want)
 
 
 def test_out_errors() -> None:

@@ -363,6 +363,13 @@ impl Plan {
         self.check_overlap(args, reached)
     }
 
+    /// Whether [`Plan::run`] would not refuse these arguments, one per buffer of the kernel's, for sharing memory.
+    pub fn may_share(&self, args: &[Arg<'_>]) -> bool {
+        let bytes = |(i, arg): (usize, &Arg<'_>)| self.reach(i, arg).map_or((0, 0), |range| arg.bytes(range));
+        let reached: Vec<_> = args.iter().enumerate().map(bytes).collect();
+        self.check_overlap(args, &reached).is_ok()
+    }
+
     /// Elements of an argument that a run may touch, those under masks included.
     fn reach(&self, i: usize, arg: &Arg<'_>) -> Option<(i64, i64)> {
         let masked =
