@@ -322,6 +322,10 @@ impl Emitter<'_> {
         let out = self.c.vreg(VEC);
         let (c, c_dies) = (&v[2], dies[2]);
         if constant(c) {
+            // With a constant factor too, what is overwritten is its register, which nothing else reads.
+            if constant(b) {
+                (a, b) = (b, a);
+            }
             // 213: a = b * a + [c]
             let code = codes!(self, ty, VEX_Vfmadd213ps_ymm_ymm_ymmm256 EVEX_Vfmadd213ps_zmm_k1z_zmm_zmmm512b32_er
                 VEX_Vfmadd213pd_ymm_ymm_ymmm256 EVEX_Vfmadd213pd_zmm_k1z_zmm_zmmm512b64_er);

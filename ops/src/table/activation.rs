@@ -198,7 +198,7 @@ pub(super) const ROWS: &[Row] = &[
              grad * (p + x * 0.3989422804014327 * exp(-0.5 * x * x))",
         )],
         reference: Some(Unary(|x| 0.5 * x * libm::erfc(-x * std::f64::consts::FRAC_1_SQRT_2))),
-        ulp_f32: Some(2.526),
+        ulp_f32: Some(2.12),
         ulp_f64: Some(2.108),
         domain: (-1.0, f64::INFINITY),
         internal: true,

@@ -312,10 +312,10 @@ g = 0.25 / fma(q, t, t)
 cold(a > 87.0, where(a > 90.0, a * 0x1p127, scale(1.0 + q, n - 1.0)), t + fma(q, t, g))
 ";
 
-// Two branch-free halves: |x|<0.95 a+a^3 P(a^2) (degree 6, fpminimax); else 1-2/(exp(2a)+1), exp(2a)=2^n(1+q)
-// as in the exp row with r=a-n*ln2/2 (coefficients times 2^i), denominator fma(q,2^n,2^n+1). One constant for
-// ln2 does: n is at most 27, and its error n*2e-9 counts less the larger n is. Sign ORed in. Worst error
-// 0.973 ULP, all inputs.
+// One division for both halves: |x|<0.905 a-a^3/D(a^2), D degree 3, the minimax polynomial of a^3/(a-tanh a) (which
+// has no singularity next to it; remez); else 1-2/(exp(2a)+1), exp(2a)=2^n(1+q) as in the exp row with r=a-n*ln2/2
+// (coefficients times 2^i), denominator fma(q,2^n,2^n+1). One constant for ln2 does: n is at most 27, and its
+// error n*2e-9 counts less the larger n is. Sign ORed in. Worst error 0.991 ULP, all inputs.
 pub(super) const TANH: &str = "
 a = abs(x)
 c = minimum(a, 9.5)
@@ -324,10 +324,10 @@ n = z - 0x1.8000fep23
 r = fma(n, -0x1.62e43p-2, c)
 q = r * fma(fma(fma(fma(fma(0x1.694cd4p-4, r, 0x1.123988p-2), r, 0x1.555a26p-1), r, 0x1.555492p0), r, 0x1.fffffap0), r, 2.0)
 t = float_from_bits(bits(z) << 23)
-l = 1.0 - 2.0 / fma(q, t, t + 1.0)
 s = a * a
-m = fma(a * s, fma(fma(fma(fma(fma(fma(-0x1.eb24b8p-12, s, 0x1.59566p-9), s, -0x1.113fep-7), s, 0x1.63bdp-6), s, -0x1.b9ea64p-5), s, 0x1.111052p-3), s, -0x1.555554p-2), a)
-y = where(a < 0.95, m, l)
+d = fma(fma(fma(0x1.e06c4ep-13, s, -0x1.754b38p-8), s, 0x1.3332dap0), s, 0x1.800004p1)
+o = a < 0.905
+y = where(o, a, 1.0) - where(o, a * s, 2.0) / where(o, d, fma(q, t, t + 1.0))
 float_from_bits(bits(y) | (bits(x) & -2147483648))
 ";
 
@@ -423,27 +423,28 @@ b = where(o, c + c, u * fma(e, e, e))
 cold(x < -87.0, where(x < -110.0, x * 0.0, scale(fma(x, q, x), n)), float_from_bits(bits(a - b / d) | (bits(x) & -2147483648)))
 ";
 
-// max(x,0)-a*Phi(-a), a=|x|, for x>-5.5 with Phi(-a)=2^(H-C a^2-2), C=log2(e)/2 in f32 and
-// H=log2(Phi(-a))+2+C a^2 = 1-a K, K degree 10 in 2.5-a (fpminimax on [0,5.5]; centred, for its powers cancel
-// at the ends). C a^2 is 22 at the end: n=round(H-C a^2) is taken off in an fma and the rounding of a^2 put
-// back, so that only |H-n| rounds; 2^ by magic add and degree 6. x<-5.5 is cold: exp(-x^2/2) with x^2 as a
-// pair, times a minimax polynomial in 1/x^2, degree 4 on [-14.6,-5.5]. No division on the fast side, no erf.
-// Worst error 6.269 ULP, 2.526 for x>=-1, all inputs.
+// max(x,0)-a*Phi(-a), a=|x|, for x>-4 with Phi(-a)=2^(H-C a^2-2), C=log2(e)/2 in f32 and
+// H=log2(Phi(-a))+2+C a^2 = 1-a K, K degree 9 in 2.5-a (minimax by linear programming on [0,5.5], weighted by what it
+// does to the result, which beyond 4 is next to nothing; centred, for its powers cancel at the ends). 2^ by magic
+// add and degree 6. x<-4 is cold: exp(-x^2/2) with x^2 as a pair, times a minimax polynomial in 1/x^2, degree 6 on
+// [-14.7,-4]. No division on the fast side, no erf. Worst error 2.12 ULP for x>=-1; below, where C a^2 grows to 12
+// and is rounded, 11.4 at -3.7, and 2.1 for x<-4 again.
 pub(super) const GELU_ERF: &str = "
 c = maximum(float_from_bits(bits(x) | -2147483648), -5.5)
 v = c * c
 u = c + 2.5
-h = fma(c, fma(fma(fma(fma(fma(fma(fma(fma(fma(fma(-0x1.ce00b4p-29, u, -0x1.27d0bcp-25), u, -0x1.337c16p-23), u, -0x1.b53a6p-23), u, 0x1.531de2p-19), u, 0x1.3672c2p-15), u, 0x1.5ddf08p-12), u, 0x1.440528p-9), u, 0x1.0e2d52p-6), u, 0x1.afbec2p-4), u, 0x1.7551acp-1), 1.0)
-z = fma(v, -0x1.715476p-1, h) + 0x1.8000fap23
-f = fma(v, -0x1.715476p-1, 0x1.8000fap23 - z) + fma(fma(c, c, -v), -0x1.715476p-1, h)
+h = fma(c, fma(fma(fma(fma(fma(fma(fma(fma(fma(-0x1.d41222p-25, u, -0x1.0aedc4p-23), u, -0x1.f231dcp-24), u, 0x1.3ebed2p-19), u, 0x1.357de8p-15), u, 0x1.5e28fp-12), u, 0x1.440656p-9), u, 0x1.0e2cb8p-6), u, 0x1.afbec4p-4), u, 0x1.7551acp-1), 1.0)
+g = fma(v, -0x1.715476p-1, h)
+z = g + 0x1.8000fap23
+f = g - (z - 0x1.8000fap23)
 p = fma(fma(fma(fma(fma(fma(0x1.3f9068p-13, f, 0x1.5f0a66p-10), f, 0x1.3b30bp-7), f, 0x1.c6af78p-5), f, 0x1.ebfbd8p-3), f, 0x1.62e43p-1), f, 1.0)
 cold_v = x * x
 cold_n = rint(cold_v * -0x1.715476p-1)
 cold_r = fma(cold_n, -0x1.7f7d1cp-20, fma(fma(x, x, -cold_v), -0.5, fma(cold_n, -0x1.62e4p-1, cold_v * -0.5)))
 cold_p = fma(fma(fma(fma(fma(fma(0x1.694cd4p-10, cold_r, 0x1.123988p-7), cold_r, 0x1.555a26p-5), cold_r, 0x1.555492p-3), cold_r, 0x1.fffffap-2), cold_r, 1.0), cold_r, 1.0)
 cold_u = 1.0 / cold_v
-cold_t = fma(fma(fma(fma(0x1.58b97cp4, cold_u, -0x1.5b67ccp2), cold_u, 0x1.307282p0), cold_u, -0x1.9877cap-2), cold_u, 0x1.98844cp-2)
-cold(x < -5.5, where(x < -15.0, x * 0.0, -scale(cold_p * cold_t, cold_n)), fma(c, p * float_from_bits(bits(z) << 23), maximum(x, 0.0)))
+cold_t = fma(fma(fma(fma(fma(fma(0x1.0aa5bp9, cold_u, -0x1.730062p7), cold_u, 0x1.18fd22p5), cold_u, -0x1.75bb52p2), cold_u, 0x1.31f396p0), cold_u, -0x1.9881d2p-2), cold_u, 0x1.988452p-2)
+cold(x < -4.0, where(x < -15.0, x * 0.0, -scale(cold_p * cold_t, cold_n)), fma(c, p * float_from_bits(bits(z) << 23), maximum(x, 0.0)))
 ";
 
 // x/(1+exp(-2u)), 2u=x(A+Bx^2), exp as in the sigmoid row, 1+exp rounded once where exp<2^24. The error of u
