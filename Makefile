@@ -85,8 +85,8 @@ test-avx512: ## Compare the emulator of AVX-512 that the tests use with Bochs
 	@command -v bochs > /dev/null || { echo "make test-avx512 needs bochs; on Debian: apt-get install bochs bochsbios vgabios"; exit 1; }
 	cargo test --locked -p rusttorch-emulator --test bochs -- --ignored --nocapture
 
-ulp: $(call stamp,$(BENCH_VENV),bench) ## Accuracy of all unary functions, or FUNCS=exp,log; of every STRIDE-th input
-	cargo run --locked --release -p rusttorch-benches --bin ulp -- $(if $(FUNCS),--funcs $(FUNCS)) --stride $(STRIDE) \
+ulp: $(call stamp,$(BENCH_VENV),bench) ## Accuracy of unary functions, all that the record lacks or FUNCS=exp,log; of every STRIDE-th input
+	cargo run --locked --release -p rusttorch-benches --bin ulp -- $(if $(FUNCS),--funcs $(FUNCS),--missing) --stride $(STRIDE) \
 	  --python $(BENCH_VENV)/bin/python --record benches/records/accuracy.json --document docs/accuracy.md
 
 lint: $(call stamp,$(VENV),lint) ## Check format, clippy, ruff and types

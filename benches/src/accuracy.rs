@@ -8,7 +8,7 @@
 
 use core_math as cr;
 use rusttorch_ir::dtype::DType;
-use rusttorch_ir::expr::parse;
+use rusttorch_ir::expr::{Program, parse};
 use rusttorch_ir::graph::{Operand, TensorMeta};
 use rusttorch_ir::op::Reference;
 use rusttorch_ops::engine::{self, Layout, Plan, PlanOptions};
@@ -127,6 +127,49 @@ pub fn functions() -> Vec<Function> {
     all
 }
 
+/// What is promised of rows at f32 within their domains, in ULP. Less is promised of others.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Promise {
+    /// At most 1.
+    One,
+    /// At most 2, or torch's worst on the same inputs if that is more.
+    TwoOrTorch,
+}
+
+/// The rows of which something is promised.
+pub fn promise(name: &str) -> Option<Promise> {
+    match name {
+        "exp" | "exp2" | "expm1" | "log" | "log2" | "log10" | "log1p" | "sin" | "cos" | "tan" | "tanh" | "erf" => {
+            Some(Promise::One)
+        }
+        "sigmoid" | "silu" | "gelu" | "gelu_tanh" | "softplus" | "mish" | "rsqrt" => Some(Promise::TwoOrTorch),
+        _ => None,
+    }
+}
+
+/// What a function's kernel is, as a number: results measured of one kernel say nothing of another.
+pub fn fingerprint(text: &str) -> Result<String, String> {
+    let (program, operands) = call(text, 8)?;
+    let stages = engine::lower_and_fuse(&program, &operands, OPTIONS).map_err(|e| e.to_string())?;
+    // FNV-1a.
+    let hash = stages
+        .fused
+        .kernel
+        .to_string()
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |h: u64, byte| (h ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    Ok(format!("{hash:016x}"))
+}
+
+const OPTIONS: PlanOptions = PlanOptions { default_dtype: DType::F32, layout: Layout::Torch, autocast: None };
+
+/// An expression of `x`, and a block as its operand.
+fn call(text: &str, len: usize) -> Result<(Program, [Operand; 1]), String> {
+    let table = engine::table().read().map_err(|e| e.to_string())?;
+    let program = parse(text, Some(&*table)).map_err(|e| e.to_string())?;
+    Ok((program, [Operand::Tensor(TensorMeta::contiguous(DType::F32, &[len as i64]))]))
+}
+
 /// Compiled code of one function over blocks of one length.
 pub struct Kernel {
     plan: Plan,
@@ -135,12 +178,8 @@ pub struct Kernel {
 impl Kernel {
     /// The machine code of an expression of `x`; an error also where it is no function from f32 to f32.
     pub fn new(text: &str, len: usize) -> Result<Kernel, String> {
-        let table = engine::table().read().map_err(|e| e.to_string())?;
-        let program = parse(text, Some(&*table)).map_err(|e| e.to_string())?;
-        drop(table);
-        let operands = [Operand::Tensor(TensorMeta::contiguous(DType::F32, &[len as i64]))];
-        let options = PlanOptions { default_dtype: DType::F32, layout: Layout::Torch, autocast: None };
-        let plan = engine::plan(&program, &operands, options).map_err(|e| e.to_string())?;
+        let (program, operands) = call(text, len)?;
+        let plan = engine::plan(&program, &operands, OPTIONS).map_err(|e| e.to_string())?;
         let float = matches!(plan.outputs(), [out] if out.dtype == DType::F32);
         if float && plan.is_compiled() { Ok(Kernel { plan }) } else { Err(format!("{text} is no compiled f32")) }
     }

@@ -1,6 +1,6 @@
 //! The record of accuracies and the table made from it.
 
-use crate::accuracy::functions;
+use crate::accuracy::{Promise, functions, promise};
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
 use std::path::Path;
@@ -63,6 +63,24 @@ pub fn line(name: &str, result: &Value) -> String {
     line
 }
 
+/// The rows that break what is promised of them on the inputs measured, and how.
+pub fn broken(record: &Value) -> Vec<String> {
+    let mut broken = Vec::new();
+    for function in functions() {
+        let result = &record["functions"][&function.name];
+        let worst = |who: &str| result[who]["worst"].as_f64();
+        let (Some(promise), Some(ours)) = (promise(&function.name), worst("rusttorch")) else { continue };
+        let limit = match promise {
+            Promise::One => 1.0,
+            Promise::TwoOrTorch => worst("torch").map_or(2.0, |torch| torch.max(2.0)),
+        };
+        if ours > limit || result["rusttorch"]["mismatched"] != 0 {
+            broken.push(format!("`{}` ({}, at most {})", function.text, number(ours), number(limit)));
+        }
+    }
+    broken
+}
+
 /// `docs/accuracy.md`.
 pub fn document(record: &Value) -> String {
     let v = &record["versions"];
@@ -76,11 +94,18 @@ pub fn document(record: &Value) -> String {
          column says 1/n. The reference is the crate `core-math` (CORE-MATH, correctly rounded) or, where it has no such \
          function, f64 arithmetic. Results that should be infinite or NaN, and zeros of the other sign, are counted apart, as \
          \"special\". Our results are the same bits on every machine and instruction set.\n\n\
+         Promised are at most 1 ULP for exp, exp2, expm1, log, log2, log10, log1p, sin, cos, tan, tanh and erf, and at most 2 ULP \
+         or torch's worst, whichever is more, for sigmoid, silu, gelu in both forms (x >= -1; the tail below is a row of its \
+         own), softplus, mish and rsqrt. Rows that break it on the inputs measured: {}.\n\n\
          | function | inputs | reference | ours: worst | at | mean | special | torch: worst | at | mean | special | NumPy: worst | at | mean | special |\n\
          |---|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
         version("torch"),
         version("numpy"),
         version("torch_isa"),
+        match &broken(record)[..] {
+            [] => "none".to_string(),
+            rows => rows.join(", "),
+        },
     );
     for function in functions() {
         let result = &record["functions"][&function.name];

@@ -4,7 +4,7 @@
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use rusttorch_benches::accuracy::{Function, Kernel, Tally, Truth, functions, inputs};
+use rusttorch_benches::accuracy::{Function, Kernel, Tally, Truth, fingerprint, functions, inputs};
 use rusttorch_benches::report;
 use serde_json::{Map, Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -24,6 +24,9 @@ struct Cli {
     /// Measure every STRIDE-th bit pattern; 1 is all of them.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..1 << 24))]
     stride: u64,
+    /// Skip what the record has of the same kernels, of as many inputs or more: continues a run that was stopped.
+    #[arg(long, requires = "record")]
+    missing: bool,
     /// Threads (all cores by default).
     #[arg(long)]
     threads: Option<usize>,
@@ -55,11 +58,13 @@ fn run(cli: &Cli) -> Result<(), String> {
         return Err(format!("no unary row is named {unknown}; there are {}", names.join(", ")));
     }
     let chosen: Vec<&Function> = all.iter().filter(|f| cli.funcs.is_empty() || cli.funcs.contains(&f.name)).collect();
+    let chosen = if cli.missing { missing(cli, chosen)? } else { chosen };
     let mut peers = cli.python.as_deref().map(|python| Peers::start(python, cli.stride)).transpose()?;
     for (i, function) in chosen.iter().enumerate() {
-        let result =
+        let mut result =
             measure(cli, function, peers.as_mut(), &format!("{:>2}/{} {}", i + 1, chosen.len(), function.name))?;
         println!("{}", report::line(&function.name, &result));
+        result["kernel"] = json!(fingerprint(&function.text)?);
         if let Some(path) = &cli.record {
             // After every function: a long run may be stopped at any time.
             let mut record = report::read(path)?;
@@ -72,6 +77,20 @@ fn run(cli: &Cli) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Those of which the record has not this kernel's results, or of fewer inputs.
+fn missing<'a>(cli: &Cli, chosen: Vec<&'a Function>) -> Result<Vec<&'a Function>, String> {
+    let record = cli.record.as_deref().map_or(Ok(Value::Null), report::read)?;
+    let mut left = Vec::new();
+    for function in chosen {
+        let known = &record["functions"][&function.name];
+        let enough = known["stride"].as_u64().is_some_and(|stride| stride <= cli.stride);
+        if !enough || known["kernel"] != json!(fingerprint(&function.text)?) {
+            left.push(function);
+        }
+    }
+    Ok(left)
 }
 
 /// The Python process that evaluates the peers.
