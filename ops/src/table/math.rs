@@ -216,7 +216,7 @@ pub(super) const ROWS: &[Row] = &[
         body: &[(F32, math_f32::TANH), (F64, math_f64::TANH)],
         grad: &[("x", "grad * (1.0 - result * result)")],
         reference: Some(Unary(libm::tanh)),
-        ulp_f32: Some(0.991),
+        ulp_f32: Some(0.985),
         ulp_f64: Some(1.197),
         torch: "torch.tanh",
         np: "numpy.tanh",
