@@ -118,9 +118,9 @@ def plan(args: argparse.Namespace, threads: int) -> list[tuple[Case, int]]:
     if args.full:
         # Two threads are of no use for what is small.
         sizes = [n for n in SIZES if threads == 1 or n >= 1 << 16]
-        result += [(c, n) for c in cases if c.sweep for n in sizes if n != 1 << 20]
         if threads == 1:
             result += [(c, 1 << 16) for c in cases if not c.sweep]
+        result += [(c, n) for n in sizes if n != 1 << 20 for c in cases if c.sweep]
     return result
 
 
@@ -171,7 +171,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         )
     started = time.monotonic()
     for i, threads in enumerate(counts):
-        left = seconds and (seconds - (time.monotonic() - started)) / (len(counts) - i)
+        # One thread goes first, and has the larger part.
+        left = seconds and (seconds - (time.monotonic() - started)) * (1.0 if i == len(counts) - 1 else 0.7)
         request = {
             "threads": threads,
             "peers": peers,

@@ -196,9 +196,19 @@ def headline(record: dict[str, Any]) -> list[str]:
             " short ones."
         )
     lines += [f"Missing: {label(p)} ({why})." for p, why in record["missing"].items()]
-    left = [f"{o['name']} at {size(o['elements'])} ({o['why']})" for run in record["runs"] for o in run["left_out"]]
-    if left:
-        lines.append(f"Left out: {', '.join(left)}.")
+    crowded = max(record["load"]) > machine["cpus"] + 1
+    if crowded and any(run["clock"] == "wall" for run in record["runs"]):
+        counts = ", ".join(str(run["threads"]) for run in record["runs"] if run["clock"] == "wall")
+        lines.append(
+            f"Times with threads: {counts} are wall time on a machine that had more work than CPUs: whoever waits for"
+            " all its threads waits for others' turns. They do not compare the candidates; run it on a quiet machine."
+        )
+    left: dict[tuple[int, int, str], list[str]] = {}
+    for run in record["runs"]:
+        for o in run["left_out"]:
+            left.setdefault((run["threads"], o["elements"], o["why"]), []).append(o["name"])
+    for (threads, n, why), names in left.items():
+        lines.append(f"Left out with threads: {threads}, at {size(n)} ({why}): {', '.join(names)}.")
     return lines
 
 

@@ -20,6 +20,8 @@ class WrongResult(Exception):
     """A candidate's result is not the case's: it is not timed."""
 
 
+#: Seconds of a call that is not repeated without being counted.
+SLOW = 0.05
 #: Elements of which the reference is computed, where rows do not depend on each other.
 SAMPLE = 1 << 17
 
@@ -138,14 +140,17 @@ def take_turns(candidates: list[Candidate], effort: Effort, first: list[float], 
     leaves out when others ran: on a busy machine a long call is interrupted, a short one is not.
     """
     measured = [Measured(first=f) for f in first]
-    repeats, quota = [], []
+    repeats, quota, warm = [], [], []
     for candidate in candidates:
-        candidate.call()
-        start = time.perf_counter()
-        candidate.call()
-        took = max(time.perf_counter() - start, 1e-7)
+        for _ in range(2):
+            start = time.perf_counter()
+            candidate.call()
+            took = max(time.perf_counter() - start, 1e-7)
+            if took > SLOW:
+                break
         repeats.append(max(1, min(5000, int(effort.turn / took))))
-        turn = took * (repeats[-1] + 1)
+        warm.append(took <= SLOW)
+        turn = took * (repeats[-1] + warm[-1])
         quota.append(max(3, min(effort.rounds, int(effort.seconds / turn))))
     totals = [[0.0, 0.0, 0.0, 0.0] for _ in candidates]
     gc.collect()
@@ -159,7 +164,8 @@ def take_turns(candidates: list[Candidate], effort: Effort, first: list[float], 
                 call = candidates[i].call
                 own = time.process_time if candidates[i].dispatches else time.thread_time
                 # The operands come into the caches, if they fit, by a call that is not counted.
-                call()
+                if warm[i]:
+                    call()
                 faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
                 processors, mine = time.process_time(), own()
                 start = time.perf_counter()
