@@ -29,7 +29,7 @@ class Hidden:
 
     def __init__(self, value: Any, getter: Callable[[], Any] | None) -> None:
         # Gives the array now.
-        self.read = (lambda: value) if getter is None else getter
+        self.read: Callable[[], Any] = (lambda: value) if getter is None else getter
 
 
 class Tracer:
