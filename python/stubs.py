@@ -36,6 +36,7 @@ from rusttorch._rusttorch import bernoulli as bernoulli
 from rusttorch._rusttorch import bfloat16 as bfloat16
 from rusttorch._rusttorch import bool as bool
 from rusttorch._rusttorch import clear_cache as clear_cache
+from rusttorch._rusttorch import device as device
 from rusttorch._rusttorch import dropout as dropout
 from rusttorch._rusttorch import dtype as dtype
 from rusttorch._rusttorch import empty as empty
@@ -82,6 +83,7 @@ from rusttorch._rusttorch import zeros_like as zeros_like
 __version__: str
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+_Any = TypeVar("_Any", Tensor, NDArray[Any], _TorchTensor)
 _Array: TypeAlias = NDArray[Any]
 _bool: TypeAlias = builtins.bool
 _Number: TypeAlias = _bool | int | float
@@ -114,6 +116,10 @@ def matmul(a: Tensor, b: Tensor | _Array, *, out: Tensor | None = ...) -> Tensor
 def matmul(
     a: _TorchTensor | _Array, b: _TorchTensor | _Array, *, out: _TorchTensor | None = ...
 ) -> _TorchTensor: ...
+def cat(tensors: Sequence[Any], dim: int = ..., *, out: Any = ...) -> Any: ...
+def stack(tensors: Sequence[Any], dim: int = ..., *, out: Any = ...) -> Any: ...
+def chunk(input: _Any, chunks: int, dim: int = ...) -> tuple[_Any, ...]: ...
+def split(tensor: _Any, split_size_or_sections: int | Sequence[int], dim: int = ...) -> tuple[_Any, ...]: ...
 def register(name_or_definition: str, expression: str | None = ..., /) -> Expr: ...
 def show_config() -> str: ...
 def value_and_grad(

@@ -23,6 +23,7 @@ from rusttorch._rusttorch import (
     bfloat16,
     bool,
     clear_cache,
+    device,
     dropout,
     dtype,
     empty,
@@ -76,10 +77,13 @@ if TYPE_CHECKING:
     from rusttorch._fuse import fuse
     from rusttorch._grad import value_and_grad
     from rusttorch._inspect import inspect
+    from rusttorch._join import cat, chunk, split, stack
     from rusttorch._register import register
 
 # Where the functions live that are loaded at first use.
 _LAZY = {
+    "cat": "_join",
+    "chunk": "_join",
     "evaluate": "_evaluate",
     "expr": "_evaluate",
     "fuse": "_fuse",
@@ -90,6 +94,8 @@ _LAZY = {
     "num_threads": "_control",
     "register": "_register",
     "show_config": "_control",
+    "split": "_join",
+    "stack": "_join",
     "value_and_grad": "_grad",
 }
 
@@ -106,7 +112,10 @@ __all__ = [
     "bernoulli",
     "bfloat16",
     "bool",
+    "cat",
+    "chunk",
     "clear_cache",
+    "device",
     "dropout",
     "dtype",
     "empty",
@@ -157,6 +166,8 @@ __all__ = [
     "set_printoptions",
     "set_rng_state",
     "show_config",
+    "split",
+    "stack",
     "stats",
     "tensor",
     "uint8",

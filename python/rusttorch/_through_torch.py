@@ -152,7 +152,7 @@ def _apply(op: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
     try:
         if not any(isinstance(v, torch.Tensor) for v in everything):
             return _of_numbers(op, args, kwargs)
-        return _row(op)(args, kwargs)
+        return row(op)(args, kwargs)
     except Exception as error:
         return _Failed(error)
 
@@ -191,23 +191,23 @@ def _of_numbers(op: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
 
 
 @cache
-def _row(op: str) -> Callable[[list[Any], dict[str, Any]], Any]:
+def row(op: str) -> Callable[[list[Any], dict[str, Any]], Any]:
     """An op of torch's tensors, given the arguments of a call of its row."""
     if op == "is_none":
         return lambda args, kwargs: args[0] is None
-    row = _names.ops().get(op)
+    found = _names.ops().get(op)
     function: Any = _ADAPTED.get(op)
-    if function is None and row is not None and row.torch:
-        function = _names.resolve(row.torch)
-    if row is None or function is None:
+    if function is None and found is not None and found.torch:
+        function = _names.resolve(found.torch)
+    if found is None or function is None:
         raise NotImplementedError(f"{op}() has no counterpart in torch: it takes plain torch.Tensor operands only")
     signature = _rusttorch._op_function(op).__signature__.parameters
     defaults = {name: p.default for name, p in signature.items() if p.default is not p.empty}
-    required = [name for name in row.params if name not in defaults]
-    tensors_only = [name for name in required if name not in row.statics and name not in _NUMBERS.get(op, ())]
+    required = [name for name in found.params if name not in defaults]
+    tensors_only = [name for name in required if name not in found.statics and name not in _NUMBERS.get(op, ())]
 
     def apply(args: list[Any], kwargs: dict[str, Any]) -> Any:
-        given = {**dict(zip(row.params, args, strict=False)), **kwargs}
+        given = {**dict(zip(found.params, args, strict=False)), **kwargs}
         # torch's defaults are the same, and some of its functions want what is None to be left out.
         options = {n: v for n, v in given.items() if n in defaults and not _same(v, defaults[n])}
         for name in tensors_only:

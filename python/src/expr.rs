@@ -3,20 +3,20 @@
 use crate::borrow::{Operand, Session};
 use crate::call::{Callable, Operands};
 use crate::errors::to_py;
+use crate::literal::{attr, from_attr, is_structural_exponent};
 use crate::{tensor_call, through, torch};
 use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::{PyKeyError, PyNotImplementedError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType};
+use pyo3::types::{PyDict, PyInt, PyList, PyString, PyTuple};
 use rusttorch_ir::expr::{Attr, Expr as Node, Program, parse};
 use rusttorch_ir::id::ExprId;
-use rusttorch_ir::op::OpDef;
 use rusttorch_ops::engine;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A parameter as calls see it.
-struct Param {
+pub(crate) struct Param {
     name: Py<PyString>,
     default: Option<Attr>,
     /// Its value is part of the plan.
@@ -29,13 +29,15 @@ struct Param {
 #[pyclass(frozen, module = "rusttorch", name = "Expr", weakref)]
 pub struct Expr {
     pub(crate) callable: Callable,
-    params: Vec<Param>,
+    pub(crate) params: Vec<Param>,
     /// The text it was made of, or the program's.
     text: String,
     /// The function's name in errors and in repr: `gelu`.
     label: String,
     /// Made of a row of the op table, whose text would not say which parameters are static.
     is_op: bool,
+    /// Such a row whose result is a view, see `rusttorch/_views.py`.
+    is_view: bool,
     /// Registered under its label.
     registered: bool,
     /// Backward passes by the parameters and the results that they are of.
@@ -45,7 +47,7 @@ pub struct Expr {
 type Pullback = ((Vec<usize>, Vec<usize>), Py<Expr>);
 
 impl Expr {
-    fn new(py: Python<'_>, program: Program, text: String, label: String, is_static: &[bool]) -> Expr {
+    pub(crate) fn new(py: Python<'_>, program: Program, text: String, label: String, is_static: &[bool]) -> Expr {
         let params = program.params().iter().enumerate().map(|(i, p)| Param {
             name: PyString::intern(py, &p.name).unbind(),
             default: p.default.clone(),
@@ -58,6 +60,7 @@ impl Expr {
             text,
             label,
             is_op: false,
+            is_view: false,
             registered: false,
             pullbacks: Mutex::default(),
         }
@@ -217,6 +220,12 @@ impl Expr {
             && let Some(result) = tensor_call::call(self_.get(), args, kwargs)?
         {
             return Ok(result);
+        }
+        if self_.get().is_view {
+            let view = py.import("rusttorch._views")?.getattr("call")?.call1((self_, args, kwargs))?;
+            if !view.is(py.NotImplemented()) {
+                return Ok(view);
+            }
         }
         let mut session = Session::recording(py);
         let mut operands = Operands::new();
@@ -446,73 +455,6 @@ pub(crate) fn through_torch<'py>(
     through::call("call", &expr.get().label, what, (expr, args, kwargs), py)
 }
 
-/// The exponents that have kernels of their own.
-pub(crate) fn is_structural_exponent(value: &Bound<'_, PyAny>) -> bool {
-    let is_number = value.is_exact_instance_of::<PyFloat>() || value.is_exact_instance_of::<PyInt>();
-    is_number && value.extract::<f64>().is_ok_and(|v| matches!(v.abs(), 0.5 | 1.0) || matches!(v, 2.0 | 3.0 | 4.0))
-}
-
-/// A Python value as a literal.
-pub(crate) fn attr(value: &Bound<'_, PyAny>) -> PyResult<Attr> {
-    if value.is_none() {
-        return Ok(Attr::None);
-    }
-    if let Ok(b) = value.cast::<PyBool>() {
-        return Ok(Attr::Bool(b.is_true()));
-    }
-    if value.is_instance_of::<PyFloat>() {
-        return Ok(Attr::Float(value.extract()?));
-    }
-    if let Ok(s) = value.cast::<PyString>() {
-        return Ok(Attr::Str(s.to_cow()?.into_owned()));
-    }
-    if value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>() {
-        return value.try_iter()?.map(|v| attr(&v?)).collect::<PyResult<_>>().map(Attr::List);
-    }
-    // Whatever says that it is an integer: NumPy's integers, torch.Size entries.
-    if value.is_instance_of::<PyInt>() || value.hasattr("__index__")? {
-        return Ok(Attr::Int(value.call_method0("__index__")?.extract()?));
-    }
-    if let Some(name) = dtype_name(value)? {
-        return Ok(Attr::Str(name));
-    }
-    let class = value.get_type().name()?;
-    Err(PyTypeError::new_err(format!("an argument that shapes the result must be a Python value, not {class}")))
-}
-
-/// The name of a dtype: torch's, NumPy's, or the class of its numbers.
-fn dtype_name(value: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
-    if let Ok(class) = value.cast::<PyType>() {
-        let name = class.name()?.to_string();
-        return Ok(Some(match name.as_str() {
-            // Python's float has 64 bits, torch's alias of that name 32.
-            "float" => "float64".to_owned(),
-            "int" => "int64".to_owned(),
-            _ => name,
-        }));
-    }
-    if value.hasattr("isnative")? {
-        return value.getattr("name")?.extract().map(Some);
-    }
-    let is_torchs = value.get_type().name()? == "dtype";
-    Ok(if is_torchs { Some(value.str()?.to_string().trim_start_matches("torch.").to_owned()) } else { None })
-}
-
-/// The Python value of a literal.
-fn from_attr<'py>(py: Python<'py>, value: &Attr) -> PyResult<Bound<'py, PyAny>> {
-    Ok(match value {
-        Attr::None => py.None().into_bound(py),
-        Attr::Bool(b) => PyBool::new(py, *b).to_owned().into_any(),
-        Attr::Int(i) => PyInt::new(py, *i).into_any(),
-        Attr::Float(f) => PyFloat::new(py, *f).into_any(),
-        Attr::Str(s) => PyString::new(py, s).into_any(),
-        Attr::List(l) => {
-            let items: Vec<_> = l.iter().map(|v| from_attr(py, v)).collect::<PyResult<_>>()?;
-            PyTuple::new(py, items)?.into_any()
-        }
-    })
-}
-
 /// The function of an op: its parameters, defaults and static arguments are the row's.
 #[pyfunction]
 fn _op_function(py: Python<'_>, name: &str) -> PyResult<Expr> {
@@ -527,149 +469,34 @@ pub(crate) fn op_function(py: Python<'_>, name: &str) -> PyResult<Expr> {
     // A registered op is its definition, none of whose parameters are static.
     let registered = is_static.is_empty() && program.name.is_some();
     let expr = Expr::new(py, program, text, name.to_owned(), &is_static);
-    Ok(Expr { registered, is_op: !registered, ..expr })
+    let is_view = !registered && VIEWS.contains(&name);
+    Ok(Expr { registered, is_op: !registered, is_view, ..expr })
 }
 
+/// The rows whose result is a view of their tensor.
+const VIEWS: [&str; 12] = [
+    "broadcast_to",
+    "flatten",
+    "narrow",
+    "permute",
+    "ravel",
+    "reshape",
+    "select",
+    "squeeze",
+    "t",
+    "transpose",
+    "unflatten",
+    "unsqueeze",
+];
+
 /// The program of a text, registered ops in place.
-fn parsed(text: &str) -> PyResult<Program> {
+pub(crate) fn parsed(text: &str) -> PyResult<Program> {
     let table = engine::table().read().unwrap_or_else(PoisonError::into_inner);
     let program = parse(text, Some(&*table)).map_err(|e| to_py(e.into()))?;
     Ok(table.inlined(&program).map_err(PyTypeError::new_err)?.unwrap_or(program))
 }
 
-/// Registers a text with a header; true when it replaces another definition.
-#[pyfunction]
-fn _register_op(text: &str) -> PyResult<bool> {
-    let mut program = parsed(text)?;
-    let Some(name) = program.name.clone() else {
-        return Err(PyValueError::new_err("a registered op needs a name: register(\"name\", \"a * b\")"));
-    };
-    let calls =
-        parse(text, None).is_ok_and(|p| p.nodes().iter().any(|n| matches!(n, Node::Call { op, .. } if *op == name)));
-    if calls {
-        return Err(PyValueError::new_err(format!("{name} is defined by itself")));
-    }
-    if program.outputs().len() != 1 || matches!(program.node(program.outputs()[0]), Node::Literal(_)) {
-        return Err(PyValueError::new_err("a registered op gives one tensor"));
-    }
-    program.name = Some(name.clone());
-    let mut table = engine::table().write().unwrap_or_else(PoisonError::into_inner);
-    match table.lookup(&name) {
-        Some(op) if op.builtin => {
-            Err(PyValueError::new_err(format!("{name} is a built-in op: register yours under another name")))
-        }
-        Some(op) if *op.definition() == program => Ok(false),
-        replaced => {
-            let definition = program.to_string();
-            table.insert(OpDef::registered(&name, &definition, program));
-            Ok(replaced.is_some())
-        }
-    }
-}
-
-/// The public rows: (name, parameters, static ones, doc, torch name, NumPy name).
-#[pyfunction]
-#[allow(clippy::type_complexity)]
-fn _op_table(py: Python<'_>) -> PyResult<Vec<(String, Vec<String>, Vec<String>, String, String, String)>> {
-    let _ = py;
-    let table = engine::table().read().unwrap_or_else(PoisonError::into_inner);
-    let rows = table.iter().filter(|op| !op.internal).map(|op| {
-        let header = |p: &rusttorch_ir::op::OpParam| match &p.default {
-            Some(d) => format!("{}={d}", p.name),
-            None => p.name.clone(),
-        };
-        let statics = op.params.iter().filter(|p| p.is_static).map(|p| p.name.clone());
-        (
-            op.name.to_string(),
-            op.params.iter().map(header).collect(),
-            statics.collect(),
-            op.doc.to_string(),
-            op.torch.to_string(),
-            op.np.to_string(),
-        )
-    });
-    Ok(rows.collect())
-}
-
-/// Makes an [`Expr`] call by call: a tracer's side of the engine.
-#[pyclass(frozen, module = "rusttorch")]
-struct Builder(Mutex<Program>);
-
-impl Builder {
-    fn program(&self) -> std::sync::MutexGuard<'_, Program> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-#[pymethods]
-impl Builder {
-    #[new]
-    fn new() -> Builder {
-        Builder(Mutex::new(Program::new()))
-    }
-
-    /// Adds a parameter; gives its value.
-    fn param(&self, name: &str) -> usize {
-        self.program().param(name, None).index()
-    }
-
-    /// Adds a literal; gives its value.
-    fn literal(&self, value: &Bound<'_, PyAny>) -> PyResult<usize> {
-        Ok(self.program().literal(attr(value)?).index())
-    }
-
-    /// Adds a call of an op; gives its value.
-    fn call(&self, op: &str, args: Vec<usize>, kwargs: Vec<(String, usize)>) -> PyResult<usize> {
-        let mut program = self.program();
-        let names: Vec<&str> = kwargs.iter().map(|(k, _)| k.as_str()).collect();
-        let table = engine::table().read().unwrap_or_else(PoisonError::into_inner);
-        match rusttorch_ir::expr::Functions::check_call(&*table, op, args.len(), &names) {
-            None => return Err(PyKeyError::new_err(op.to_owned())),
-            Some(checked) => checked.map_err(PyTypeError::new_err)?,
-        }
-        if args.iter().chain(kwargs.iter().map(|(_, v)| v)).any(|&v| v >= program.nodes().len()) {
-            return Err(PyValueError::new_err("an argument is no value of this program"));
-        }
-        let args: Vec<ExprId> = args.into_iter().map(ExprId::new).collect();
-        let kwargs: Vec<(&str, ExprId)> = kwargs.iter().map(|(k, v)| (k.as_str(), ExprId::new(*v))).collect();
-        Ok(table.call_in(&mut program, op, &args, &kwargs).map_err(PyTypeError::new_err)?.index())
-    }
-
-    /// The results of an expression for these arguments, one per parameter.
-    fn splice(&self, expr: &Expr, args: Vec<usize>) -> PyResult<Vec<usize>> {
-        let mut program = self.program();
-        if args.len() != expr.params.len() || args.iter().any(|&v| v >= program.nodes().len()) {
-            return Err(PyValueError::new_err("an argument is no value of this program"));
-        }
-        let args: Vec<ExprId> = args.into_iter().map(ExprId::new).collect();
-        Ok(program.splice(&expr.callable.program, &args).iter().map(|id| id.index()).collect())
-    }
-
-    /// The expression with these results, then the gradients of the first with respect to parameters.
-    #[pyo3(signature = (label, outputs, gradients = Vec::new()))]
-    fn finish(&self, py: Python<'_>, label: String, outputs: Vec<usize>, gradients: Vec<usize>) -> PyResult<Expr> {
-        let mut program = self.program().clone();
-        if gradients.iter().any(|&p| p >= program.params().len()) || (outputs.is_empty() && !gradients.is_empty()) {
-            return Err(PyValueError::new_err("gradients are of a result, with respect to parameters"));
-        }
-        if outputs.iter().any(|&v| v >= program.nodes().len()) {
-            return Err(PyValueError::new_err("a result is no value of this program"));
-        }
-        // A literal alone is no result of a kernel; the caller keeps those.
-        if outputs.iter().any(|&v| matches!(program.node(ExprId::new(v)), Node::Literal(_))) {
-            return Err(PyValueError::new_err("a result is a literal"));
-        }
-        outputs.into_iter().for_each(|v| program.output(ExprId::new(v)));
-        let program = program.with_gradients(&gradients);
-        let text = program.to_string();
-        Ok(Expr::new(py, program, text, label, &[]))
-    }
-}
-
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<Expr>()?;
-    m.add_class::<Builder>()?;
-    m.add_function(wrap_pyfunction!(_op_function, m)?)?;
-    m.add_function(wrap_pyfunction!(_register_op, m)?)?;
-    m.add_function(wrap_pyfunction!(_op_table, m)?)
+    m.add_function(wrap_pyfunction!(_op_function, m)?)
 }

@@ -5,22 +5,30 @@
 
 mod alloc_out;
 mod borrow;
+mod builder;
 mod call;
 mod control;
+mod device;
 mod dtype;
 mod errors;
 mod exchange;
 mod expr;
 mod fast;
+mod literal;
 mod matmul;
 mod numpy;
 mod tensor;
 mod tensor_call;
 mod tensor_index;
 mod tensor_make;
+mod tensor_operators;
 mod tensor_random;
+mod tensor_values;
+mod tensor_views;
+mod tensor_write;
 mod through;
 mod torch;
+mod torch_abi;
 
 use pyo3::prelude::*;
 
@@ -31,10 +39,13 @@ fn _rusttorch(m: &Bound<'_, PyModule>) -> PyResult<()> {
     torch::register(m)?;
     borrow::register(m)?;
     expr::register(m)?;
+    builder::register(m)?;
     fast::register(m)?;
     matmul::register(m)?;
+    device::register(m)?;
     dtype::register(m)?;
     tensor::register(m)?;
+    tensor_values::register(m)?;
     tensor_call::register(m)?;
     tensor_make::register(m)?;
     tensor_random::register(m)?;

@@ -96,7 +96,7 @@ pub fn binary<'py>(op: &str, a: &Bound<'py, PyAny>, b: &Bound<'py, PyAny>) -> Py
     if op == "pow"
         && exact(b).is_none()
         && let Ok(exponent) = b.extract::<f64>()
-        && crate::expr::is_structural_exponent(b)
+        && crate::literal::is_structural_exponent(b)
     {
         let literal =
             if b.is_exact_instance_of::<PyInt>() { Attr::Int(exponent as i64) } else { Attr::Float(exponent) };
@@ -193,7 +193,7 @@ pub fn call<'py>(
     for (i, value) in values.iter().enumerate() {
         operands.push(match value {
             None => Operand::Literal(expr.default_of(i, py, args.len())?),
-            Some(value) if expr.is_literal(i, value) => Operand::Literal(crate::expr::attr(value)?),
+            Some(value) if expr.is_literal(i, value) => Operand::Literal(crate::literal::attr(value)?),
             Some(value) => operand(value, &|| expr.argument_name(py, i))?,
         });
     }

@@ -1,10 +1,10 @@
 //! New tensors: of data, of a formula, like others.
 
 use crate::borrow::{self, Session};
-use crate::dtype;
 use crate::exchange;
 use crate::tensor::{PyHost, PyTensor, exact, integers, new, run};
 use crate::tensor_call::foreign;
+use crate::{device, dtype};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyFloat, PyInt, PyList, PyString, PyTuple};
@@ -172,27 +172,12 @@ fn as_tensor<'py>(
     new(py, from_data(data, dtype)?)
 }
 
-pub fn is_device(value: &Bound<'_, PyAny>) -> PyResult<bool> {
-    if value.is_instance_of::<PyString>() {
-        return Ok(DType::parse(&value.to_string()).is_none());
-    }
-    Ok(value.get_type().name()? == "device")
-}
-
-pub fn check_device(device: &Bound<'_, PyAny>) -> PyResult<()> {
-    let name = device.str()?.to_string();
-    if name == "cpu" || name == "cpu:0" {
-        return Ok(());
-    }
-    Err(PyRuntimeError::new_err(format!("rusttorch has no device {name}: tensors are on the CPU")))
-}
-
 pub fn check(device: Option<&Bound<'_, PyAny>>, requires_grad: bool) -> PyResult<()> {
     if requires_grad {
         let text = "requires_grad=True: tensors of rusttorch record no gradients; use rusttorch.value_and_grad";
         return Err(pyo3::exceptions::PyNotImplementedError::new_err(text));
     }
-    device.map_or(Ok(()), check_device)
+    device.map_or(Ok(()), device::check)
 }
 
 fn dtype_or_default(dtype: Option<&Bound<'_, PyAny>>) -> PyResult<DType> {
