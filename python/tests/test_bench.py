@@ -194,7 +194,7 @@ def test_what_follows_from_a_record() -> None:
     assert (reused["median"], reused["worst"], reused["worst_case"]) == (1.5, 0.25, "tanh")
     assert reused["over_peers"] == {"torch": pytest.approx(1.145, abs=1e-3), "numpy": 4.0}
     assert fresh["geometric_mean"] == reused["geometric_mean"], "without the form, by the other"
-    assert where_not(record) == ["- `tanh`: 0.25 at 1 Mi (torch eager)"]
+    assert where_not(record) == ["", "Threads: 1.", "", "- `tanh`: 0.25 at 1 Mi (torch eager)"]
     for words in (text(record), document(record, "command", ["speed.png"])):
         assert "jax is missing" in words.lower() or "Missing: JAX (not there)." in words
         assert "0.25 at 1 Mi" in words

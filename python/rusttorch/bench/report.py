@@ -143,18 +143,23 @@ def fault_table(cases: list[dict[str, Any]]) -> str:
 
 
 def where_not(record: dict[str, Any]) -> list[str]:
-    """Every case below the best peer at some size, as items of a list."""
-    found: dict[str, list[str]] = {}
-    seen = set()
-    for r in sorted(ratios(record), key=lambda r: (r.threads, r.elements, r.form == "fresh")):
-        # Where there are both forms, the reused one is the comparison; the fresh one has a column of its own.
-        if (r.name, r.threads, r.elements) in seen:
-            continue
-        seen.add((r.name, r.threads, r.elements))
-        if r.ratio < 1:
-            threads = "" if r.threads == 1 else f" on {r.threads} threads"
-            found.setdefault(r.name, []).append(f"{r.ratio:.2f} at {size(r.elements)}{threads} ({label(r.peer)})")
-    return [f"- `{name}`: " + ", ".join(where) for name, where in sorted(found.items())]
+    """Every case below the best peer at some size, as a list per number of threads."""
+    lines: list[str] = []
+    for run in record["runs"]:
+        threads = run["threads"]
+        found: dict[str, list[str]] = {}
+        seen = set()
+        for r in sorted(ratios(record), key=lambda r: (r.elements, r.form == "fresh")):
+            # Where there are both forms, the reused one is the comparison; the fresh one has a column of its own.
+            if r.threads != threads or (r.name, r.elements) in seen:
+                continue
+            seen.add((r.name, r.elements))
+            if r.ratio < 1:
+                found.setdefault(r.name, []).append(f"{r.ratio:.2f} at {size(r.elements)} ({label(r.peer)})")
+        if found:
+            lines += ["", f"Threads: {threads}.", ""]
+            lines += [f"- `{name}`: " + ", ".join(where) for name, where in sorted(found.items())]
+    return lines
 
 
 def memory_lines(record: dict[str, Any]) -> list[list[str]]:
@@ -233,7 +238,7 @@ def text(record: dict[str, Any]) -> str:
     parts += ["", *_speed_of_compilation(record)]
     below = where_not(record)
     if below:
-        parts += ["", "Where it does not help:", "", *below]
+        parts += ["", "Where it does not help:", *below]
     return "\n".join(parts)
 
 
@@ -271,7 +276,6 @@ def document(record: dict[str, Any], command: str, plots: list[str]) -> str:
         "## Where it does not help",
         "",
         "Everything below its fastest peer in this run:",
-        "",
         *where_not(record),
     ]
     for run in record["runs"]:
