@@ -3,12 +3,13 @@
 //! Axes go by falling stride of the phase's stores, then of its loads; a later access decides only what
 //! the earlier leave open (strides of 0 decide nothing). Reductions of one phase share one order: `rows`
 //! when more operands of its reducing nests are contiguous along an outer axis than along the innermost
-//! nest axis; that outer axis then comes last, since lanes run along it.
+//! nest axis; that outer axis then comes last, since lanes run along it. An operand of more axes counts before any
+//! number of smaller ones ([`votes`]).
 //!
 //! With the axis order known, temporaries and row scratch get their layout: dense, in that order.
 
 use super::emit::PhaseBuild;
-use super::index::coefficient;
+use super::index::{axes_of, coefficient};
 use super::stages::{PhasePlan, Target};
 use super::{Cx, SymKey};
 use crate::id::AxisId;
@@ -48,16 +49,16 @@ pub(super) fn choose(cx: &mut Cx, plan: &PhasePlan, phase: &mut PhaseBuild) {
     }
 
     let reducing = |body: &[Inst]| body.iter().any(|i| matches!(i.op, Op::Reduce { .. }));
-    let votes = |axis: &dyn Fn(&[AxisId]) -> Option<AxisId>| -> usize {
+    let all_votes = |axis: &dyn Fn(&[AxisId]) -> Option<AxisId>| -> usize {
         let count = |n: &super::emit::NestBuild| {
             let Some(axis) = axis(&n.axes) else { return 0 };
-            accesses(cx, &n.body, Kind::Loads).filter(|e| coefficient(e, axis, &cx.syms) == Some(1)).count()
+            accesses(cx, &n.body, Kind::Loads).map(|e| votes(e, axis, &cx.syms)).sum::<usize>()
         };
         phase.nests.iter().filter(|n| reducing(&n.body)).map(count).sum()
     };
-    let lanes = votes(&|axes| axes.last().copied());
+    let lanes = all_votes(&|axes| axes.last().copied());
     // Later axes first: among equals the innermost.
-    let rows = outer.iter().rev().map(|&a| (votes(&|_| Some(a)), a)).reduce(|x, y| if y.0 > x.0 { y } else { x });
+    let rows = outer.iter().rev().map(|&a| (all_votes(&|_| Some(a)), a)).reduce(|x, y| if y.0 > x.0 { y } else { x });
     let mut order = Order::Lanes;
     if let Some((_, axis)) = rows.filter(|(n, _)| *n > lanes) {
         order = Order::Rows;
@@ -83,6 +84,16 @@ pub(super) fn choose(cx: &mut Cx, plan: &PhasePlan, phase: &mut PhaseBuild) {
         }
     }
     phase.outer = outer;
+}
+
+/// How much an access wants lanes along an axis: nothing, unless it is contiguous there; else more than
+/// seven accesses that move along one axis less.
+pub(super) fn votes(e: &IndexExpr, axis: AxisId, syms: &[i64]) -> usize {
+    if coefficient(e, axis, syms) != Some(1) {
+        return 0;
+    }
+    let moving = axes_of(std::slice::from_ref(e)).into_iter().filter(|&a| coefficient(e, a, syms) != Some(0)).count();
+    8usize.saturating_pow(moving as u32)
 }
 
 #[derive(Clone, Copy, PartialEq)]

@@ -8,7 +8,8 @@
 //! Materialising a reduction can change what others see, so planning starts again with one more known
 //! until nothing changes (M1: the set only grows, hence this ends).
 
-use super::index::{axes_of, bare_axes, coefficient};
+use super::index::{axes_of, bare_axes};
+use super::order::votes;
 use super::{Cx, Idx, RedId, SymKey};
 use crate::graph::GraphOp;
 use crate::id::{AxisId, NodeId};
@@ -241,9 +242,9 @@ impl Planner {
         let (at, reduced) = cx.reduced_index(red, &kept_idx);
         let arg = cx.red(red).arg;
         let loads = Needs::of(cx, arg, at).loads;
-        let unit = |axis: AxisId| loads.iter().filter(|e| coefficient(e, axis, &cx.syms) == Some(1)).count();
-        let lanes: usize = reduced.iter().map(|&a| unit(a)).sum();
-        let rows = kept.iter().map(|&a| unit(a)).max().unwrap_or(0);
+        let all_votes = |axis: AxisId| loads.iter().map(|e| votes(e, axis, &cx.syms)).sum::<usize>();
+        let lanes: usize = reduced.iter().map(|&a| all_votes(a)).sum();
+        let rows = kept.iter().map(|&a| all_votes(a)).max().unwrap_or(0);
         let order = if rows > lanes { Order::Rows } else { Order::Lanes };
         self.orders.insert(red, order);
         order
