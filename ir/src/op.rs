@@ -130,9 +130,9 @@ pub struct Row {
     /// The first body whose class holds the promoted dtype is taken.
     pub body: &'static [(Class, &'static str)],
     /// The gradient by parameter: texts over the parameters, `result` and `grad`, the gradient of the
-    /// result. Empty: it is derived from the body. Parameters that are not listed have none.
+    /// result. Empty: it is derived from the body. Parameters that are not listed have none; see [`Self::no_grad`].
     pub grad: &'static [(&'static str, &'static str)],
-    /// Why there is no gradient, empty when there is one.
+    /// Why there is no gradient, empty when there is one: of anything, or of the parameters that [`Self::grad`] leaves out.
     pub no_grad: &'static str,
     /// What it approximates.
     pub reference: Option<Reference>,
@@ -195,7 +195,7 @@ pub struct OpDef {
     pub body: Vec<(Class, Text)>,
     /// Gradients by parameter; see [`Row::grad`].
     pub grad: Vec<(Text, Text)>,
-    /// Why there is no gradient, empty when there is one.
+    /// Why there is no gradient; see [`Row::no_grad`].
     pub no_grad: Text,
     /// What it approximates.
     pub reference: Option<Reference>,

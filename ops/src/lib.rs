@@ -4,6 +4,7 @@
 pub mod cli;
 pub mod engine;
 pub mod error;
+pub mod host;
 pub mod journal;
 pub mod lazy;
 pub mod table;

@@ -73,22 +73,29 @@ if TYPE_CHECKING:
     from rusttorch import func, nn
     from rusttorch._control import get_num_threads, num_threads, show_config
     from rusttorch._evaluate import evaluate, expr
-    from rusttorch._extremes import max, min
+    from rusttorch._extremes import aminmax, max, min
     from rusttorch._fuse import fuse
     from rusttorch._grad import value_and_grad
     from rusttorch._inspect import inspect
     from rusttorch._join import cat, chunk, split, stack
     from rusttorch._register import register
+    from rusttorch._scans import cummax, cummin, cumprod, cumsum, logcumsumexp
 
 # Where the functions live that are loaded at first use.
 _LAZY = {
     "cat": "_join",
     "chunk": "_join",
+    "aminmax": "_extremes",
+    "cummax": "_scans",
+    "cummin": "_scans",
+    "cumprod": "_scans",
+    "cumsum": "_scans",
     "evaluate": "_evaluate",
     "expr": "_evaluate",
     "fuse": "_fuse",
     "get_num_threads": "_control",
     "inspect": "_inspect",
+    "logcumsumexp": "_scans",
     "max": "_extremes",
     "min": "_extremes",
     "num_threads": "_control",
@@ -107,6 +114,7 @@ __all__ = [
     "Tensor",
     "TraceError",
     "__version__",
+    "aminmax",
     "arange",
     "as_tensor",
     "bernoulli",
@@ -115,6 +123,10 @@ __all__ = [
     "cat",
     "chunk",
     "clear_cache",
+    "cummax",
+    "cummin",
+    "cumprod",
+    "cumsum",
     "device",
     "dropout",
     "dtype",
@@ -145,6 +157,7 @@ __all__ = [
     "int64",
     "is_tensor",
     "linspace",
+    "logcumsumexp",
     "manual_seed",
     "matmul",
     "max",

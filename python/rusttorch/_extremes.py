@@ -83,3 +83,28 @@ max_result = namedtuple("max_result", ("values", "indices"))
 min_result = namedtuple("min_result", ("values", "indices"))
 max = _Extreme("max", max_result)
 min = _Extreme("min", min_result)
+
+
+aminmax_result = namedtuple("aminmax_result", ("min", "max"))
+
+
+def aminmax(x: Any, *, dim: int | None = None, keepdim: bool = False, axis: int | None = None) -> Any:
+    """The smallest and the largest element, of everything or along ``dim``: a named tuple of ``min`` and ``max``, one
+    kernel; ``torch.aminmax``. NaN if there is one.
+
+    >>> import numpy as np, rusttorch as rt
+    >>> smallest, largest = rt.aminmax(np.array([[3.0, 1.0], [2.0, 5.0]]), dim=0)
+    >>> largest
+    array([3., 5.])
+    """
+    dim = axis if dim is None else dim
+    smallest, largest = _both(dim, keepdim)(x)
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(smallest, torch.Tensor):
+        return torch.return_types.aminmax((smallest, largest))
+    return aminmax_result(smallest, largest)
+
+
+@cache
+def _both(dim: int | None, keepdim: bool) -> Expr:
+    return Expr(f"amin(x, {dim}, {keepdim}), amax(x, {dim}, {keepdim})")

@@ -17,6 +17,7 @@ mod fast;
 mod literal;
 mod matmul;
 mod numpy;
+mod scan;
 mod tensor;
 mod tensor_call;
 mod tensor_index;
@@ -43,6 +44,7 @@ fn _rusttorch(m: &Bound<'_, PyModule>) -> PyResult<()> {
     fast::register(m)?;
     matmul::register(m)?;
     device::register(m)?;
+    scan::register(m)?;
     dtype::register(m)?;
     tensor::register(m)?;
     tensor_values::register(m)?;

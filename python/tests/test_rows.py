@@ -166,7 +166,32 @@ def test_special_functions(name):
     assert np.max(np.abs(getattr(rt, name)(single) - want) / ulp) < 0.51
 
 
+def test_zeta_and_polygamma():
+    rng = np.random.default_rng(1)
+    x, q = rng.uniform(1.01, 30, 2000), 10.0 ** rng.uniform(-2, 10, 2000)
+    near = lambda a, b: np.max(np.abs(a - b) / np.maximum(np.abs(b), 1e-300))  # noqa: E731
+    assert near(rt.zeta(x, q), scipy.special.zeta(x, q)) < 1e-13
+    for n in (0, 1, 2, 3, 7, 20):
+        y = rng.uniform(2, 60, 1000)
+        assert near(rt.polygamma(n, y), scipy.special.polygamma(n, y)) < 4e-14
+        z = torch.tensor([0.5, 1.25, -0.3, -2.75, -7.5, 0.0, -1.0, float("nan")], dtype=D)
+        if n in (2, 3, 7):  # of 20, torch loses all digits at -7.5
+            same(rt.polygamma, torch.polygamma, n, z, tol=1e-9)
+    x = torch.tensor([1.0, 0.5, 2.0, 3.0, 2.5, 4.0, float("nan"), 2.0], dtype=D)
+    q = torch.tensor([2.0, 2.0, -3.0, -2.5, -2.5, 0.0, 1.0, 1e9], dtype=D)
+    for dtype in (D, torch.float32):
+        same(rt.zeta, torch.special.zeta, x.to(dtype), q.to(dtype), tol=1e-12)
+    # The limit, of which torch makes NaN.
+    assert float(rt.zeta(torch.tensor(2.0), torch.tensor(float("inf")))) == 0.0
+    # However far below zero, no loop runs there.
+    assert abs(float(rt.zeta(2.0, torch.tensor(-1e15 - 0.5, dtype=D))) - np.pi**2) < 1e-12
+    x = x.requires_grad_()
+    with pytest.raises(NotImplementedError, match="the derivative by the exponent"):
+        rt.zeta(x, q).sum().backward()
+
+
 GRADIENTS = {
+    "polygamma": (lambda x: torch.polygamma(2, x.abs() + 1), 1),
     "angle": (torch.angle, 1),
     "digamma": (torch.digamma, 1),
     "lgamma": (torch.lgamma, 1),

@@ -280,6 +280,7 @@ SAMPLES: dict[str, tuple[tuple, dict]] = {
     "permute": ((X, [1, 0]), {}),
     "poisson_nll_loss": ((X, POSITIVE), {"full": True, "log_input": False}),
     "polygamma": ((1, POSITIVE), {}),
+    "zeta": ((POSITIVE + 1, POSITIVE), {}),
     "prelu": ((X, W), {}),
     "prod": ((X,), {"dim": [0, 1], "keepdim": True}),
     "reshape": ((X, [2, -1]), {}),

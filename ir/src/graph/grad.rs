@@ -233,7 +233,9 @@ impl Reverse<'_, '_> {
 
     /// One step over an op call, by its row's gradients or its reason for none.
     fn call(&mut self, call: &Inlined, adjoint: NodeId) -> Lowered<()> {
-        if !call.op.no_grad.is_empty() {
+        let given = |i: usize| call.op.grad.iter().any(|(param, _)| *param == call.op.params[i].name);
+        let active = |(i, p): (usize, &Value)| matches!(p, Value::Node { id, .. } if self.is_active(*id)) && !given(i);
+        if !call.op.no_grad.is_empty() && call.params.iter().enumerate().any(active) {
             return Err(not_differentiable(&call.op));
         }
         let internal = |e: &dyn std::fmt::Display| {

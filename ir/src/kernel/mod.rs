@@ -362,6 +362,7 @@ funcs! {
     I0 "i0" 1 ScalarFn::Unary(special::i0), ScalarFn::Unary(|x| special::i0(f64::from(x)) as f32);
     I0e "i0e" 1 ScalarFn::Unary(special::i0e), ScalarFn::Unary(|x| special::i0e(f64::from(x)) as f32);
     I1 "i1" 1 ScalarFn::Unary(special::i1), ScalarFn::Unary(|x| special::i1(f64::from(x)) as f32);
+    Zeta "zeta" 2 ScalarFn::Binary(special::zeta), ScalarFn::Binary(|x, q| special::zeta(f64::from(x), f64::from(q)) as f32);
     I1e "i1e" 1 ScalarFn::Unary(special::i1e), ScalarFn::Unary(|x| special::i1e(f64::from(x)) as f32);
 }
 

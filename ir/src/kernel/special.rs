@@ -228,3 +228,72 @@ pub fn i1(x: f64) -> f64 {
 pub fn i1e(x: f64) -> f64 {
     if x == 0.0 { 0.0 } else { bessel_scaled(1.0, x).copysign(x) }
 }
+
+/// (2k)! / B(2k).
+const ZETA: [f64; 12] = [
+    12.0,
+    -720.0,
+    30240.0,
+    -1_209_600.0,
+    47_900_160.0,
+    -1_307_674_368_000.0 / 691.0,
+    74_724_249_600.0,
+    -10_670_622_842_880_000.0 / 3617.0,
+    5_109_094_217_170_944_000.0 / 43867.0,
+    -802_857_662_698_291_200_000.0 / 174_611.0,
+    14_101_100_039_391_805_440_000.0 / 77683.0,
+    -1_693_824_136_731_743_669_452_800_000.0 / 236_364_091.0,
+];
+
+/// The Hurwitz zeta function: nine terms, or as many as make the argument exceed 9, and Euler-Maclaurin's sum of the
+/// rest (as Moshier's Cephes does, which PyTorch and SciPy took it from, with its values where the sum has none).
+pub fn zeta(x: f64, q: f64) -> f64 {
+    if x.is_nan() || q.is_nan() || x < 1.0 {
+        return f64::NAN;
+    }
+    if x == 1.0 {
+        return f64::INFINITY;
+    }
+    if q <= 0.0 {
+        if q == q.floor() {
+            return f64::INFINITY;
+        }
+        // A power of a negative number.
+        if x != x.floor() {
+            return f64::NAN;
+        }
+        // The terms of positive numbers, and those of negative ones from the least on.
+        let fraction = q - q.floor();
+        let negative = zeta(x, 1.0 - fraction) - zeta(x, 1.0 - q);
+        return zeta(x, fraction) + if x % 2.0 == 0.0 { negative } else { -negative };
+    }
+    if q > 1e8 {
+        return (1.0 / (x - 1.0) + 0.5 / q) * libm::pow(q, 1.0 - x);
+    }
+    let (mut a, mut b) = (q, libm::pow(q, -x));
+    let (mut sum, mut terms) = (b, 0);
+    while terms < 9 || a <= 9.0 {
+        terms += 1;
+        a += 1.0;
+        b = libm::pow(a, -x);
+        sum += b;
+        if b / sum < 0.5 * f64::EPSILON {
+            return sum;
+        }
+    }
+    sum += b * a / (x - 1.0) - 0.5 * b;
+    let (mut rising, mut k) = (1.0, 0.0);
+    for factor in ZETA {
+        rising *= x + k;
+        b /= a;
+        let term = rising * b / factor;
+        sum += term;
+        if (term / sum).abs() < 0.5 * f64::EPSILON {
+            break;
+        }
+        rising *= x + k + 1.0;
+        b /= a;
+        k += 2.0;
+    }
+    sum
+}

@@ -79,12 +79,14 @@ fn entry(row: &Row) -> String {
     let mut out = format!("### {}\n\n`{}`\n\n{}\n\n", row.name, signature(&OpDef::from(row)), row.doc);
     let _ = writeln!(out, "- dtypes: {}", dtypes(row.rule));
     formulas(&mut out, row);
+    let names = |given: &[(&str, &str)]| given.iter().map(|(p, _)| format!("`{p}`")).collect::<Vec<_>>().join(", ");
     let gradient = match (row.no_grad, row.grad) {
         ("", []) => "derived".to_string(),
         ("", given) => {
-            format!("given, for {}", given.iter().map(|(p, _)| format!("`{p}`")).collect::<Vec<_>>().join(", "))
+            format!("given, for {}", names(given))
         }
-        (why, _) => format!("none: {why}"),
+        (why, []) => format!("none: {why}"),
+        (why, given) => format!("given, for {}; for others none: {why}", names(given)),
     };
     let _ = writeln!(out, "- gradient: {gradient}");
     let bounds = [("float32", row.ulp_f32), ("float64", row.ulp_f64)];

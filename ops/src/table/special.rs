@@ -26,7 +26,7 @@ pub(super) const ROWS: &[Row] = &[
         rule: ToFloat,
         body: &[(F32, "to_f32(call_trigamma(to_f64(x)))"), (F64, "call_trigamma(x)")],
         unreferenced: "polygamma(1, x)",
-        no_grad: "there is no row for polygamma(2, x)",
+        grad: &[("x", "grad * polygamma(2, x)")],
         internal: true,
         ..Row::DEFAULT
     },
@@ -36,15 +36,53 @@ pub(super) const ROWS: &[Row] = &[
         statics: &["n"],
         doc: "The derivative of digamma, n times.",
         rule: ToFloat,
+        body: &[
+            (
+                F32,
+                "negative = runtime_error('polygamma(n, x) does not support negative n.')
+                 other = negative if n < 0 else to_f32(higher_polygamma(n, to_f64(x)))
+                 digamma(x) if n == 0 else (trigamma(x) if n == 1 else other)",
+            ),
+            (
+                F64,
+                "negative = runtime_error('polygamma(n, x) does not support negative n.')
+                 other = negative if n < 0 else higher_polygamma(n, x)
+                 digamma(x) if n == 0 else (trigamma(x) if n == 1 else other)",
+            ),
+        ],
+        grad: &[("x", "grad * polygamma(n + 1, x)")],
+        unreferenced: "tests compare with torch and SciPy",
+        torch: "torch.polygamma",
+        differs: "0, the limit, at infinity for n above 1, where PyTorch has NaN.",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "higher_polygamma",
+        params: "n, x",
+        statics: &["n"],
+        doc: "polygamma of f64 for n from 2 on: (-1)**(n + 1) * n! * zeta(n + 1, x).",
         body: &[(
             Any,
-            "negative = runtime_error('polygamma(n, x) does not support negative n.')
-             other = negative if n < 0 else unsupported('polygamma(n, x) is supported for n of 0 and 1')
-             digamma(x) if n == 0 else (trigamma(x) if n == 1 else other)",
+            "order = where(x == x, n + 1.0, n + 1.0)
+             (2.0 * (n % 2) - 1.0) * call_tgamma(order) * call_zeta(order, x)",
         )],
-        unreferenced: "tests compare with torch",
-        torch: "torch.polygamma",
-        differs: "n may be 0 and 1.",
+        unreferenced: "a part of polygamma",
+        no_grad: "polygamma has one",
+        internal: true,
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "zeta",
+        params: "x, q",
+        doc: "The Hurwitz zeta function: the sum of (k + q)**-x over k from 0 on.",
+        rule: ToFloat,
+        body: &[(F32, "to_f32(call_zeta(to_f64(x), to_f64(q)))"), (F64, "call_zeta(x, q)")],
+        grad: &[("q", "-(grad * x * zeta(x + 1.0, q))")],
+        no_grad: "the derivative by the exponent has no closed form; PyTorch has none either",
+        unreferenced: "tests compare with torch and SciPy",
+        ulp_f32: Some(0.501),
+        torch: "torch.special.zeta",
+        differs: "0, the limit, at an infinite q, where PyTorch has NaN.",
         ..Row::DEFAULT
     },
     Row {

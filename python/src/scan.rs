@@ -1,0 +1,39 @@
+//! Scans along a dimension, over the operations of `rusttorch_ops::host`.
+
+use crate::tensor::{PyHost, new, run};
+use crate::tensor_call::as_tensor;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use rusttorch_ops::host::{Extremes, Scan, extremes, scan};
+use rusttorch_ops::lazy::Tensor;
+use rusttorch_runtime::pool;
+
+/// The scan of this name along `dim`: a tensor of ours, or two of values and indices.
+#[pyfunction]
+fn _scan<'py>(name: &str, x: &Bound<'py, PyAny>, dim: i64) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    let py = x.py();
+    let host = PyHost(py);
+    let tensor = as_tensor(x, &format!("{name}(): argument 'input' (position 1)"))?;
+    let memory = run(|| tensor.memory(&host))?;
+    let threads = crate::control::threads(py)?.0;
+    let results = py.detach(|| {
+        let _cap = pool::limit_threads(threads);
+        match name {
+            "cumsum" => scan(Scan::Sum, &memory, dim).map(|y| vec![y]),
+            "cumprod" => scan(Scan::Prod, &memory, dim).map(|y| vec![y]),
+            "logcumsumexp" => scan(Scan::LogSumExp, &memory, dim).map(|y| vec![y]),
+            "cummax" => extremes(Extremes::Max, &memory, dim).map(|(y, i)| vec![y, i]),
+            "cummin" => extremes(Extremes::Min, &memory, dim).map(|(y, i)| vec![y, i]),
+            _ => Ok(vec![]),
+        }
+    });
+    let results = run(|| results)?;
+    if results.is_empty() {
+        return Err(PyValueError::new_err(format!("no scan is named {name}")));
+    }
+    results.into_iter().map(|y| new(py, Tensor::from(y))).collect()
+}
+
+pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(_scan, m)?)
+}
