@@ -168,6 +168,34 @@ pub fn check_out(out: &Borrowed, target: Target, meta: &TensorMeta, operands: &[
     Ok(if in_place { Writing::InPlace(out.data) } else { Writing::Direct(out.data) })
 }
 
+/// The strides of `out`, where they are not the result's but a kernel can write under them: no two elements share
+/// memory, and none is an operand's. (The order of a sum may follow them, as it follows the operands' layouts.)
+pub fn own_strides(out: &Borrowed, meta: &TensorMeta, operands: &[Operand]) -> Option<Vec<i64>> {
+    let strides = out.strides();
+    if out.dtype != meta.dtype || out.shape() != meta.shape || strides == meta.strides {
+        return None;
+    }
+    let mut steps: Vec<(i64, i64)> =
+        strides.iter().zip(&meta.shape).filter(|&(_, &n)| n > 1).map(|(&s, &n)| (s, n)).collect();
+    steps.sort_unstable();
+    let mut reached = 0;
+    for (stride, n) in steps {
+        if stride <= reached {
+            return None;
+        }
+        reached += stride.checked_mul(n - 1)?;
+    }
+    let range = out.byte_range();
+    let overlaps = |o: &Operand| match o {
+        Operand::Array(a) => {
+            let r = a.byte_range();
+            r.start < range.end && range.start < r.end
+        }
+        Operand::Number(_) | Operand::Literal(_) => false,
+    };
+    (!operands.iter().any(overlaps)).then_some(strides)
+}
+
 /// torch's `can_cast`: never to a lower category.
 fn can_cast(from: DType, to: DType) -> bool {
     from.category() <= to.category()

@@ -3,8 +3,8 @@
 //! The plans of the last few combinations of dtypes, shapes and strides are kept with the program
 //! ([`Memo`]), so that a call like the one before costs no more than comparing a few integers.
 
-use crate::alloc_out::{NewArray, Target, Writing, check_out, copy_to};
-use crate::borrow::{Kind, Number, Operand, Session};
+use crate::alloc_out::{NewArray, Target, Writing, check_out, copy_to, own_strides};
+use crate::borrow::{Borrowed, Kind, Number, Operand, Session};
 use crate::control;
 use crate::errors::{FallbackWarning, guarded, to_py};
 use crate::torch;
@@ -47,6 +47,8 @@ struct Memo {
     /// The default dtype, where it can matter.
     default: Option<DType>,
     autocast: Option<DType>,
+    /// Strides of all results, where they are an `out`'s.
+    into: Option<Vec<Vec<i64>>>,
     plan: Plan,
     /// First and one past the last element, of every array operand, then of every result.
     reach: Vec<(i64, i64)>,
@@ -113,11 +115,29 @@ impl Callable {
     }
 
     fn memo(&self, py: Python<'_>, target: Target, operands: &[Operand]) -> PyResult<Arc<Memo>> {
+        self.memo_into(py, target, operands, None)
+    }
+
+    /// As `memo`; with `into`, for results like these, which differ from the program's own in their strides.
+    fn memo_into(
+        &self,
+        py: Python<'_>,
+        target: Target,
+        operands: &[Operand],
+        into: Option<&[TensorMeta]>,
+    ) -> PyResult<Arc<Memo>> {
         let default = if default_matters(operands) { Some(default_dtype(py, target)?) } else { None };
         let autocast = autocast(py, target)?;
         let mut memos = self.memos.lock().unwrap_or_else(PoisonError::into_inner);
+        let like = |m: &Memo| match (&m.into, into) {
+            (None, None) => true,
+            (Some(a), Some(b)) => a.iter().eq(b.iter().map(|b| &b.strides)),
+            _ => false,
+        };
         let fits = |m: &Arc<Memo>| {
-            (m.default, m.autocast) == (default, autocast) && m.operands.iter().zip(operands).all(|(s, o)| s.matches(o))
+            (m.default, m.autocast) == (default, autocast)
+                && like(m)
+                && m.operands.iter().zip(operands).all(|(s, o)| s.matches(o))
         };
         if let Some(at) = memos.iter().position(fits) {
             self.hits.fetch_add(1, Ordering::Relaxed);
@@ -130,15 +150,19 @@ impl Callable {
         let default_dtype = default.unwrap_or(DType::F32);
         let layout = if matches!(target, Target::Numpy) { Layout::Numpy } else { Layout::Torch };
         let options = PlanOptions { default_dtype, layout, autocast };
-        let plan =
-            guarded(|| self.program.to_string(), || engine::plan(&self.program, &metas, options).map_err(to_py))?;
+        let make = || match into {
+            None => engine::plan(&self.program, &metas, options),
+            Some(results) => engine::plan_into(&self.program, &metas, options, results.to_vec()),
+        };
+        let plan = guarded(|| self.program.to_string(), || make().map_err(to_py))?;
         let arrays = metas.iter().filter_map(|m| match m {
             graph::Operand::Tensor(t) => Some(t),
             graph::Operand::Number(_) | graph::Operand::Literal(_) => None,
         });
         let reach = arrays.chain(plan.outputs()).map(reach).collect();
+        let into = into.map(|metas| metas.iter().map(|m| m.strides.clone()).collect());
         let memo =
-            Arc::new(Memo { operands: operands.iter().map(Seen::new).collect(), default, autocast, plan, reach });
+            Arc::new(Memo { operands: operands.iter().map(Seen::new).collect(), default, autocast, into, plan, reach });
         memos = self.memos.lock().unwrap_or_else(PoisonError::into_inner);
         memos.truncate(KEPT - 1);
         memos.insert(0, memo.clone());
@@ -232,12 +256,22 @@ impl Callable {
             let text = format!("out has {} arrays, but there are {} results", outs.len(), metas.len());
             return Err(PyRuntimeError::new_err(text));
         }
+        let borrowed: Vec<Borrowed> = outs.iter().map(|o| session.result(o)).collect::<PyResult<_>>()?;
+        let mut wanted = metas.to_vec();
+        let mut differs = false;
+        for (meta, out) in wanted.iter_mut().zip(&borrowed) {
+            if let Some(strides) = own_strides(out, meta, operands) {
+                (meta.strides, differs) = (strides, true);
+            }
+        }
+        let other = if differs { Some(self.memo_into(py, target, operands, Some(&wanted))?) } else { None };
+        let memo = other.as_deref().unwrap_or(memo);
+        let metas = memo.plan.outputs();
         let mut copies: Vec<(usize, NewArray<'py>)> = Vec::new();
         let mut data = Vec::with_capacity(outs.len());
         let mut in_place: SmallVec<[usize; 2]> = SmallVec::new();
-        for (i, (out, meta)) in outs.iter().zip(metas).enumerate() {
-            let borrowed = session.result(out)?;
-            data.push(match check_out(&borrowed, target, meta, operands)? {
+        for (i, (out, meta)) in borrowed.iter().zip(metas).enumerate() {
+            data.push(match check_out(out, target, meta, operands)? {
                 Writing::Direct(at) => at,
                 Writing::InPlace(at) => {
                     in_place.push(i);

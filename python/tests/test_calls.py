@@ -3,6 +3,8 @@
 import itertools
 import pickle
 import tracemalloc
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -283,3 +285,38 @@ def test_evaluate_finds_names() -> None:
 
 
 GLOBAL = 7.0
+
+
+@pytest.mark.parametrize("kind", ["numpy", "torch"])
+def test_out_is_written_under_its_own_strides(kind: str) -> None:
+    f, total = rt.expr("x * 2 + y"), rt.expr("sum(x * y, 1)")
+    x = np.arange(35 * 21, dtype=np.float32).reshape(35, 21)
+    y = np.flip(x, 0).copy()
+    want, want_total = x * 2 + y, (x * y).astype(np.float64).sum(1)
+
+    def check(buffer: np.ndarray, view: Callable[[Any], Any], wanted: np.ndarray, g: Any = f) -> None:
+        a, b, whole = x, y, buffer
+        if kind == "torch":
+            a, b, whole = torch.from_numpy(x), torch.from_numpy(y), torch.from_numpy(buffer)
+        out = view(whole)
+        untouched = buffer.copy()
+        view(untouched)[...] = wanted
+        assert g(a, b, out=out) is out
+        np.testing.assert_allclose(buffer, untouched, rtol=1e-6)
+
+    for _ in range(2):
+        check(np.zeros((35, 60), np.float32), lambda b: b[:, 3:24], want)
+        check(np.zeros((35, 60), np.float32), lambda b: b[:, 1:43:2], want)
+        check(np.zeros((21, 35), np.float32), lambda b: b.T, want)
+        check(np.zeros((21, 80), np.float32), lambda b: b.T[5:75:2], want)
+        check(np.zeros((35, 21), np.float32), lambda b: b, want)
+        check(np.zeros(80, np.float32), lambda b: b[1:71:2], want_total, total)
+    if kind == "numpy":
+        check(np.zeros((35, 21), np.float32), lambda b: b[::-1], want)
+        check(np.zeros((21, 35), np.float32), lambda b: b.T[:, ::-1], want)
+    # Where it overlaps an operand, all is read before anything is written.
+    both = np.arange(40, dtype=np.float32)
+    view = both if kind == "numpy" else torch.from_numpy(both)
+    rt.expr("x + 1")(view[:20], out=view[::2])
+    assert both[::2].tolist() == list(range(1, 21))
+    assert both[1::2].tolist() == list(range(1, 40, 2))

@@ -40,8 +40,9 @@ def test_repeated_calls_fault_no_pages(kind: str, mib: int) -> None:
     before = faults()
     for _ in range(10):
         call()
-    # The block itself has 256 pages and more.
-    assert (faults() - before) / 10 < 64
+    # Below 32 MiB the memory is malloc's, which may give some back when others ask; ours never does.
+    few = 64 if mib >= 32 or kind == "rt" else mib * MIB // 4096 // 3
+    assert (faults() - before) / 10 < few
 
 
 @pytest.mark.parametrize("kind", ["numpy", "torch"])
