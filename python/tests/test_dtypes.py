@@ -105,8 +105,8 @@ NOT_ELEMENTWISE = {
     *("batch_norm", "glu", "instance_norm", "masked_fill", "pairwise_distance", "prelu", "tril", "triu"),
     # Computed in float64, whatever the operands are.
     "float_power",
-    # torch is NaN at infinity (i0 and i1 from 89 on), where the functions have limits.
-    *("bessel_j0", "bessel_j1", "bessel_y0", "bessel_y1", "i0", "i1"),
+    # torch is NaN at infinity (i0 and i1 from 89 on; zeta for an infinite q), where the functions have limits.
+    *("bessel_j0", "bessel_j1", "bessel_y0", "bessel_y1", "i0", "i1", "zeta"),
     # torch takes the absolute value before it wraps.
     "lcm",
 }
