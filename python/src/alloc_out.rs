@@ -149,16 +149,13 @@ pub fn check_out(out: &Borrowed, target: Target, meta: &TensorMeta, operands: &[
              location. Please clone() the tensor before performing the operation.",
         ));
     }
-    let same_steps = (0..out.rank).all(|d| meta.shape[d] <= 1 || strides[d] == meta.strides[d]);
-    let range = out.byte_range();
-    if out.dtype != meta.dtype || !same_steps {
+    if out.dtype != meta.dtype || !same_steps(&strides, meta) {
         return Ok(Writing::Copy);
     }
     let mut in_place = false;
     for o in operands {
         let Operand::Array(a) = o else { continue };
-        let r = a.byte_range();
-        if r.start < range.end && range.start < r.end {
+        if overlaps(out, o) {
             if a.data != out.data {
                 return Ok(Writing::Copy);
             }
@@ -172,7 +169,7 @@ pub fn check_out(out: &Borrowed, target: Target, meta: &TensorMeta, operands: &[
 /// memory, and none is an operand's. (The order of a sum may follow them, as it follows the operands' layouts.)
 pub fn own_strides(out: &Borrowed, meta: &TensorMeta, operands: &[Operand]) -> Option<Vec<i64>> {
     let strides = out.strides();
-    if out.dtype != meta.dtype || out.shape() != meta.shape || strides == meta.strides {
+    if out.dtype != meta.dtype || out.shape() != meta.shape || same_steps(&strides, meta) {
         return None;
     }
     let mut steps: Vec<(i64, i64)> =
@@ -185,15 +182,19 @@ pub fn own_strides(out: &Borrowed, meta: &TensorMeta, operands: &[Operand]) -> O
         }
         reached += stride.checked_mul(n - 1)?;
     }
-    let range = out.byte_range();
-    let overlaps = |o: &Operand| match o {
-        Operand::Array(a) => {
-            let r = a.byte_range();
-            r.start < range.end && range.start < r.end
-        }
-        Operand::Number(_) | Operand::Literal(_) => false,
-    };
-    (!operands.iter().any(overlaps)).then_some(strides)
+    (!operands.iter().any(|o| overlaps(out, o))).then_some(strides)
+}
+
+/// True when memory between the first and the last element of both is the same.
+fn overlaps(out: &Borrowed, operand: &Operand) -> bool {
+    let Operand::Array(a) = operand else { return false };
+    let (x, y) = (out.byte_range(), a.byte_range());
+    x.start < y.end && y.start < x.end
+}
+
+/// True when elements follow each other as in the result; steps of extents of 1 lead nowhere.
+fn same_steps(strides: &[i64], meta: &TensorMeta) -> bool {
+    (0..meta.shape.len()).all(|d| meta.shape[d] <= 1 || strides[d] == meta.strides[d])
 }
 
 /// torch's `can_cast`: never to a lower category.

@@ -256,15 +256,19 @@ impl Callable {
             let text = format!("out has {} arrays, but there are {} results", outs.len(), metas.len());
             return Err(PyRuntimeError::new_err(text));
         }
-        let borrowed: Vec<Borrowed> = outs.iter().map(|o| session.result(o)).collect::<PyResult<_>>()?;
-        let mut wanted = metas.to_vec();
-        let mut differs = false;
-        for (meta, out) in wanted.iter_mut().zip(&borrowed) {
-            if let Some(strides) = own_strides(out, meta, operands) {
-                (meta.strides, differs) = (strides, true);
-            }
-        }
-        let other = if differs { Some(self.memo_into(py, target, operands, Some(&wanted))?) } else { None };
+        let borrowed: SmallVec<[Borrowed; 2]> = outs.iter().map(|o| session.result(o)).collect::<PyResult<_>>()?;
+        let strides: SmallVec<[Option<Vec<i64>>; 2]> =
+            borrowed.iter().zip(metas).map(|(out, meta)| own_strides(out, meta, operands)).collect();
+        let other = if strides.iter().any(Option::is_some) {
+            let of = |(own, meta): (Option<Vec<i64>>, &TensorMeta)| {
+                let strides = own.unwrap_or_else(|| meta.strides.clone());
+                TensorMeta { strides, ..meta.clone() }
+            };
+            let wanted: Vec<TensorMeta> = strides.into_iter().zip(metas).map(of).collect();
+            Some(self.memo_into(py, target, operands, Some(&wanted))?)
+        } else {
+            None
+        };
         let memo = other.as_deref().unwrap_or(memo);
         let metas = memo.plan.outputs();
         let mut copies: Vec<(usize, NewArray<'py>)> = Vec::new();

@@ -16,6 +16,7 @@ use iced_x86::Code;
 use regalloc2::VReg;
 use rusttorch_ir::id::{AxisId, BufferId};
 use rusttorch_ir::index::IndexExpr;
+use rusttorch_ir::kernel::STEP_MAX;
 
 /// Rows of a block.
 const ROWS: i64 = 16;
@@ -66,7 +67,7 @@ impl Emitter<'_> {
             let LaneOp::Load { buffer, access: Access::Strided(e, step), mask: None } = &inst.op else { continue };
             let size = self.k.buffers[buffer.index()].dtype.size();
             // Small steps are taken apart as they are (`strided.rs`).
-            let small = matches!(step, IndexExpr::Const(c) if (1..=8).contains(c));
+            let small = matches!(step, IndexExpr::Const(c) if (1..=STEP_MAX).contains(c));
             let neighbours = !small && coefficient(e, rows) == Some(IndexExpr::Const(1));
             let known = loads.iter().any(|l| l.buffer == *buffer && l.e == e);
             if size >= 4 && neighbours && !known && !has_values(e) && !stored(*buffer) && loads.len() < MOST {

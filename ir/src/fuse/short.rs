@@ -12,12 +12,10 @@ use super::Cx;
 use super::collapse::{Bound, for_exprs};
 use crate::id::AxisId;
 use crate::index::IndexExpr;
-use crate::kernel::{Inst, Op, Order, SHORT_MAX};
+use crate::kernel::{Inst, Op, Order, SHORT_MAX, STEP_MAX};
 
 /// Fewer outer points fill no vector.
 const OUTER_MIN: i64 = 16;
-/// Steps of a map that are part of the text: those that whole vectors serve (codegen's `strided.rs`).
-const STEP_MAX: i64 = 8;
 
 /// Pins the short extents and the small strides of a phase.
 pub(super) fn pin(cx: &mut Cx, phase: &mut Bound) {

@@ -44,6 +44,9 @@ pub const ROWS_GROUP: usize = 8;
 /// a halving tree over its values.
 pub const SHORT_MAX: i64 = 16;
 
+/// Steps along the lanes up to this are taken apart by whole vectors when they are constants of the text.
+pub const STEP_MAX: i64 = 8;
+
 /// A verified (see `verify.rs`) loop program over flat buffers.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Kernel {
