@@ -1,11 +1,11 @@
 //! argmax and argmin over an index that grows along the lanes: the common case, and the fast one.
 //!
 //! Within a chunk the accumulators are a value and the number of its element in the chunk, in lanes of
-//! the value's width. Elements come in order, so an element is taken only where it is better, or where it
-//! is a NaN and what is held is none: ties keep the lower index by themselves. The one exception is an
-//! element equal to the identity, which would never be taken: lanes that took nothing hold their first
-//! element. At the end of the chunk the lanes are folded, and one number becomes an index: which element is
-//! best does not depend on the order in which they meet.
+//! the value's width; the vectors of an iteration share one vector of numbers, each adds its place at the end.
+//! Elements come in order, so an element is taken only where it is better, or where it is a NaN and what is
+//! held is none: ties keep the lower index by themselves. An element equal to the identity is never taken:
+//! lanes begin at the number of their first element. At the end of the chunk the lanes are folded, and one
+//! number becomes an index: which element is best does not depend on the order in which they meet.
 
 use super::Emitter;
 use super::body::count_uses;
@@ -22,7 +22,9 @@ use rusttorch_ir::index::IndexExpr;
 use rusttorch_ir::kernel::Reduction;
 use rusttorch_ir::prim::Prim;
 
-/// Predicates of vcmpps: not (a >= b), not (a <= b), neither is NaN.
+/// Predicates of vcmpps: equal, one is NaN, not (a >= b), not (a <= b), neither is NaN.
+const EQUAL: u8 = 0;
+const UNORDERED: u8 = 3;
 const NOT_GREATER_EQUAL: u8 = 25;
 const NOT_LESS_EQUAL: u8 = 22;
 const ORDERED: u8 = 7;
@@ -77,12 +79,10 @@ impl Emitter<'_> {
         self.n = s.lanes;
         let parts = self.parts(ty);
         let start = self.spread(t, &Val::Const(identity(r.kind, 0, t)))?.parts;
-        let none = self.int_const(int, -1);
-        let none = self.load_pool(none, ty.is_64());
-        let first = self.lane_numbers(int, 0);
+        let first = self.lane_numbers(int);
         let mut from = vec![begin, first];
         from.extend(start);
-        from.extend(vec![none; parts]);
+        from.extend(vec![first; parts]);
         for masked in [false, true] {
             let (head, inside, after) = (self.c.block(), self.c.block(), self.c.block());
             let k = self.c.param(head, INT);
@@ -106,14 +106,8 @@ impl Emitter<'_> {
                     if let Some(tail) = &tail {
                         take = e.mask_and(take, tail[i]);
                     }
-                    let number = if i == 0 {
-                        current
-                    } else {
-                        let ahead = e.int_const(int, (i * e.lanes_of(ty)) as i64);
-                        e.add_int(int, current, ahead)
-                    };
                     out.0.push(e.blend(ty, take, Src::Reg(x[i]), best[i]));
-                    out.1.push(e.blend(int, take, Src::Reg(number), at[i]));
+                    out.1.push(e.blend(int, take, Src::Reg(current), at[i]));
                 }
                 Ok(out)
             };
@@ -131,16 +125,27 @@ impl Emitter<'_> {
             args.extend(numbers);
             self.c.jump(head, &args);
             self.c.enter(after);
-            from = std::iter::once(k).chain(params).collect();
+            from = std::iter::once(k).chain(self.after_loop(&params)).collect();
         }
         self.scope.pop();
         let (values, numbers) = from[2..].split_at(parts);
         let lanes = Val::Lanes(Lanes { ty, parts: values.to_vec() });
-        let numbers = self.taken_or_first(int, numbers);
+        let placed = |(i, &number): (usize, &VReg)| match i {
+            0 => number,
+            _ => {
+                let ahead = self.int_const(int, (i * self.lanes_of(ty)) as i64);
+                self.add_int(int, number, ahead)
+            }
+        };
+        let numbers = Val::Lanes(Lanes { ty: int, parts: numbers.iter().enumerate().map(placed).collect() });
         // All lanes at once, while numbers are narrow. Lanes that had no element hold the identity and a
         // number above all others.
-        let number_type = if int.is_64() { DType::I64 } else { DType::I32 };
-        let best = self.fold_lanes(r.kind, &[t, number_type], s.lanes, vec![lanes, numbers])?;
+        let best = match (lanes, numbers) {
+            (Val::Lanes(values), Val::Lanes(numbers)) if !int.is_64() => {
+                self.best_of_lanes(r.kind, t, s.lanes, &values, &numbers)?
+            }
+            (lanes, numbers) => self.fold_lanes(r.kind, &[t, DType::I64], s.lanes, vec![lanes, numbers])?,
+        };
         self.n = 0;
         let index = self.number_to_index(g, index_type, begin, &best[1])?;
         let old: Vec<Val> = s
@@ -157,14 +162,55 @@ impl Emitter<'_> {
         Ok(())
     }
 
-    /// Lane numbers of a part, in every lane its own.
-    fn lane_numbers(&mut self, int: LaneTy, part: usize) -> VReg {
-        let n = self.lanes_of(int);
-        let bytes: Vec<u8> = (part * n..(part + 1) * n)
-            .flat_map(
-                |l| if int.is_64() { (l as i64).to_le_bytes().to_vec() } else { (l as i32).to_le_bytes().to_vec() },
-            )
-            .collect();
+    /// The best of `n` lanes of 32 bits and the lowest number of those that equal it: folds of one value
+    /// each, which are shorter than a fold of pairs.
+    fn best_of_lanes(
+        &mut self,
+        kind: Reduction,
+        t: DType,
+        n: usize,
+        values: &Lanes,
+        numbers: &Lanes,
+    ) -> Result<Vec<Val>, CodegenError> {
+        let (ty, int) = (values.ty, numbers.ty);
+        let most = if kind == Reduction::ArgMax { Reduction::Max } else { Reduction::Min };
+        let most = self.fold_lanes(most, &[t], n, vec![Val::Lanes(values.clone())])?;
+        let most = self.part_reg(&most[0], 0);
+        let none = self.int_const(int, i64::from(i32::MAX));
+        let none = self.load_pool(none, false);
+        let each = values.parts.iter().zip(&numbers.parts);
+        let hits = each.clone().map(|(&x, &number)| {
+            let hit = if t.is_float() {
+                // Where one is a NaN, so is the best.
+                let equal = self.compare_float(ty, x, Src::Reg(most), EQUAL);
+                let nan = self.compare_float(ty, x, Src::Reg(x), UNORDERED);
+                self.mask_or(equal, nan)
+            } else {
+                self.compare_int(Prim::Eq, ty, x, Src::Reg(most))
+            };
+            self.blend(int, hit, Src::Reg(number), none)
+        });
+        let hits = Val::Lanes(Lanes { ty: int, parts: hits.collect() });
+        let first = self.fold_lanes(Reduction::Min, &[DType::I32], n, vec![hits])?.swap_remove(0);
+        // The value of that lane: -0.0 and 0.0 are equal.
+        let (number, zero) = (self.part_reg(&first, 0), self.int_const(int, 0));
+        let zero = self.load_pool(zero, false);
+        let bits = each.map(|(&x, &at)| {
+            let taken = self.compare_int(Prim::Eq, int, at, Src::Reg(number));
+            self.blend(ty, taken, Src::Reg(x), zero)
+        });
+        let bits = Val::Lanes(Lanes { ty: int, parts: bits.collect() });
+        let value = self.fold_lanes(Reduction::Xor, &[DType::I32], n, vec![bits])?;
+        Ok(vec![Val::Uniform(Lanes { ty, parts: vec![self.part_reg(&value[0], 0)] }), first])
+    }
+
+    /// 0, 1, 2 and so on, a number per lane.
+    fn lane_numbers(&mut self, int: LaneTy) -> VReg {
+        let numbers = 0..self.lanes_of(int) as i64;
+        let bytes: Vec<u8> = match int.is_64() {
+            true => numbers.flat_map(i64::to_le_bytes).collect(),
+            false => numbers.flat_map(|l| (l as i32).to_le_bytes()).collect(),
+        };
         self.load_vector_const(&bytes)
     }
 
@@ -179,21 +225,6 @@ impl Emitter<'_> {
         let below = self.compare_float(ty, best, Src::Reg(x), predicate);
         let number = self.compare_float(ty, best, Src::Reg(best), ORDERED);
         self.mask_and(below, number)
-    }
-
-    /// Numbers within a chunk; of lanes that took nothing, that of their first element.
-    fn taken_or_first(&mut self, int: LaneTy, numbers: &[VReg]) -> Val {
-        let parts = numbers
-            .iter()
-            .enumerate()
-            .map(|(i, &number)| {
-                let zero = self.int_const(int, 0);
-                let unset = self.compare_int(Prim::Lt, int, number, zero);
-                let lane = self.lane_numbers(int, i);
-                self.blend(int, unset, Src::Reg(lane), number)
-            })
-            .collect();
-        Val::Lanes(Lanes { ty: int, parts })
     }
 
     /// base + step * (begin + number), uniform.

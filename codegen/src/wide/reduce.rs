@@ -283,7 +283,7 @@ impl Emitter<'_> {
             let args: Vec<VReg> = std::iter::once(next).chain(new.parts).collect();
             self.c.jump(head, &args);
             self.c.enter(after);
-            from = std::iter::once(k).chain(acc).collect();
+            from = std::iter::once(k).chain(self.after_loop(&acc)).collect();
         }
         self.n = 0;
         self.scope.pop();

@@ -270,6 +270,14 @@ impl Emitter<'_> {
         v
     }
 
+    /// The same values under new names, at the end of a loop. What a loop keeps in registers would
+    /// otherwise be one live range with what comes after, which is long and used rarely: regalloc2 spills such
+    /// ranges, inside the loop too.
+    pub fn after_loop(&mut self, carried: &[VReg]) -> Vec<VReg> {
+        let copy = self.pick(Code::VEX_Vmovaps_ymm_ymmm256, Code::EVEX_Vmovaps_zmm_k1z_zmmm512);
+        carried.iter().map(|&v| if v.class() == VEC { self.vec1(copy, Src::Reg(v)) } else { v }).collect()
+    }
+
     /// `op a` with a byte. (The shifts of AVX2 take no memory.)
     pub fn vec1_imm(&mut self, code: Code, a: Src, imm: u8) -> VReg {
         let v = self.c.vreg(VEC);
