@@ -10,18 +10,18 @@ from typing import Any
 from rusttorch._rusttorch import Expr
 
 
-def expr(text: str) -> Expr:
+def expr(text: str, *, contract: bool = False) -> Expr:
     """A callable of a formula: ``expr("b - a")(b, a)``.
 
     Positional arguments are in the order in which the names first appear in the text; keywords always
-    work. ``.args`` lists the names.
+    work. ``.args`` lists the names. ``contract``: as for :func:`fuse`.
     """
-    return _parsed(text)
+    return _parsed(text, contract)
 
 
 @lru_cache(maxsize=256)
-def _parsed(text: str) -> Expr:
-    return Expr(text)
+def _parsed(text: str, contract: bool) -> Expr:
+    return Expr(text, contract)
 
 
 class UnknownNameError(NameError, KeyError):
@@ -42,19 +42,21 @@ def evaluate(
     out: Any = None,
     casting: str = "same_kind",
     order: str = "K",
+    contract: bool = False,
     **names: Any,
 ) -> Any:
     """Evaluates a formula over arrays that are looked up by name.
 
     A name is looked for in the keywords, then in ``local_dict``, the caller's locals if that is not given,
-    then in ``global_dict``, or the caller's globals. Functions are a namespace of their own.
+    then in ``global_dict``, or the caller's globals. Functions are a namespace of their own. ``contract``: as
+    for :func:`fuse`.
 
     Raises:
         NameError, KeyError: a name that is nowhere (one exception that is both).
     """
     if casting != "same_kind" or order != "K":
         raise NotImplementedError("evaluate() supports casting='same_kind' and order='K' only")
-    formula = _parsed(expr)
+    formula = _parsed(expr, contract)
     frame = sys._getframe(1)
     values = []
     for name in formula.args:

@@ -99,9 +99,11 @@ class Tracer:
         except TypeError as e:
             raise NotImplementedError(f"{said} at {_where()}: {e}") from None
 
-    def finish(self, name: str, outputs: list[Traced], gradients: list[int] | None = None) -> Expr:
+    def finish(
+        self, name: str, outputs: list[Traced], gradients: list[int] | None = None, contract: bool = False
+    ) -> Expr:
         """The expression of these results, then the gradients of the first with respect to parameters."""
-        return self.builder.finish(name, [o._id for o in outputs], gradients or [])
+        return self.builder.finish(name, [o._id for o in outputs], gradients or [], contract)
 
     def meta(self, value: Traced) -> tuple[str, tuple[int, ...]]:
         """dtype name and shape of a value, for the arguments of this trace."""

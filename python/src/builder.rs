@@ -119,9 +119,19 @@ impl Builder {
     }
 
     /// The expression with these results, then the gradients of the first with respect to parameters.
-    #[pyo3(signature = (label, outputs, gradients = Vec::new()))]
-    fn finish(&self, py: Python<'_>, label: String, outputs: Vec<usize>, gradients: Vec<usize>) -> PyResult<Expr> {
+    #[pyo3(signature = (label, outputs, gradients = Vec::new(), contract = false))]
+    fn finish(
+        &self,
+        py: Python<'_>,
+        label: String,
+        outputs: Vec<usize>,
+        gradients: Vec<usize>,
+        contract: bool,
+    ) -> PyResult<Expr> {
         let mut program = self.program().clone();
+        if contract {
+            program = program.contracted();
+        }
         if gradients.iter().any(|&p| p >= program.params().len()) || (outputs.is_empty() && !gradients.is_empty()) {
             return Err(PyValueError::new_err("gradients are of a result, with respect to parameters"));
         }

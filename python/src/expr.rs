@@ -202,8 +202,10 @@ impl Expr {
 impl Expr {
     /// Of a text.
     #[new]
-    fn parse(py: Python<'_>, text: &str) -> PyResult<Expr> {
+    #[pyo3(signature = (text, contract = false))]
+    fn parse(py: Python<'_>, text: &str, contract: bool) -> PyResult<Expr> {
         let program = parsed(text)?;
+        let program = if contract { program.contracted() } else { program };
         let label = program.name.clone().unwrap_or_else(|| "expr".to_owned());
         Ok(Expr::new(py, program, text.to_owned(), label, &[]))
     }
@@ -394,20 +396,22 @@ impl Expr {
     }
 
     /// Pickled as its text, or as the op's name.
-    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (String,))> {
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
         if self.registered {
             let function = py.import("rusttorch._register")?.getattr("_restore")?;
-            return Ok((function, (self.text.clone(),)));
+            return Ok((function, (&self.text,).into_pyobject(py)?));
         }
         if self.is_op {
             let function = py.import("rusttorch._rusttorch")?.getattr("_op_function")?;
-            return Ok((function, (self.label.clone(),)));
+            return Ok((function, (&self.label,).into_pyobject(py)?));
         }
         // Where registered ops were called, the text alone would need them.
         let program = &*self.callable.program;
-        let portable = parse(&self.text, None).is_ok_and(|p| p == *program);
+        let contract = program.is_contracted();
+        let same = |p: Program| if contract { p.contracted() == *program } else { p == *program };
+        let portable = parse(&self.text, None).is_ok_and(same);
         let text = if portable { self.text.clone() } else { program.to_string() };
-        Ok((py.get_type::<Expr>().into_any(), (text,)))
+        Ok((py.get_type::<Expr>().into_any(), (text, contract).into_pyobject(py)?))
     }
 
     /// (hits, misses, plans kept).

@@ -124,14 +124,15 @@ pub struct Program {
     outputs: Vec<ExprId>,
     gradients: Vec<usize>,
     seeds: Vec<usize>,
+    contracted: bool,
     /// Nodes by their hash; a colliding node is at the next free number.
     ids: HashMap<u64, ExprId>,
 }
 
 impl PartialEq for Program {
     fn eq(&self, o: &Program) -> bool {
-        (&self.name, &self.params, &self.nodes, &self.outputs, &self.gradients, &self.seeds)
-            == (&o.name, &o.params, &o.nodes, &o.outputs, &o.gradients, &o.seeds)
+        (&self.name, &self.params, &self.nodes, &self.outputs, &self.gradients, &self.seeds, self.contracted)
+            == (&o.name, &o.params, &o.nodes, &o.outputs, &o.gradients, &o.seeds, o.contracted)
     }
 }
 
@@ -169,6 +170,17 @@ impl Program {
     pub fn with_gradients(mut self, params: &[usize]) -> Program {
         assert!(params.iter().all(|&p| p < self.params.len()), "gradients are of parameters");
         self.gradients = params.to_vec();
+        self
+    }
+
+    /// Whether a product that is added to or subtracted from something is rounded once, with the sum.
+    pub fn is_contracted(&self) -> bool {
+        self.contracted
+    }
+
+    /// The same program, whose own products and sums become `fma`. (The text does not say it.)
+    pub fn contracted(mut self) -> Program {
+        self.contracted = true;
         self
     }
 

@@ -15,6 +15,7 @@
 //! value is f32. A row computes in f32 and its result is of the promoted dtype again; nothing is rounded
 //! but outputs, the results of `to`, and what is compared ([`DTypeRule::Compare`]).
 
+use super::contract::contract;
 use super::{Graph, GraphOp, Node, TensorMeta};
 use crate::dtype::{Category, DType, Literal, Priority, result_type};
 use crate::expr::error::did_you_mean;
@@ -22,7 +23,7 @@ use crate::expr::{Attr, Expr, Functions, Program};
 use crate::id::{NodeId, ScalarId};
 use crate::op::{Autocast, Bound, DTypeRule, OpDef, OpTable};
 use crate::prim::Prim;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -154,6 +155,7 @@ pub fn lower(
         autocast: options.autocast,
         steps: 0,
         calls: (!program.gradients().is_empty()).then(Vec::new),
+        written: program.is_contracted().then(HashSet::new),
     };
     let params = l.operands(program, operands)?;
     let scope = Scope { op: None, dtype: options.default_dtype.compute(), depth: 0 };
@@ -185,7 +187,10 @@ pub fn lower(
         l.graph.outputs.push(id);
     }
     narrow_scalars(&mut l.graph);
-    Ok(compact(l.graph))
+    Ok(compact(match &l.written {
+        Some(written) => contract(l.graph, written),
+        None => l.graph,
+    }))
 }
 
 pub(super) struct Lowerer<'a> {
@@ -198,6 +203,8 @@ pub(super) struct Lowerer<'a> {
     steps: usize,
     /// Calls in the order of their ends, kept when a gradient is asked for.
     pub(super) calls: Option<Vec<Inlined>>,
+    /// Results of what is called outside of built-in bodies, kept when products and sums are contracted.
+    written: Option<HashSet<NodeId>>,
 }
 
 /// A call of an op that has been inlined.
@@ -472,6 +479,9 @@ impl Lowerer<'_> {
                 if let (Some(calls), Value::Node { id, .. }) = (&mut self.calls, &value) {
                     calls.push(Inlined { op: op.clone(), params, dtype: dtype.compute(), result: *id });
                 }
+                if let (Some(written), Value::Node { id, .. }, false) = (&mut self.written, &value, is_body) {
+                    written.insert(*id);
+                }
                 // What is made of numbers promotes as a number.
                 Ok(match value {
                     Value::Node { id, weak, dtype } => Value::Node { id, weak: weak || numbers, dtype },
@@ -594,8 +604,8 @@ fn narrow_scalars(graph: &mut Graph) {
     }
 }
 
-/// Drops nodes that no output needs.
-fn compact(graph: Graph) -> Graph {
+/// Which nodes some output needs.
+pub(super) fn needed(graph: &Graph) -> Vec<bool> {
     let mut live = vec![false; graph.nodes.len()];
     graph.outputs.iter().for_each(|o| live[o.index()] = true);
     for i in (0..graph.nodes.len()).rev() {
@@ -603,6 +613,12 @@ fn compact(graph: Graph) -> Graph {
             graph.nodes[i].op.for_operands(&mut |o| live[o.index()] = true);
         }
     }
+    live
+}
+
+/// Drops nodes that no output needs.
+fn compact(graph: Graph) -> Graph {
+    let live = needed(&graph);
     let mut renumbered = vec![NodeId(0); graph.nodes.len()];
     let mut nodes: Vec<Node> = Vec::new();
     for (i, mut node) in graph.nodes.into_iter().enumerate().filter(|(i, _)| live[*i]) {

@@ -14,6 +14,7 @@ use crate::id::{NodeId, ScalarId};
 use crate::kernel::{Func, Reduction};
 use crate::prim::Prim;
 
+mod contract;
 pub mod eval;
 mod facts;
 mod grad;

@@ -207,7 +207,7 @@ class Peers:
             wrt = tuple(names.index(w) for w in case.wrt.split())
             gradient = rt.func.grad(scope["value"], argnums=wrt if len(wrt) > 1 else wrt[0])
             return [Candidate(OURS, "fresh", lambda: gradient(*values), _arrays)], None
-        expression = rt.expr(text)
+        expression = rt.expr(text, contract=case.contract)
         fresh = Candidate(OURS, "fresh", lambda: expression(*values), _arrays)
         if case.out == "small":
             return [fresh], None
