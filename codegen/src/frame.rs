@@ -92,7 +92,7 @@ impl FrameLayout {
 }
 
 /// Where compiled code notes the first failed check. Every worker has its own record; launch keeps
-/// the one of the lowest position.
+/// the one of the lowest [`ErrorRecord::key`].
 #[repr(C)]
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct ErrorRecord {
@@ -106,4 +106,11 @@ pub struct ErrorRecord {
     pub value: i64,
     /// The size it was checked against.
     pub size: i64,
+}
+
+impl ErrorRecord {
+    /// Of several failures of a phase, that of the lowest key is told.
+    pub fn key(&self) -> (u64, u64, i64, i64) {
+        (self.position, self.site, self.value, self.size)
+    }
 }

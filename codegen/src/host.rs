@@ -6,7 +6,7 @@ use crate::clif;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum HostFn {
     /// `(record, kind, site, position, value, size)`, six 64-bit words: notes a failed check in the
-    /// [`crate::ErrorRecord`] at `record` unless it holds one of a lower `(position, site)`.
+    /// [`crate::ErrorRecord`] at `record` unless it holds one of a lower key.
     RecordFailure,
     /// `(number, a, b)`: the function `Func::ALL[number]` at f32, `b` being ignored by functions of one operand.
     CallF32,

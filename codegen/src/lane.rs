@@ -6,7 +6,7 @@
 //! for all lanes has been moved out of the lane loop.
 //!
 //! Invariants (established by `schedule`, relied on by emitters):
-//! - L1: a value defined in a `prelude` is uniform: the same for all lanes of its segment.
+//! - L1: a value defined in a `prelude` is uniform: the same for all lanes of its segment, or of its strip.
 //! - L2: a `body` value is used only in its own segment, except for the phase values listed in
 //!   [`Segment::keeps`], which outlive it: in [`Mode::Outer`] one per lane of the tile.
 //! - L3: `Access::Unit` addresses lanes k, k+1, .. at consecutive elements.
@@ -53,6 +53,8 @@ pub struct Strip {
     pub tile: Option<AxisId>,
     /// True when tiles must be bounded, as the strip keeps values per lane between segments.
     pub tiled: bool,
+    /// Uniform code that is the same for every row (or tile), run once.
+    pub prelude: Vec<LaneInst>,
     /// Run one after another for every row (or tile).
     pub segments: Vec<Segment>,
 }

@@ -7,6 +7,7 @@ mod clif;
 pub mod disasm;
 pub mod error;
 pub mod frame;
+mod hoist;
 mod host;
 mod image;
 pub mod isa;

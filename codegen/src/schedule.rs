@@ -5,6 +5,7 @@
 //! every emitter.
 
 use crate::error::CodegenError;
+use crate::hoist::hoist;
 use crate::lane::{Access, LaneInst, LaneOp, LaneReduce, Mode, PERIOD_MAX, Program, Segment, Strip, short_extent};
 use rusttorch_ir::dtype::DType;
 use rusttorch_ir::id::{AxisId, BufferId, ValueId};
@@ -51,7 +52,8 @@ fn schedule_as(kernel: &Kernel, phase: &Phase, mode: Mode, site: &mut u32) -> Re
         && (segments.len() > 1 || segments.iter().any(|s| !s.loops.is_empty()) || touches(phase, &rows));
     // A tiled strip walks its columns down all rows: nothing to gain from owning another loop.
     let rows = if tiled { None } else { nest.pop() };
-    Ok(Program { nest, strip: Strip { mode, rows, tile, tiled, segments } })
+    let prelude = hoist(&mut segments);
+    Ok(Program { nest, strip: Strip { mode, rows, tile, tiled, prelude, segments } })
 }
 
 /// True when lanes should run along the last outer axis: where no nest has an axis of its own but short ones, and

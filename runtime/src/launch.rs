@@ -506,7 +506,7 @@ impl Plan {
             let mut found = found.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             match (result, &mut *found) {
                 (Err(e), slot) => *slot = Err(e),
-                (Ok(Some(r)), Ok(slot)) if slot.is_none_or(|s| (r.position, r.site) < (s.position, s.site)) => {
+                (Ok(Some(r)), Ok(slot)) if slot.is_none_or(|s| r.key() < s.key()) => {
                     *slot = Some(r);
                 }
                 _ => {}

@@ -80,6 +80,9 @@ impl Emitter<'_> {
     }
 
     pub fn strip(&mut self, strip: &Strip) -> Result<(), CodegenError> {
+        self.copy = Copy::default();
+        self.run_uniform(&strip.prelude);
+        self.vals = std::mem::take(&mut self.copy.vals);
         match strip.rows {
             Some(a) => {
                 let (lo, hi) = self.axis_range(a);

@@ -14,7 +14,7 @@ pub enum Failure {
     ZeroDivision,
 }
 
-/// Notes a failure unless the worker has one of a lower position.
+/// Notes a failure unless the worker has one of a lower key.
 ///
 /// # Safety
 /// `record` is the pointer of the frame's error slot: valid, and written by this worker alone.
@@ -29,8 +29,9 @@ pub unsafe extern "C" fn record_failure(
 ) {
     // SAFETY: the caller's promise.
     let record = unsafe { &mut *record };
-    if record.kind == 0 || (position, site) < (record.position, record.site) {
-        *record = ErrorRecord { kind, site, position, value, size };
+    let failure = ErrorRecord { kind, site, position, value, size };
+    if record.kind == 0 || failure.key() < record.key() {
+        *record = failure;
     }
 }
 

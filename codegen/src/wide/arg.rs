@@ -11,7 +11,7 @@ use super::Emitter;
 use super::body::count_uses;
 use super::reduce::State;
 use super::val::{LaneTy, Lanes, Src, Val};
-use super::vcode::{A, INT, VEC};
+use super::vcode::{INT, VEC};
 use crate::error::CodegenError;
 use crate::lane::{Access, LaneInst, LaneOp, Segment, identity};
 use iced_x86::Code;
@@ -59,7 +59,7 @@ pub fn growing<'a>(k: &rusttorch_ir::kernel::Kernel, seg: &'a Segment) -> Option
 }
 
 impl Emitter<'_> {
-    /// A chunk of at most `LANES_CHUNK` elements.
+    /// The best of a chunk of at most `LANES_CHUNK` elements, and its index; both uniform.
     pub fn arg_run(
         &mut self,
         seg: &Segment,
@@ -68,7 +68,7 @@ impl Emitter<'_> {
         begin: VReg,
         end: VReg,
         s: &State,
-    ) -> Result<(), CodegenError> {
+    ) -> Result<Vec<Val>, CodegenError> {
         let r = &seg.reduces[0];
         let (t, index_type) = (s.dtypes[0], s.dtypes[1]);
         let ty = LaneTy::of(t);
@@ -148,18 +148,8 @@ impl Emitter<'_> {
         };
         self.n = 0;
         let index = self.number_to_index(g, index_type, begin, &best[1])?;
-        let old: Vec<Val> = s
-            .acc
-            .iter()
-            .zip(&s.dtypes)
-            .map(|(&at, &d)| Ok(Val::Uniform(self.load_uniform(d, A::Local(at))?)))
-            .collect::<Result<_, CodegenError>>()?;
-        let new = self.combine(r.kind, &s.dtypes, &old, &[best[0].clone(), index])?;
-        for ((v, &at), &d) in new.iter().zip(&s.acc).zip(&s.dtypes) {
-            self.store_uniform(d, v, A::Local(at))?;
-        }
         self.lane_axis = Some(axis);
-        Ok(())
+        Ok(vec![best[0].clone(), index])
     }
 
     /// The best of `n` lanes of 32 bits and the lowest number of those that equal it: folds of one value

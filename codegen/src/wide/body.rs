@@ -109,7 +109,7 @@ impl Emitter<'_> {
     }
 
     /// A value with a register for every part; with one, in uniform code.
-    fn registers(&mut self, dtype: DType, v: &Val) -> Result<Lanes, CodegenError> {
+    pub fn registers(&mut self, dtype: DType, v: &Val) -> Result<Lanes, CodegenError> {
         let ty = LaneTy::of(dtype);
         if self.n > 0 {
             let lanes = self.spread(dtype, v)?;

@@ -235,7 +235,15 @@ impl Emitter<'_> {
         if self.wide512 {
             return self.narrow(x, uniform, |e, p| e.vec1(Code::EVEX_Vcvtqq2ps_ymm_k1z_zmmm512b64_er, Src::Reg(p)));
         }
-        self.narrow(x, uniform, |e, p| {
+        if uniform {
+            let number = self.scalar_of(x.parts[0]);
+            let (one, all) = (self.c.vreg(VEC), self.c.vreg(VEC));
+            // It merges into a register; which one is no matter.
+            self.c.emit(Code::VEX_Vcvtsi2ss_xmm_xmm_rm64, &[A::Def(one), A::Use(x.parts[0]), A::Use(number)]);
+            self.c.emit(Code::VEX_Vbroadcastss_ymm_xmm, &[A::Def(all), A::Use(one)]);
+            return vec![all];
+        }
+        self.narrow(x, false, |e, p| {
             e.through_memory(p, |e, from, to| e.by_lane(from, to, 4, Code::VEX_Vcvtsi2ss_xmm_xmm_rm64))
         })
     }

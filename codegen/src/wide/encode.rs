@@ -4,7 +4,7 @@
 //! `rsp` is aligned to 64 bytes; local arrays lie at its bottom, spill slots above them. Code is
 //! followed by the constant pool, at a multiple of 64 bytes.
 
-use super::vcode::{Arg, INT, Inst, MASK, VCode, VEC};
+use super::vcode::{Arg, BlockId, INT, Inst, MASK, VCode, VEC};
 use crate::error::CodegenError;
 use iced_x86::{Code, Encoder, Instruction, MemoryOperand, OpKind, Register};
 use regalloc2::{
@@ -289,6 +289,36 @@ fn used_saved(code: &VCode, output: &Output) -> Vec<usize> {
     SAVED.into_iter().filter(|&n| used.contains(int(n))).collect()
 }
 
+/// Where a jump to a block ends: blocks that only jump on are passed over.
+struct Ends(Vec<usize>);
+
+impl Ends {
+    fn new(code: &VCode, output: &Output) -> Ends {
+        let mut ends: Vec<usize> = (0..code.blocks.len()).collect();
+        // Such a block jumps forward; loops go back from blocks that do something.
+        for b in (0..ends.len()).rev() {
+            let mut items = output.block_insts_and_edits(code, regalloc2::Block::new(b));
+            if let (Some(InstOrEdit::Inst(i)), None) = (items.next(), items.next())
+                && let Inst::Jump(to) = code.insts[i.index()]
+                && to.0 as usize > b
+            {
+                ends[b] = ends[to.0 as usize];
+            }
+        }
+        Ends(ends)
+    }
+
+    fn of(&self, block: BlockId) -> usize {
+        self.0[block.0 as usize]
+    }
+
+    /// True when what follows block `b` leads to `block` without a jump: nothing but blocks that go there.
+    fn meet(&self, b: usize, block: BlockId) -> bool {
+        let end = self.of(block);
+        b < end && (b + 1..end).all(|n| self.0[n] == end)
+    }
+}
+
 fn assemble(code: &VCode, output: &Output, wide512: bool) -> Result<Bytes, CodegenError> {
     use Register::{RBP, RSP};
     let mut a = Assembler {
@@ -323,9 +353,14 @@ fn assemble(code: &VCode, output: &Output, wide512: bool) -> Result<Bytes, Codeg
             }
         }
     }
+    let ends = Ends::new(code, output);
     let mut starts = vec![0usize; code.blocks.len()];
     for b in 0..code.blocks.len() {
         starts[b] = a.out.len();
+        if ends.0[b] != b {
+            // Nothing comes here any more.
+            continue;
+        }
         for item in output.block_insts_and_edits(code, regalloc2::Block::new(b)) {
             let i = match item {
                 InstOrEdit::Edit(Edit::Move { from, to }) => {
@@ -355,17 +390,17 @@ fn assemble(code: &VCode, output: &Output, wide512: bool) -> Result<Bytes, Codeg
                     a.put1(Code::Call_rm64, &[Register::RAX])?;
                 }
                 Inst::Jump(to) => {
-                    if to.0 as usize != b + 1 {
-                        a.jump(Code::Jmp_rel32_64, to.0 as usize)?;
+                    if !ends.meet(b, *to) {
+                        a.jump(Code::Jmp_rel32_64, ends.of(*to))?;
                     }
                 }
                 Inst::Branch(jcc, then, other) => {
-                    if then.0 as usize == b + 1 {
-                        a.jump(jcc.negate_condition_code(), other.0 as usize)?;
+                    if ends.meet(b, *then) {
+                        a.jump(jcc.negate_condition_code(), ends.of(*other))?;
                     } else {
-                        a.jump(*jcc, then.0 as usize)?;
-                        if other.0 as usize != b + 1 {
-                            a.jump(Code::Jmp_rel32_64, other.0 as usize)?;
+                        a.jump(*jcc, ends.of(*then))?;
+                        if !ends.meet(b, *other) {
+                            a.jump(Code::Jmp_rel32_64, ends.of(*other))?;
                         }
                     }
                 }

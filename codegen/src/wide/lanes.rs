@@ -445,37 +445,37 @@ impl Emitter<'_> {
         Ok(position)
     }
 
-    /// Notes a failure unless the worker has one of a lower position.
+    /// Notes a failure unless the worker has one of a lower key.
     fn record(&mut self, failure: Failure) -> Result<(), CodegenError> {
         let record = self.slot(FrameLayout::ERROR);
         let position = self.position()?;
         let (zero, one, site) = (self.int(0), self.int(1), self.int(i64::from(self.site)));
-        let field = |offset: usize| offset as i32;
-        let old_site = self.load_i64(record, field(offset_of!(ErrorRecord, site)));
-        self.compare(site, old_site);
-        let lower = self.choose(Code::Cmovb_r64_rm64, one, zero);
-        let old = self.load_i64(record, field(offset_of!(ErrorRecord, position)));
-        self.compare(position, old);
-        let lower = self.choose(Code::Cmove_r64_rm64, lower, zero);
-        self.compare(position, old);
-        let lower = self.choose(Code::Cmovb_r64_rm64, one, lower);
-        let kind = self.load_i64(record, field(offset_of!(ErrorRecord, kind)));
-        self.compare_imm(kind, 0);
+        let (kind, value, size) = match failure {
+            Failure::Index { value, size } => (one, value, size),
+            Failure::ZeroDivision => (self.int(2), zero, zero),
+        };
+        // The key, its least significant part first.
+        let key = [
+            (offset_of!(ErrorRecord, size), size, Code::Cmovl_r64_rm64),
+            (offset_of!(ErrorRecord, value), value, Code::Cmovl_r64_rm64),
+            (offset_of!(ErrorRecord, site), site, Code::Cmovb_r64_rm64),
+            (offset_of!(ErrorRecord, position), position, Code::Cmovb_r64_rm64),
+        ];
+        let mut lower = zero;
+        for (offset, new, below) in key {
+            let old = self.load_i64(record, offset as i32);
+            self.compare(new, old);
+            lower = self.choose(Code::Cmove_r64_rm64, lower, zero);
+            self.compare(new, old);
+            lower = self.choose(below, one, lower);
+        }
+        let old_kind = self.load_i64(record, offset_of!(ErrorRecord, kind) as i32);
+        self.compare_imm(old_kind, 0);
         let take = self.choose(Code::Cmove_r64_rm64, one, lower);
         self.compare_imm(take, 0);
         self.when(Code::Jne_rel32_64, true, &mut |e| {
-            let (kind, value, size) = match failure {
-                Failure::Index { value, size } => (e.int(1), value, size),
-                Failure::ZeroDivision => (e.int(2), zero, zero),
-            };
-            let fields = [
-                (offset_of!(ErrorRecord, kind), kind),
-                (offset_of!(ErrorRecord, site), site),
-                (offset_of!(ErrorRecord, position), position),
-                (offset_of!(ErrorRecord, value), value),
-                (offset_of!(ErrorRecord, size), size),
-            ];
-            for (offset, v) in fields {
+            let kind = (offset_of!(ErrorRecord, kind), kind);
+            for (offset, v) in key.iter().map(|&(offset, v, _)| (offset, v)).chain([kind]) {
                 e.c.emit(Code::Mov_rm64_r64, &[A::Mem(record, offset as i32), A::Use(v)]);
             }
             Ok(())

@@ -63,6 +63,9 @@ impl Emitter<'_> {
     }
 
     pub fn strip(&mut self, strip: &Strip) -> Result<(), CodegenError> {
+        self.copy = Copy::default();
+        self.run_uniform(&strip.prelude)?;
+        self.vals = std::mem::take(&mut self.copy.vals);
         if self.transposed_strip(strip)? {
             return Ok(());
         }
@@ -214,6 +217,9 @@ impl Emitter<'_> {
             self.vals.extend(vals);
             return Ok(());
         };
+        if self.carried_reduce(seg, lanes)? {
+            return Ok(());
+        }
         let states = self.begin_reduces(seg)?;
         self.inner_loops(seg, &seg.loops, lanes, &states)?;
         self.finish_reduces(seg, &states)
@@ -246,8 +252,7 @@ impl Emitter<'_> {
                 let streamed = e.streamed_stores(&seg.body);
                 e.lane_loop_of(lanes, zero, n, vectors, &streamed, &mut |e| e.body(seg))?;
             } else {
-                let vectors = if seg.serial { 0 } else { e.unroll(seg).min(2) };
-                e.reduce_run(seg, lanes, n, states, vectors)?;
+                e.reduce_run(seg, lanes, n, states)?;
             }
             e.lane_axis = None;
             e.copy = Copy::default();

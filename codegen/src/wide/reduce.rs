@@ -1,14 +1,15 @@
 //! Reductions, in the order that `rusttorch_ir::kernel::Order` defines.
 //!
-//! `Order::Lanes`: L accumulators in two levels, `acc` in memory; `part` in registers where the L lanes of
-//! a body may be in flight at once, else in memory. `Order::Rows` under a tile: the accumulator of every lane
-//! is the result's tile itself.
+//! `Order::Lanes`: L accumulators in two levels. `acc` goes from chunk to chunk in registers where a nest is one
+//! reduction over one axis, else in memory; `part`, of one chunk, is in registers where the L lanes of a body
+//! may be in flight at once, else in memory. `Order::Rows` under a tile: the accumulator of every lane is the
+//! result's tile itself.
 
-use super::Emitter;
 use super::arg;
 use super::memory::Place;
 use super::val::{LaneTy, Lanes, Src, Val};
-use super::vcode::{A, INT, VEC};
+use super::vcode::{A, BlockId, INT, VEC};
+use super::{Copy, Emitter};
 use crate::error::CodegenError;
 use crate::lane::{LaneReduce, Segment, identity};
 use iced_x86::Code;
@@ -23,12 +24,12 @@ const LIGHT: usize = 6;
 
 /// Accumulators of one reduction along the lanes: local arrays of L lanes, one per result.
 pub struct State {
-    pub acc: Vec<i32>,
+    acc: Vec<i32>,
     part: Vec<i32>,
     pub dtypes: Vec<DType>,
     pub lanes: usize,
     /// `acc` has one lane: every chunk folds its lanes by itself (`arg.rs`).
-    pub single: bool,
+    single: bool,
 }
 
 impl Emitter<'_> {
@@ -86,30 +87,127 @@ impl Emitter<'_> {
 
     // ---- along the lanes ----
 
-    /// Makes the accumulators, holding identities.
+    /// The accumulators of a reduction, of which only `part` has memory, where it needs that.
+    fn state(&mut self, seg: &Segment, r: &LaneReduce) -> Result<State, CodegenError> {
+        if r.order == Order::Rows {
+            return Err(CodegenError::unsupported("full-width rows along the lanes"));
+        }
+        let dtypes = self.result_dtypes(r);
+        let lanes = LANES_BYTES / dtypes[0].size().max(4);
+        let single = arg::growing(self.k, seg).is_some();
+        let part = if single || self.in_registers(seg) {
+            vec![]
+        } else {
+            dtypes.iter().map(|d| self.c.local(lanes * d.size())).collect()
+        };
+        Ok(State { acc: vec![], part, dtypes, lanes, single })
+    }
+
+    /// Whether all L lanes of a body run at once, folded in registers.
+    fn in_registers(&self, seg: &Segment) -> bool {
+        let one = seg.reduces.len() == 1 && seg.reduces[0].results.len() == 1;
+        one && !seg.serial && (self.wide512 || seg.cost <= LIGHT)
+    }
+
+    /// Makes accumulators in memory, holding identities.
     pub fn begin_reduces(&mut self, seg: &Segment) -> Result<Vec<State>, CodegenError> {
         seg.reduces
             .iter()
             .map(|r| {
-                if r.order == Order::Rows {
-                    return Err(CodegenError::unsupported("full-width rows along the lanes"));
-                }
-                let dtypes = self.result_dtypes(r);
-                let lanes = LANES_BYTES / dtypes[0].size().max(4);
-                let array = |e: &mut Self, d: &DType| e.c.local(lanes * d.size());
-                let acc: Vec<i32> = dtypes.iter().map(|d| array(self, d)).collect();
-                if arg::growing(self.k, seg).is_some() {
-                    for (i, (&at, &d)) in acc.iter().zip(&dtypes).enumerate() {
+                let mut s = self.state(seg, r)?;
+                s.acc = s.dtypes.iter().map(|d| self.c.local(s.lanes * d.size())).collect();
+                if s.single {
+                    for (i, (&at, &d)) in s.acc.iter().zip(&s.dtypes).enumerate() {
                         self.store_uniform(d, &Val::Const(identity(r.kind, i, d)), A::Local(at))?;
                     }
-                    return Ok(State { acc, part: vec![], dtypes, lanes, single: true });
+                } else {
+                    self.fill(r.kind, &s, &s.acc)?;
                 }
-                let part = dtypes.iter().map(|d| array(self, d)).collect();
-                let state = State { acc, part, dtypes, lanes, single: false };
-                self.fill(r.kind, &state, &state.acc)?;
-                Ok(state)
+                Ok(s)
             })
             .collect()
+    }
+
+    /// A nest that is one reduction over one axis, whose accumulators stay in registers; false for others.
+    pub fn carried_reduce(&mut self, seg: &Segment, lanes: AxisId) -> Result<bool, CodegenError> {
+        let [r] = seg.reduces.as_slice() else { return Ok(false) };
+        let pairs = r.results.len() > 1 && arg::growing(self.k, seg).is_none();
+        if !seg.loops.is_empty() || seg.serial || pairs {
+            return Ok(false);
+        }
+        let s = self.state(seg, r)?;
+        let mut identities = Vec::new();
+        for (i, &d) in s.dtypes.iter().enumerate() {
+            identities.push(self.held(&s, d, &Val::Const(identity(r.kind, i, d)))?);
+        }
+        let start: Vec<VReg> = identities.iter().flat_map(|l| l.parts.clone()).collect();
+        let (some, none, done) = (self.c.block(), self.c.block(), self.c.block());
+        let (head, inside, after) = (self.c.block(), self.c.block(), self.c.block());
+        let extent = self.k.axes[lanes.index()].clone();
+        let n = self.index(&extent)?;
+        // A prelude may read memory that is there only if some lane runs.
+        self.compare_imm(n, 0);
+        self.c.branch(Code::Jg_rel32_64, some, none);
+        self.c.enter(some);
+        self.copy = Copy::default();
+        self.lane_axis = Some(lanes);
+        self.enter(seg)?;
+        let zero = self.int(0);
+        let begin = self.c.param(head, INT);
+        let acc = self.like(head, &identities);
+        self.c.jump(head, &[&[zero], &start[..]].concat());
+        self.c.enter(head);
+        self.compare(begin, n);
+        self.c.branch(Code::Jl_rel32_64, inside, after);
+        self.c.enter(inside);
+        let full = self.add_imm(begin, LANES_CHUNK as i64);
+        let end = self.min(full, n);
+        let part = self.chunk(seg, lanes, begin, end, std::slice::from_ref(&s))?.swap_remove(0);
+        let new = self.folded(r.kind, &s, &self.values_of(&s, &acc), &part)?;
+        let next = self.add_imm(begin, LANES_CHUNK as i64);
+        self.c.jump(head, &std::iter::once(next).chain(new.into_iter().flat_map(|l| l.parts)).collect::<Vec<_>>());
+        self.c.enter(after);
+        let last: Vec<VReg> = acc.iter().flat_map(|l| l.parts.clone()).collect();
+        let result = self.like(done, &identities);
+        self.c.jump(done, &last);
+        self.c.enter(none);
+        self.c.jump(done, &start);
+        self.c.enter(done);
+        self.lane_axis = None;
+        self.copy = Copy::default();
+        let v = self.values_of(&s, &result);
+        let v = if s.single { v } else { self.fold_lanes(r.kind, &s.dtypes, s.lanes, v)? };
+        self.vals.extend(r.results.iter().copied().zip(v));
+        Ok(true)
+    }
+
+    /// Block parameters of the shape of these registers.
+    fn like(&mut self, block: BlockId, of: &[Lanes]) -> Vec<Lanes> {
+        of.iter()
+            .map(|l| Lanes { ty: l.ty, parts: l.parts.iter().map(|p| self.c.param(block, p.class())).collect() })
+            .collect()
+    }
+
+    /// Accumulators that registers hold.
+    fn values_of(&self, s: &State, acc: &[Lanes]) -> Vec<Val> {
+        acc.iter().map(|l| if s.single { Val::Uniform(l.clone()) } else { Val::Lanes(l.clone()) }).collect()
+    }
+
+    /// A value of an accumulator in registers: one for all of a single one's, else of all L lanes.
+    fn held(&mut self, s: &State, d: DType, v: &Val) -> Result<Lanes, CodegenError> {
+        let before = (std::mem::replace(&mut self.n, if s.single { 0 } else { s.lanes }), self.tail.take());
+        let held = self.registers(d, v);
+        (self.n, self.tail) = before;
+        held
+    }
+
+    /// op(acc, part), in registers.
+    fn folded(&mut self, kind: Reduction, s: &State, acc: &[Val], part: &[Val]) -> Result<Vec<Lanes>, CodegenError> {
+        let before = (std::mem::replace(&mut self.n, if s.single { 0 } else { s.lanes }), self.tail.take());
+        let v = self.combine(kind, &s.dtypes, acc, part)?;
+        let held = v.iter().zip(&s.dtypes).map(|(v, &d)| self.registers(d, v)).collect();
+        (self.n, self.tail) = before;
+        held
     }
 
     /// All L lanes of arrays, with nothing masked.
@@ -152,59 +250,79 @@ impl Emitter<'_> {
             .collect()
     }
 
-    /// One run of the innermost axis.
+    /// One run of the innermost axis, over accumulators in memory.
     pub fn reduce_run(
         &mut self,
         seg: &Segment,
         lanes: AxisId,
         n: VReg,
         states: &[State],
-        vectors: usize,
     ) -> Result<(), CodegenError> {
         let zero = self.int(0);
         self.chunk_loop(zero, n, LANES_CHUNK as i64, &mut |e, begin| {
             let full = e.add_imm(begin, LANES_CHUNK as i64);
             let end = e.min(full, n);
-            let single = seg.reduces.len() == 1 && seg.reduces[0].results.len() == 1;
-            if single && !seg.serial && (e.wide512 || seg.cost <= LIGHT) {
-                return e.register_run(seg, lanes, begin, end, &states[0]);
-            }
-            if let Some(g) = arg::growing(e.k, seg) {
-                return e.arg_run(seg, &g, lanes, begin, end, &states[0]);
-            }
-            // The lanes in flight are a part of the L accumulators.
-            let most = states.iter().map(|s| s.lanes / e.width()).min().unwrap_or(1);
-            for (r, s) in seg.reduces.iter().zip(states) {
-                e.fill(r.kind, s, &s.part)?;
-            }
-            e.lane_loop(lanes, begin, end, vectors.min(most), &mut |e| {
-                e.body(seg)?;
-                let operands = e.reduce_operands(seg)?;
-                for ((r, s), new) in seg.reduces.iter().zip(states).zip(operands) {
-                    e.fold_part(r.kind, s, &new)?;
-                }
-                Ok(())
-            })?;
-            e.lane_axis = Some(lanes);
-            for (r, s) in seg.reduces.iter().zip(states) {
-                let part = e.load_arrays(s, &s.part)?;
+            let parts = e.chunk(seg, lanes, begin, end, states)?;
+            for ((r, s), part) in seg.reduces.iter().zip(states).zip(parts) {
                 e.fold_acc(r.kind, s, &part)?;
             }
             Ok(())
         })
     }
 
-    /// acc[l] = op(acc[l], part[l])
-    pub fn fold_acc(&mut self, kind: Reduction, s: &State, part: &[Val]) -> Result<(), CodegenError> {
-        let acc = self.load_arrays(s, &s.acc)?;
-        self.whole(s, |e| {
-            let v = e.combine(kind, &s.dtypes, &acc, part)?;
-            for (i, (v, &d)) in v.iter().zip(&s.dtypes).enumerate() {
-                let lanes = e.spread(d, v)?;
-                e.store_lanes(d, &lanes, Place::Local(s.acc[i]))?;
+    /// What a chunk of at most `LANES_CHUNK` elements folds to, for every reduction of a segment.
+    fn chunk(
+        &mut self,
+        seg: &Segment,
+        lanes: AxisId,
+        begin: VReg,
+        end: VReg,
+        states: &[State],
+    ) -> Result<Vec<Vec<Val>>, CodegenError> {
+        if self.in_registers(seg) {
+            return Ok(vec![vec![self.register_run(seg, lanes, begin, end, &states[0])?]]);
+        }
+        if let Some(g) = arg::growing(self.k, seg) {
+            return Ok(vec![self.arg_run(seg, &g, lanes, begin, end, &states[0])?]);
+        }
+        // The lanes in flight are a part of the L accumulators.
+        let most = states.iter().map(|s| s.lanes / self.width()).min().unwrap_or(1);
+        let vectors = if seg.serial { 0 } else { self.unroll(seg).min(2) };
+        for (r, s) in seg.reduces.iter().zip(states) {
+            self.fill(r.kind, s, &s.part)?;
+        }
+        self.lane_loop(lanes, begin, end, vectors.min(most), &mut |e| {
+            e.body(seg)?;
+            let operands = e.reduce_operands(seg)?;
+            for ((r, s), new) in seg.reduces.iter().zip(states).zip(operands) {
+                e.fold_part(r.kind, s, &new)?;
             }
             Ok(())
-        })
+        })?;
+        self.lane_axis = Some(lanes);
+        states.iter().map(|s| self.load_arrays(s, &s.part)).collect()
+    }
+
+    /// acc[l] = op(acc[l], part[l])
+    fn fold_acc(&mut self, kind: Reduction, s: &State, part: &[Val]) -> Result<(), CodegenError> {
+        let acc = self.load_acc(s)?;
+        let new = self.folded(kind, s, &acc, part)?;
+        for ((lanes, &d), &at) in new.iter().zip(&s.dtypes).zip(&s.acc) {
+            if s.single {
+                self.store_uniform(d, &Val::Uniform(lanes.clone()), A::Local(at))?;
+            } else {
+                self.whole(s, |e| e.store_lanes(d, lanes, Place::Local(at)))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn load_acc(&mut self, s: &State) -> Result<Vec<Val>, CodegenError> {
+        if !s.single {
+            return self.load_arrays(s, &s.acc);
+        }
+        let loads = s.acc.iter().zip(&s.dtypes);
+        loads.map(|(&at, &d)| Ok(Val::Uniform(self.load_uniform(d, A::Local(at))?))).collect()
     }
 
     /// part[k mod L] = op(part[k mod L], new) for the lanes in flight that exist. The first lane in flight
@@ -239,7 +357,7 @@ impl Emitter<'_> {
         begin: VReg,
         end: VReg,
         s: &State,
-    ) -> Result<(), CodegenError> {
+    ) -> Result<Val, CodegenError> {
         let (kind, d) = (seg.reduces[0].kind, s.dtypes[0]);
         let ty = LaneTy::of(d);
         let class = self.class(ty);
@@ -287,24 +405,15 @@ impl Emitter<'_> {
         }
         self.n = 0;
         self.scope.pop();
-        let part = Val::Lanes(Lanes { ty, parts: from[1..].to_vec() });
-        self.fold_acc(kind, s, &[part])?;
         self.lane_axis = Some(axis);
-        Ok(())
+        Ok(Val::Lanes(Lanes { ty, parts: from[1..].to_vec() }))
     }
 
     /// The halving tree over L lanes; defines the results, uniform at the outer point.
     pub fn finish_reduces(&mut self, seg: &Segment, states: &[State]) -> Result<(), CodegenError> {
         for (r, s) in seg.reduces.iter().zip(states) {
-            let v = if s.single {
-                let loads = s.acc.iter().zip(&s.dtypes);
-                loads
-                    .map(|(&at, &d)| Ok(Val::Uniform(self.load_uniform(d, A::Local(at))?)))
-                    .collect::<Result<_, _>>()?
-            } else {
-                let lanes = self.load_arrays(s, &s.acc)?;
-                self.fold_lanes(r.kind, &s.dtypes, s.lanes, lanes)?
-            };
+            let acc = self.load_acc(s)?;
+            let v = if s.single { acc } else { self.fold_lanes(r.kind, &s.dtypes, s.lanes, acc)? };
             self.vals.extend(r.results.iter().copied().zip(v));
         }
         Ok(())

@@ -140,7 +140,8 @@ impl Array {
 }
 
 /// What a `check` out of range or an integer division by zero leaves behind. A kernel ends with the first
-/// phase that leaves one; of several in a phase, the record with the lowest (position, site) stays.
+/// phase that leaves one; of several in a phase, the record with the lowest (position, site, value, size)
+/// stays. (Where an extent depends on another axis of the nest, points may share a position.)
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct IndexError {
     /// Which `check`, `idiv` or `irem`, counted in text order over the kernel.
@@ -461,7 +462,7 @@ impl<'k> Machine<'k> {
         let position = loops.outer.iter().chain(loops.inner).fold(0i64, |position, a| {
             position.wrapping_mul(self.extents[a.index()]).wrapping_add(self.axes[a.index()])
         });
-        if self.error.is_none_or(|e| (position, site) < (e.position, e.site)) {
+        if self.error.is_none_or(|e| (position, site, value, size) < (e.position, e.site, e.value, e.size)) {
             self.error = Some(IndexError { site, position, value, size });
         }
     }
