@@ -15,7 +15,7 @@ pub(super) const ROWS: &[Row] = &[
             "dim = norm_dims(x, normalized_shape)
              n = count(x, dim)
              d = x - reduce_sum(x, dim, True) / n
-             y = d / sqrt(reduce_sum(d * d, dim, True) / n + eps)
+             y = d * (1.0 / sqrt(reduce_sum(d * d, dim, True) / n + eps))
              y = y if weight is None else y * weight
              y if bias is None else y + bias",
         )],
@@ -33,13 +33,13 @@ pub(super) const ROWS: &[Row] = &[
             (
                 F32,
                 "dim = norm_dims(x, normalized_shape)
-             y = x / sqrt(reduce_sum(x * x, dim, True) / count(x, dim) + (0x1p-23 if eps is None else eps))
+             y = x * (1.0 / sqrt(reduce_sum(x * x, dim, True) / count(x, dim) + (0x1p-23 if eps is None else eps)))
              y if weight is None else y * weight",
             ),
             (
                 F64,
                 "dim = norm_dims(x, normalized_shape)
-             y = x / sqrt(reduce_sum(x * x, dim, True) / count(x, dim) + (0x1p-52 if eps is None else eps))
+             y = x * (1.0 / sqrt(reduce_sum(x * x, dim, True) / count(x, dim) + (0x1p-52 if eps is None else eps)))
              y if weight is None else y * weight",
             ),
         ],
@@ -121,7 +121,7 @@ pub(super) const ROWS: &[Row] = &[
              dim = dims_from(g, 2)
              n = count(g, dim)
              d = g - reduce_sum(g, dim, True) / n
-             y = d / sqrt(reduce_sum(d * d, dim, True) / n + eps)
+             y = d * (1.0 / sqrt(reduce_sum(d * d, dim, True) / n + eps))
              c = channel_shape(x, 1)
              y = y if weight is None else y * unflatten(reshape(weight, c), 0, list(num_groups, -1))
              y = y if bias is None else y + unflatten(reshape(bias, c), 0, list(num_groups, -1))
@@ -156,7 +156,7 @@ pub(super) const ROWS: &[Row] = &[
              mean = reduce_sum(x, dim, True) / n if training else reshape(rm, c)
              d = x - mean
              var = reduce_sum(d * d, dim, True) / n if training else reshape(rv, c)
-             y = d / sqrt(var + eps)
+             y = d * (1.0 / sqrt(var + eps))
              y = y if weight is None else y * reshape(w, c)
              y = y if bias is None else y + reshape(b, c)
              y = y if training else (runtime_error('{} must be defined in evaluation mode', 'running_var') if running_var is None else y)
@@ -199,7 +199,7 @@ pub(super) const ROWS: &[Row] = &[
              n = count(x, dim)
              c = channel_shape(x, 1)
              d = x - reduce_sum(x, dim, True) / n
-             y = d / sqrt(reduce_sum(d * d, dim, True) / n + eps)
+             y = d * (1.0 / sqrt(reduce_sum(d * d, dim, True) / n + eps))
              y = y if weight is None else y * reshape(w, c)
              y = y if bias is None else y + reshape(b, c)
              bad = runtime_error('Expected running_mean and running_var to be defined when use_input_stats is false')

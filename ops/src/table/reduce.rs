@@ -235,7 +235,7 @@ pub(super) const ROWS: &[Row] = &[
         body: &[(
             Any,
             "e = exp(x - reduce_upper(x, dim, True))
-             e / reduce_sum(e, dim, True)",
+             e * (1.0 / reduce_sum(e, dim, True))",
         )],
         grad: &[("x", "(grad - reduce_sum(grad * result, dim, True)) * result")],
         reference: Some(Along(|x| x.iter().map(|v| libm::exp(v - log_sum_exp(x))).collect())),
