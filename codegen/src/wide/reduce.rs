@@ -251,13 +251,7 @@ impl Emitter<'_> {
     }
 
     /// One run of the innermost axis, over accumulators in memory.
-    pub fn reduce_run(
-        &mut self,
-        seg: &Segment,
-        lanes: AxisId,
-        n: VReg,
-        states: &[State],
-    ) -> Result<(), CodegenError> {
+    pub fn reduce_run(&mut self, seg: &Segment, lanes: AxisId, n: VReg, states: &[State]) -> Result<(), CodegenError> {
         let zero = self.int(0);
         self.chunk_loop(zero, n, LANES_CHUNK as i64, &mut |e, begin| {
             let full = e.add_imm(begin, LANES_CHUNK as i64);
