@@ -30,6 +30,7 @@ from rusttorch._rusttorch import (
     empty_cache,
     empty_like,
     eval,
+    evaluate,
     eye,
     float16,
     float32,
@@ -72,7 +73,7 @@ from rusttorch._rusttorch import (
 if TYPE_CHECKING:
     from rusttorch import func, nn
     from rusttorch._control import get_num_threads, num_threads, show_config
-    from rusttorch._evaluate import evaluate, expr
+    from rusttorch._evaluate import expr
     from rusttorch._extremes import aminmax, max, min
     from rusttorch._fuse import fuse
     from rusttorch._grad import value_and_grad
@@ -90,7 +91,6 @@ _LAZY = {
     "cummin": "_scans",
     "cumprod": "_scans",
     "cumsum": "_scans",
-    "evaluate": "_evaluate",
     "expr": "_evaluate",
     "fuse": "_fuse",
     "get_num_threads": "_control",

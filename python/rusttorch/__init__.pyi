@@ -29,6 +29,7 @@ from rusttorch._rusttorch import dtype as dtype
 from rusttorch._rusttorch import empty as empty
 from rusttorch._rusttorch import empty_like as empty_like
 from rusttorch._rusttorch import eval as eval
+from rusttorch._rusttorch import evaluate as evaluate
 from rusttorch._rusttorch import eye as eye
 from rusttorch._rusttorch import float16 as float16
 from rusttorch._rusttorch import float32 as float32
@@ -80,17 +81,6 @@ _Torch: TypeAlias = _TorchTensor | _Array | _Number
 _Dims: TypeAlias = int | list[int] | tuple[int, ...]
 
 def expr(text: str, *, contract: _bool = ...) -> Expr: ...
-def evaluate(
-    expr: str,
-    local_dict: Mapping[str, Any] | None = None,
-    global_dict: Mapping[str, Any] | None = None,
-    *,
-    out: Any = None,
-    casting: str = "same_kind",
-    order: str = "K",
-    contract: _bool = False,
-    **names: Any,
-) -> Any: ...
 @overload
 def fuse(function: _F, /) -> _F: ...
 @overload

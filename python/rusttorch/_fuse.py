@@ -117,8 +117,26 @@ class FusedFunction(FastCall):
             self._signature = signature(self.__wrapped__)
         return self._signature.parameters
 
+    def _takes_out(self) -> bool:
+        """Whether ``out=`` says where the result goes: the function has no argument of that name."""
+        code = getattr(self.__wrapped__, "__code__", None)
+        if code is None:
+            parameters = self._parameters()
+            return "out" not in parameters and all(p.kind != p.VAR_KEYWORD for p in parameters.values())
+        named = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        return "out" not in named and not code.co_flags & _VARKEYWORDS
+
     def _slow(self, *args: Any, **kwargs: Any) -> Any:
+        out = kwargs.pop("out", None) if "out" in kwargs and self._takes_out() else None
         trace, leaves = self._find(args, kwargs)
+        if out is not None:
+            several = type(trace.result) is tuple and trace.result == tuple(map(_Slot, range(len(trace.result))))
+            if trace.expr is None or not (several or isinstance(trace.result, _Slot)):
+                raise TypeError(
+                    f"{self._label()}() with out= must return an array that it computes, or a tuple of them"
+                )
+            trace.expr(*self._operands(trace, leaves), out=out)
+            return out
         if trace.expr is None:
             results: Any = ()
         else:
@@ -168,7 +186,7 @@ class FusedFunction(FastCall):
         if plain and direct and trace.shapes is None and trace.dtypes is None:
             assert trace.expr is not None
             if all(a is leaf for a, leaf in zip(args, leaves, strict=False)) and len(leaves) == len(args):
-                self._install(args, trace.expr, [h.read for h in trace.hidden])
+                self._install(args, trace.expr, [h.read for h in trace.hidden], self._takes_out())
         return trace, leaves
 
     def _trace(
@@ -210,6 +228,8 @@ class FusedFunction(FastCall):
 
 
 _STATIC = "static"
+# Of `code.co_flags`: the function takes any keywords.
+_VARKEYWORDS = 8
 
 
 def _frozen(value: Any) -> Any:
@@ -329,6 +349,8 @@ def fuse(function: Any = None, /, *, static_argnames: str | Iterable[str] = (), 
     The function is run once on stand-ins, for each structure of arguments; ``torch.*``, ``F.*``, ``np.*`` and
     operators inside it become the kernel. A Python number that is an argument is given at run time; an
     argument that decides the course of the function (``if``, ``range``) is named in ``static_argnames``.
+    Results go to ``out=`` where a call gives it (an array, or a tuple of them) and the function has no argument of
+    that name.
 
     ``contract=True`` rounds a product that is added to or subtracted from something once, with the sum, as
     JAX and C compilers do unasked and PyTorch does not: faster, mostly nearer to the exact value, and the same

@@ -60,6 +60,7 @@ def _forget() -> None:
     from rusttorch import _evaluate, _names
 
     _evaluate._parsed.cache_clear()
+    _rusttorch._forget_formulas()
     _names.ops.cache_clear()
     _names.method.cache_clear()
     _names.torch_functions.cache_clear()

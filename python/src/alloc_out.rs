@@ -185,6 +185,19 @@ pub fn own_strides(out: &Borrowed, meta: &TensorMeta, operands: &[Operand]) -> O
     (!operands.iter().any(|o| overlaps(out, o))).then_some(strides)
 }
 
+/// True when `out` has the dtype, the shape and the strides of the result: with neither read-only nor shared memory,
+/// the kernel may write there ([`check_out`] finds more such layouts, and says what is wrong with the others).
+#[inline]
+pub fn is_like(out: &Borrowed, target: Target, meta: &TensorMeta) -> bool {
+    let kind = if matches!(target, Target::Torch(_)) { Kind::Torch } else { Kind::Numpy };
+    let unit = if out.in_bytes { meta.dtype.size() as i64 } else { 1 };
+    out.kind == kind
+        && out.dtype == meta.dtype
+        && out.rank == meta.shape.len()
+        && out.shape().iter().zip(&meta.shape).all(|(a, b)| a == b)
+        && out.raw_strides().iter().zip(&meta.strides).all(|(&a, &b)| a == b * unit)
+}
+
 /// True when memory between the first and the last element of both is the same.
 fn overlaps(out: &Borrowed, operand: &Operand) -> bool {
     let Operand::Array(a) = operand else { return false };

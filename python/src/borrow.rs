@@ -364,10 +364,14 @@ impl Session {
 
     /// Refuses an array for a result that autograd would have to follow. May run code of the user's.
     pub fn check_result(&mut self, out: &Bound<'_, PyAny>) -> PyResult<()> {
-        if let Some(torch) = torch::loaded(out.py())? {
-            let requires_grad = torch.is_tensor(out) && out.getattr("requires_grad")?.is_truthy()?;
+        let py = out.py();
+        // SAFETY: any object has a type.
+        if numpy::api_if_seen(py).is_some_and(|n| n.array == unsafe { ffi::Py_TYPE(out.as_ptr()) }) {
+            return Ok(());
+        }
+        if let Some(torch) = torch::loaded(py)? {
             self.python_ran |= !torch.is_plain(out);
-            if requires_grad && torch.grad_enabled(out.py())? {
+            if torch.is_tensor(out) && torch.requires_grad(out)? && torch.grad_enabled(py)? {
                 return Err(PyRuntimeError::new_err(
                     "functions with out=... arguments don't support automatic differentiation, but one of the \
                      arguments requires grad.",

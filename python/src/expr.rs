@@ -40,11 +40,21 @@ pub struct Expr {
     is_view: bool,
     /// Registered under its label.
     registered: bool,
+    /// Parameters up to the last one that has no default.
+    required: usize,
+    /// No parameter is named `out`: the keyword is where results go.
+    out_is_free: bool,
     /// Backward passes by the parameters and the results that they are of.
     pullbacks: Mutex<Vec<Pullback>>,
 }
 
 type Pullback = ((Vec<usize>, Vec<usize>), Py<Expr>);
+
+impl Param {
+    pub(crate) fn name<'py>(&self, py: Python<'py>) -> &Bound<'py, PyString> {
+        self.name.bind(py)
+    }
+}
 
 impl Expr {
     pub(crate) fn new(py: Python<'_>, program: Program, text: String, label: String, is_static: &[bool]) -> Expr {
@@ -54,8 +64,12 @@ impl Expr {
             is_static: is_static.get(i).copied().unwrap_or(false),
             is_exponent: !is_static.is_empty() && p.name == "exponent",
         });
+        let out_is_free = program.params().iter().all(|p| p.name != "out");
+        let required = program.params().iter().rposition(|p| p.default.is_none()).map_or(0, |last| last + 1);
         Expr {
             params: params.collect(),
+            required,
+            out_is_free,
             callable: Callable::new(Arc::new(program)),
             text,
             label,
@@ -88,14 +102,18 @@ impl Expr {
         kwargs: Option<&Bound<'py, PyDict>>,
         operands: &mut Operands,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        if args.len() != self.params.len() || kwargs.is_some() {
+        let out = lone_out(kwargs)?.filter(|_| self.out_is_free);
+        if args.len() < self.required || args.len() > self.params.len() || kwargs.is_some() && out.is_none() {
             return self.bind_named(session, args, kwargs, operands);
         }
         for (i, value) in args.iter_borrowed().enumerate() {
             operands.push(self.operand(session, i, &value)?);
         }
+        for i in args.len()..self.params.len() {
+            operands.push(Operand::Literal(self.default_of(i, args.py(), args.len())?));
+        }
         session.settle(args.py(), operands)?;
-        Ok(None)
+        Ok(out.filter(|o| !o.is_none()))
     }
 
     /// [`Expr::bind`] with keywords or defaults.
@@ -184,6 +202,63 @@ impl Expr {
         self.is_op || self.registered
     }
 
+    /// A call with positional arguments.
+    pub(crate) fn call<'py>(
+        self_: &Bound<'py, Expr>,
+        args: &Bound<'py, PyTuple>,
+        out: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let kwargs = match out {
+            None => None,
+            Some(out) => {
+                let kwargs = PyDict::new(args.py());
+                kwargs.set_item(pyo3::intern!(args.py(), "out"), out)?;
+                Some(kwargs)
+            }
+        };
+        Expr::call_with(self_, args, kwargs.as_ref())
+    }
+
+    fn call_with<'py>(
+        self_: &Bound<'py, Expr>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = args.py();
+        let ours = args.iter_borrowed().any(|a| tensor_call::is_ours(&a))
+            || match lone_out(kwargs)? {
+                Some(out) => tensor_call::is_ours(&out),
+                None => kwargs.is_some_and(|k| k.iter().any(|(_, v)| tensor_call::is_ours(&v))),
+            };
+        if ours && let Some(result) = tensor_call::call(self_.get(), args, kwargs)? {
+            return Ok(result);
+        }
+        if self_.get().is_view {
+            let view = py.import("rusttorch._views")?.getattr("call")?.call1((self_, args, kwargs))?;
+            if !view.is(py.NotImplemented()) {
+                return Ok(view);
+            }
+        }
+        let mut session = Session::recording(py);
+        let mut operands = Operands::new();
+        let out = match self_.get().bind(&mut session, args, kwargs, &mut operands) {
+            Ok(out) => out,
+            // What is no operand may be a tracer's stand-in, which records the call.
+            Err(e) => {
+                let traced = py.import("rusttorch._trace")?.getattr("call_expr")?;
+                let recorded = traced.call1((self_.clone(), args, kwargs))?;
+                if !recorded.is_none() {
+                    return Ok(recorded);
+                }
+                return session.special().map_or(Err(e), |what| through_torch(self_, args, kwargs, what));
+            }
+        };
+        if session.requires_grad() {
+            return record(self_, args, kwargs, out.is_some());
+        }
+        self_.get().callable.call(py, &mut session, &mut operands, out.as_ref())
+    }
+
     fn wrong_count(&self, py: Python<'_>, given: usize) -> PyErr {
         let names: Vec<String> = self.params.iter().map(|p| p.name.to_string_lossy(py).into_owned()).collect();
         let required = self.params.iter().filter(|p| p.default.is_none()).count();
@@ -216,37 +291,7 @@ impl Expr {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let py = args.py();
-        let ours = |args: &Bound<'py, PyTuple>| args.iter_borrowed().any(|a| tensor_call::is_ours(&a));
-        if (ours(args) || kwargs.is_some_and(|k| k.iter().any(|(_, v)| tensor_call::is_ours(&v))))
-            && let Some(result) = tensor_call::call(self_.get(), args, kwargs)?
-        {
-            return Ok(result);
-        }
-        if self_.get().is_view {
-            let view = py.import("rusttorch._views")?.getattr("call")?.call1((self_, args, kwargs))?;
-            if !view.is(py.NotImplemented()) {
-                return Ok(view);
-            }
-        }
-        let mut session = Session::recording(py);
-        let mut operands = Operands::new();
-        let out = match self_.get().bind(&mut session, args, kwargs, &mut operands) {
-            Ok(out) => out,
-            // What is no operand may be a tracer's stand-in, which records the call.
-            Err(e) => {
-                let traced = py.import("rusttorch._trace")?.getattr("call_expr")?;
-                let recorded = traced.call1((self_.clone(), args, kwargs))?;
-                if !recorded.is_none() {
-                    return Ok(recorded);
-                }
-                return session.special().map_or(Err(e), |what| through_torch(self_, args, kwargs, what));
-            }
-        };
-        if session.requires_grad() {
-            return record(self_, args, kwargs, out.is_some());
-        }
-        self_.get().callable.call(py, &mut session, &mut operands, out.as_ref())
+        Expr::call_with(self_, args, kwargs)
     }
 
     /// The expression of a backward pass: the gradients of parameters `wrt`, given those of the results `of`
@@ -423,6 +468,15 @@ impl Expr {
     /// Forgets all plans.
     fn cache_clear(&self) {
         self.callable.clear();
+    }
+}
+
+/// The value of `out=` where that is the only keyword.
+#[inline]
+pub(crate) fn lone_out<'py>(kwargs: Option<&Bound<'py, PyDict>>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    match kwargs {
+        Some(kwargs) if kwargs.len() == 1 => kwargs.get_item(pyo3::intern!(kwargs.py(), "out")),
+        _ => Ok(None),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::borrow::{Session, is_exact_array};
 use crate::call::Operands;
-use crate::expr::{Expr, record, through_torch};
+use crate::expr::{Expr, lone_out, record, through_torch};
 use crate::{numpy, torch};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyTuple};
@@ -25,6 +25,8 @@ struct Entry {
     expr: Py<Expr>,
     /// Read the arrays that the function closes over, which are operands after the arguments.
     readers: Vec<Py<PyAny>>,
+    /// `out=` is no argument of the function's: the result goes there.
+    takes_out: bool,
 }
 
 /// The base class of `rusttorch.FusedFunction`.
@@ -52,8 +54,10 @@ impl FastCall {
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        if kwargs.is_none()
+        let out = lone_out(kwargs)?;
+        if (kwargs.is_none() || out.is_some())
             && let Some(entry) = slf.get().entry()
+            && (entry.takes_out || out.is_none())
             && entry.pattern.len() == args.len()
             && entry
                 .pattern
@@ -62,26 +66,33 @@ impl FastCall {
                 .all(|(&class, a)| class != Class::Other && class_of(&a) == class)
         {
             if entry.readers.is_empty() {
-                return direct(&entry.expr, args);
+                return direct(&entry.expr, args, kwargs, out.as_ref().filter(|o| !o.is_none()));
             }
             let mut operands: Vec<_> = args.iter().collect();
             for reader in &entry.readers {
                 operands.push(reader.bind(py).call0()?);
             }
             // What was read may be anything now.
-            return entry.expr.bind(py).call1(PyTuple::new(py, operands)?);
+            return entry.expr.bind(py).call(PyTuple::new(py, operands)?, kwargs);
         }
         slf.call_method(pyo3::intern!(py, "_slow"), args.clone(), kwargs)
     }
 
     /// From now on, arguments like these go to `expr` in this order, then what `readers` give, and its result is the
     /// result.
-    fn _install(&self, args: &Bound<'_, PyTuple>, expr: Py<Expr>, readers: Vec<Py<PyAny>>) -> PyResult<()> {
+    /// `takes_out`: so may `out=`.
+    fn _install(
+        &self,
+        args: &Bound<'_, PyTuple>,
+        expr: Py<Expr>,
+        readers: Vec<Py<PyAny>>,
+        takes_out: bool,
+    ) -> PyResult<()> {
         // The first call of a process has borrowed nothing yet, and no array would be known as one.
         torch::loaded(args.py())?;
         numpy::api_if_loaded(args.py())?;
         let pattern = args.iter_borrowed().map(|a| class_of(&a)).collect();
-        let entry = Entry { pattern, expr, readers };
+        let entry = Entry { pattern, expr, readers, takes_out };
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(entry));
         Ok(())
     }
@@ -93,7 +104,12 @@ impl FastCall {
 
 /// The call of an expression with an operand per parameter, none being a tensor of ours or a stand-in.
 #[inline]
-fn direct<'py>(expr: &Py<Expr>, args: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
+fn direct<'py>(
+    expr: &Py<Expr>,
+    args: &Bound<'py, PyTuple>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+    out: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
     let py = args.py();
     let (this, mut session, mut operands) = (expr.get(), Session::recording(py), Operands::new());
     for (i, a) in args.iter_borrowed().enumerate() {
@@ -101,14 +117,14 @@ fn direct<'py>(expr: &Py<Expr>, args: &Bound<'py, PyTuple>) -> PyResult<Bound<'p
             Ok(operand) => operands.push(operand),
             Err(e) => {
                 let Some(what) = session.special() else { return Err(e) };
-                return through_torch(expr.bind(py), args, None, what);
+                return through_torch(expr.bind(py), args, kwargs, what);
             }
         }
     }
     if session.requires_grad() {
-        return record(expr.bind(py), args, None, false);
+        return record(expr.bind(py), args, kwargs, out.is_some());
     }
-    this.callable.call(py, &mut session, &mut operands, None)
+    this.callable.call(py, &mut session, &mut operands, out)
 }
 
 #[inline]

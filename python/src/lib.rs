@@ -11,6 +11,7 @@ mod control;
 mod device;
 mod dtype;
 mod errors;
+mod evaluate;
 mod exchange;
 mod expr;
 mod fast;
@@ -40,6 +41,7 @@ fn _rusttorch(m: &Bound<'_, PyModule>) -> PyResult<()> {
     torch::register(m)?;
     borrow::register(m)?;
     expr::register(m)?;
+    evaluate::register(m)?;
     builder::register(m)?;
     fast::register(m)?;
     matmul::register(m)?;

@@ -329,8 +329,35 @@ impl Torch {
         }
     }
 
+    /// Whether a tensor of any class requires grad. Asks the object unless it is a plain one.
+    #[inline]
+    pub fn requires_grad(&self, x: &Bound<'_, PyAny>) -> PyResult<bool> {
+        if self.is_plain(x)
+            && let Some(s) = self.shim(x.py())
+            && let Some(handle) = s.handle(x)
+        {
+            // SAFETY: a valid handle.
+            return Ok(unsafe { s.handle_requires_grad(handle.1) });
+        }
+        x.getattr("requires_grad")?.is_truthy()
+    }
+
     /// Tells autograd that `x` was written.
+    #[inline]
     pub fn bump_version(&self, x: &Bound<'_, PyAny>) -> PyResult<()> {
+        if self.is_plain(x)
+            && let Some(s) = self.shim(x.py())
+            && let Some(bump) = s.bump_version
+            && let Some(handle) = s.handle(x)
+        {
+            // SAFETY: a valid handle; inference tensors, which have no version, are left out as torch's own function does.
+            unsafe {
+                if !(s.is_inference)(handle.1) {
+                    bump(handle.1);
+                }
+            }
+            return Ok(());
+        }
         let graph = self.module.bind(x.py()).getattr("autograd")?.getattr("graph")?;
         graph.call_method1("increment_version", (x,)).map(drop)
     }

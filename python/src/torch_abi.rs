@@ -40,6 +40,9 @@ pub(crate) struct Shim {
     pub(crate) requires_grad: unsafe extern "C" fn(*mut c_void) -> bool,
     /// Makes a Python object of what a handle holds, which is moved out of it; None where it does not do so.
     pub(crate) wrap: Option<unsafe extern "C" fn(Handle) -> *mut ffi::PyObject>,
+    /// `torch::autograd::impl::bump_version`, if it does; only for tensors that [`Shim::is_inference`] denies.
+    pub(crate) bump_version: Option<unsafe extern "C" fn(Handle)>,
+    pub(crate) is_inference: unsafe extern "C" fn(Handle) -> bool,
     /// Where a Python tensor holds its `at::Tensor`, which then is a handle that nobody needs to make and
     /// give back; None where [`Shim::find_payload`] does not find it.
     pub(crate) payload: Option<usize>,
@@ -101,7 +104,9 @@ impl Shim {
             autocast_enabled: function!(cpu, c"_ZN2at8autocast19is_autocast_enabledEN3c1010DeviceTypeE"),
             is_neg: function!(cpu, c"_ZN2at6native6is_negERKNS_6TensorE"),
             requires_grad: function!(c10, c"_ZNK3c1010TensorImpl13requires_gradEv"),
+            is_inference: function!(cpu, c"_ZN2at6native12is_inferenceERKNS_6TensorE"),
             wrap: None,
+            bump_version: None,
             payload: None,
         };
         if !shim.agrees(torch).ok()? {
@@ -109,6 +114,7 @@ impl Shim {
         }
         shim.wrap = shim.find_wrap(torch).ok()?;
         shim.payload = shim.find_payload(torch).ok()?;
+        shim.bump_version = shim.find_bump_version(torch).ok()?;
         Some(shim)
     }
 
@@ -136,6 +142,37 @@ impl Shim {
             let same = object.getattr("shape")?.eq(shape)? && object.getattr("dtype")?.eq(torch.getattr("int64")?)?;
             Ok((plain && same).then_some(wrap))
         }
+    }
+
+    /// The function that counts a write, if it does so by one and [`Shim::is_inference`] tells which tensors have no
+    /// such count (they would make it throw).
+    fn find_bump_version(&self, torch: &Bound<'_, PyAny>) -> PyResult<Option<unsafe extern "C" fn(Handle)>> {
+        let symbol = library(torch, "libtorch_cpu")
+            .and_then(|cpu| symbol_in(cpu, c"_ZN5torch8autograd4impl12bump_versionERKN2at6TensorE"));
+        let Some(symbol) = symbol else { return Ok(None) };
+        // SAFETY: the signature is that of the symbol.
+        let bump = unsafe { std::mem::transmute::<*mut c_void, unsafe extern "C" fn(Handle)>(symbol) };
+        for inference in [true, false] {
+            let mode = torch.call_method1("inference_mode", (inference,))?;
+            mode.call_method0("__enter__")?;
+            let x = torch.call_method1("empty", (1i64,));
+            mode.call_method1("__exit__", (torch.py().None(), torch.py().None(), torch.py().None()))?;
+            let x = x?;
+            let Some(handle) = self.handle(&x) else { return Ok(None) };
+            // SAFETY: a valid handle.
+            if unsafe { (self.is_inference)(handle.1) } != inference {
+                return Ok(None);
+            }
+            if !inference {
+                let before: i64 = x.getattr("_version")?.extract()?;
+                // SAFETY: a valid handle of a tensor that has a version.
+                unsafe { bump(handle.1) };
+                if x.getattr("_version")?.extract::<i64>()? != before + 1 {
+                    return Ok(None);
+                }
+            }
+        }
+        Ok(Some(bump))
     }
 
     /// Tensors are `{ PyObject, at::Tensor, hooks }`, and were `{ PyObject, MaybeOwned<at::Tensor>, hooks }` until

@@ -320,3 +320,79 @@ def test_out_is_written_under_its_own_strides(kind: str) -> None:
     rt.expr("x + 1")(view[:20], out=view[::2])
     assert both[::2].tolist() == list(range(1, 21))
     assert both[1::2].tolist() == list(range(1, 40, 2))
+
+
+@pytest.mark.parametrize("kind", ["numpy", "torch"])
+def test_a_known_out_is_checked_at_every_call(kind: str) -> None:
+    f, both = rt.expr("x * 2 + y"), rt.expr("x + y, x - y")
+
+    def make() -> Any:
+        x = np.arange(24, dtype=np.float32)
+        return x if kind == "numpy" else torch.from_numpy(x)
+
+    x, y, out = make(), make(), make()
+    f.cache_clear()
+    hits, misses, _ = f.cache_info()
+    for _ in range(3):
+        assert f(x, y, out=out) is out
+        assert (out == x * 2 + y).all()
+    assert f.cache_info() == (hits + 2, misses + 1, 1)
+    # The same layouts, but memory that is shared with an operand, or with another result.
+    memory = make()
+    want = memory[:12] * 2 + y[:12]
+    for view in (memory[4:16], memory[:12]):
+        memory[:] = make()
+        f(memory[:12], y[:12], out=make()[:12])
+        f(memory[:12], y[:12], out=view)
+        assert (view == want).all()
+    outs = (make(), make())
+    both(x, y, out=outs)
+    assert (outs[0] == x + y).all()
+    assert (outs[1] == x - y).all()
+    with pytest.raises(RuntimeError, match="single memory location"):
+        both(x, y, out=(outs[0], outs[0]))
+    if kind == "numpy":
+        out.flags.writeable = False
+        with pytest.raises(ValueError, match="read-only"):
+            f(x, y, out=out)
+    else:
+        with pytest.raises(RuntimeError, match=r"out=\.\.\. arguments don't support automatic differentiation"):
+            f(x, y, out=make().requires_grad_())
+        with torch.no_grad():
+            f(x, y, out=make().requires_grad_())
+        with torch.inference_mode():
+            unversioned = torch.empty(24)
+        assert f(x, y, out=unversioned) is unversioned
+        assert (unversioned == x * 2 + y).all()
+        before = out._version
+        f(x, y, out=out)
+        assert out._version == before + 1
+    with pytest.raises((TypeError, RuntimeError)):
+        f(x, y, out=np.zeros(24, np.float64) if kind == "torch" else torch.zeros(24))
+
+
+def test_defaults_are_not_given() -> None:
+    x = np.arange(3.0)
+    np.testing.assert_array_equal(rt.add(x, x), rt.add(x, x, 1))
+    np.testing.assert_array_equal(rt.add(x, x, out=np.empty(3)), rt.add(x, x, alpha=1))
+    with pytest.raises(TypeError, match="takes 2 to 3 arguments"):
+        rt.add(x)
+
+
+def test_evaluate_in_odd_scopes() -> None:
+    a = np.arange(3.0)
+
+    class Body:
+        b = a + 1
+        c = rt.evaluate("b * 2")
+
+    np.testing.assert_array_equal(Body.c, (a + 1) * 2)
+    np.testing.assert_array_equal(eval("rt.evaluate('b * GLOBAL')", {"rt": rt, "GLOBAL": 3.0}, {"b": a}), a * 3)
+
+    class Mapping(dict[str, Any]):
+        def get(self, key: str, default: Any = None) -> Any:
+            return a if key == "computed" else default
+
+    np.testing.assert_array_equal(rt.evaluate("computed + 1", Mapping()), a + 1)
+    with pytest.raises(NameError, match="nowhere"):
+        rt.evaluate("nowhere + 1", Mapping(), {})

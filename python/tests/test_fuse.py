@@ -5,6 +5,7 @@ import pickle
 import subprocess
 import sys
 import typing
+from typing import Any
 
 import numpy as np
 import pytest
@@ -259,3 +260,38 @@ def test_pickles_and_inspects() -> None:
     at_module_level.cache_clear()
     assert at_module_level.cache_info() == (0, 0, 0)
     assert "at_module_level" in repr(at_module_level)
+
+
+@pytest.mark.parametrize("of_torch", [False, True])
+def test_out(of_torch: bool) -> None:
+    def make(n: int) -> Any:
+        x = np.arange(n, dtype=np.float32)
+        return torch.from_numpy(x) if of_torch else x
+
+    scale = make(6) + 1
+
+    f: Any = rt.fuse(lambda x, k: x * k)
+    hidden: Any = rt.fuse(lambda x: x * scale)
+    several: Any = rt.fuse(lambda x: (x + 1, x - 1))
+    same: Any = rt.fuse(lambda x, k: x)
+    own: Any = rt.fuse(lambda x, out: x + out)
+    x = make(6)
+    for _ in range(3):
+        out = make(6)
+        assert f(x, 2.0, out=out) is out
+        assert (out == x * 2).all()
+        assert hidden(x, out=out) is out
+        assert (out == x * scale).all()
+        outs = (make(6), make(6))
+        assert several(x, out=outs) is outs
+        assert (outs[0] == x + 1).all()
+        assert (outs[1] == x - 1).all()
+        assert (own(x, out=out) == x + out).all()
+        assert (f(x, k=2.0, out=None) == x * 2).all()
+    with pytest.raises(TypeError, match="must return an array that it computes"):
+        same(x, 1.0, out=make(6))
+    with pytest.raises(RuntimeError, match="shape"):
+        f(x, 2.0, out=make(5))
+    mine = rt.zeros(6)
+    assert f(rt.tensor(np.arange(6.0, dtype=np.float32)), 2.0, out=mine) is mine
+    assert mine.tolist() == [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]
