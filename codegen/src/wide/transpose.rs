@@ -21,7 +21,9 @@ use rusttorch_ir::kernel::STEP_MAX;
 /// Rows of a block.
 const ROWS: i64 = 16;
 /// Bytes of all packed operands of a block, on the stack.
-const BYTES: usize = 16 << 10;
+const BYTES: usize = 8 << 10;
+/// Bytes of a cache line.
+const LINE: i64 = 64;
 /// Operands of which so many are packed; what is beyond them steps.
 const MOST: usize = 4;
 
@@ -160,6 +162,7 @@ impl Emitter<'_> {
         };
         let rest = self.count_loop(lane, end, group, &mut |e, k| {
             let (from, to) = places(e, k);
+            e.prefetch_next(from, group as usize, l.size, once, thrice);
             let rest = e.count_loop(zero, count, unit, &mut |e, r| {
                 let steps = e.lane_steps(from, r, l.size, once, thrice);
                 let turned = if l.size == 8 { e.turn_pairs(&steps) } else { e.turn_quads(&steps) };
@@ -189,6 +192,18 @@ impl Emitter<'_> {
             Ok(())
         })?;
         Ok(())
+    }
+
+    /// Asks for the lanes' elements of the next block: no prefetcher of the machine sees that each lane goes on
+    /// where it was left. (Past the end this asks in vain, and nothing faults.)
+    fn prefetch_next(&mut self, from: VReg, lanes: usize, size: usize, once: VReg, thrice: VReg) {
+        for line in 0..ROWS * size as i64 / LINE {
+            let row = self.int(ROWS + line * LINE / size as i64);
+            let next = self.lane_steps(from, row, size, once, thrice);
+            for i in 0..lanes {
+                self.c.emit(Code::Prefetcht0_m8, &[next.at(i)]);
+            }
+        }
     }
 
     /// Where the lanes of row `r` are, the first row of lane 0 being at `from`.
