@@ -106,7 +106,8 @@ fn touches(phase: &Phase, buffers: &HashSet<BufferId>) -> bool {
     })
 }
 
-fn visit_insts(body: &[Inst], f: &mut impl FnMut(&Inst)) {
+/// Visits instructions, those of cold bodies before the one that has them.
+pub(crate) fn visit_insts(body: &[Inst], f: &mut impl FnMut(&Inst)) {
     for inst in body {
         if let Op::Cold { body, .. } = &inst.op {
             visit_insts(body, f);

@@ -14,6 +14,7 @@ use super::val::{LaneTy, Lanes, Src, Val};
 use super::vcode::{INT, VEC};
 use crate::error::CodegenError;
 use crate::lane::{Access, LaneInst, LaneOp, Segment, identity};
+use crate::schedule::visit_insts;
 use iced_x86::Code;
 use regalloc2::VReg;
 use rusttorch_ir::dtype::DType;
@@ -35,6 +36,8 @@ pub struct Growing<'a> {
     step: i64,
     /// The body without it.
     body: Vec<LaneInst>,
+    /// Whether the value is needed too, not the index alone.
+    value: bool,
 }
 
 /// Whether a segment is one arg reduction over a growing index.
@@ -55,7 +58,11 @@ pub fn growing<'a>(k: &rusttorch_ir::kernel::Kernel, seg: &'a Segment) -> Option
         _ => return None,
     };
     let body = seg.body.iter().filter(|i| !i.results.contains(&index)).cloned().collect();
-    Some(Growing { e, step, body })
+    let mut value = false;
+    for nest in k.phases.iter().flat_map(|p| &p.nests) {
+        visit_insts(&nest.body, &mut |i| i.op.for_operands(&mut |v| value |= v == r.results[0]));
+    }
+    Some(Growing { e, step, body, value })
 }
 
 impl Emitter<'_> {
@@ -142,7 +149,7 @@ impl Emitter<'_> {
         // number above all others.
         let best = match (lanes, numbers) {
             (Val::Lanes(values), Val::Lanes(numbers)) if !int.is_64() => {
-                self.best_of_lanes(r.kind, t, s.lanes, &values, &numbers)?
+                self.best_of_lanes(r.kind, t, s.lanes, (&values, &numbers), g.value)?
             }
             (lanes, numbers) => self.fold_lanes(r.kind, &[t, DType::I64], s.lanes, vec![lanes, numbers])?,
         };
@@ -153,14 +160,14 @@ impl Emitter<'_> {
     }
 
     /// The best of `n` lanes of 32 bits and the lowest number of those that equal it: folds of one value
-    /// each, which are shorter than a fold of pairs.
+    /// each, which are shorter than a fold of pairs. Unless it is to be `exact`, the best is any that equals it.
     fn best_of_lanes(
         &mut self,
         kind: Reduction,
         t: DType,
         n: usize,
-        values: &Lanes,
-        numbers: &Lanes,
+        (values, numbers): (&Lanes, &Lanes),
+        exact: bool,
     ) -> Result<Vec<Val>, CodegenError> {
         let (ty, int) = (values.ty, numbers.ty);
         let most = if kind == Reduction::ArgMax { Reduction::Max } else { Reduction::Min };
@@ -182,6 +189,9 @@ impl Emitter<'_> {
         });
         let hits = Val::Lanes(Lanes { ty: int, parts: hits.collect() });
         let first = self.fold_lanes(Reduction::Min, &[DType::I32], n, vec![hits])?.swap_remove(0);
+        if !exact {
+            return Ok(vec![Val::Uniform(Lanes { ty, parts: vec![most] }), first]);
+        }
         // The value of that lane: -0.0 and 0.0 are equal.
         let (number, zero) = (self.part_reg(&first, 0), self.int_const(int, 0));
         let zero = self.load_pool(zero, false);

@@ -163,9 +163,20 @@ impl Emitter<'_> {
         let full = self.add_imm(begin, LANES_CHUNK as i64);
         let end = self.min(full, n);
         let part = self.chunk(seg, lanes, begin, end, std::slice::from_ref(&s))?.swap_remove(0);
-        let new = self.folded(r.kind, &s, &self.values_of(&s, &acc), &part)?;
         let next = self.add_imm(begin, LANES_CHUNK as i64);
-        self.c.jump(head, &std::iter::once(next).chain(new.into_iter().flat_map(|l| l.parts)).collect::<Vec<_>>());
+        let again = |new: Vec<Lanes>| -> Vec<VReg> {
+            std::iter::once(next).chain(new.into_iter().flat_map(|l| l.parts)).collect()
+        };
+        // Identities change nothing: the first chunk is the accumulator.
+        let (first, others) = (self.c.block(), self.c.block());
+        self.compare_imm(begin, 0);
+        self.c.branch(Code::Je_rel32_64, first, others);
+        self.c.enter(first);
+        let new = part.iter().zip(&s.dtypes).map(|(v, &d)| self.held(&s, d, v)).collect::<Result<_, _>>()?;
+        self.c.jump(head, &again(new));
+        self.c.enter(others);
+        let new = self.folded(r.kind, &s, &self.values_of(&s, &acc), &part)?;
+        self.c.jump(head, &again(new));
         self.c.enter(after);
         let last: Vec<VReg> = acc.iter().flat_map(|l| l.parts.clone()).collect();
         let result = self.like(done, &identities);
