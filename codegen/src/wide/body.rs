@@ -151,7 +151,9 @@ impl Emitter<'_> {
         self.c.branch(Code::Jne_rel32_64, needed, skip);
         self.c.enter(needed);
         let before = self.copy.clone();
+        let outer = std::mem::replace(&mut self.c.cold, true);
         self.run(body, uses)?;
+        self.c.cold = outer;
         let mut merged = Vec::new();
         for (&s, f) in slow.iter().zip(&fast_lanes) {
             let dtype = self.k.dtype(s);

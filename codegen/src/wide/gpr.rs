@@ -223,7 +223,10 @@ impl Emitter<'_> {
         let (other, after) = (self.c.block(), self.c.block());
         self.c.branch(jcc, then, other);
         self.c.enter(then);
+        let before = self.c.cold;
+        self.c.cold |= cold;
         body(self)?;
+        self.c.cold = before;
         self.c.jump(after, &[]);
         self.c.enter(other);
         self.c.jump(after, &[]);

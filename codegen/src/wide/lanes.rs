@@ -89,7 +89,7 @@ impl Emitter<'_> {
     }
 
     /// A local array with the lanes of a value, as its dtype lies in memory.
-    fn spill(&mut self, dtype: DType, v: &Val) -> Result<i32, CodegenError> {
+    pub fn spill(&mut self, dtype: DType, v: &Val) -> Result<i32, CodegenError> {
         let n = self.n;
         if n == 0 {
             self.n = self.width();
@@ -115,7 +115,7 @@ impl Emitter<'_> {
     }
 
     /// A local array of zeros.
-    fn zeros(&mut self, bytes: usize) -> i32 {
+    pub fn zeros(&mut self, bytes: usize) -> i32 {
         let at = self.c.local(bytes);
         let zero = self.zero();
         let code = self.pick(Code::VEX_Vmovups_ymmm256_ymm, Code::EVEX_Vmovups_zmmm512_k1z_zmm);
@@ -318,7 +318,7 @@ impl Emitter<'_> {
     }
 
     /// A checked index, as i64.
-    pub fn check(
+    pub fn check_by_lane(
         &mut self,
         dtype: DType,
         value: &Val,
@@ -480,35 +480,5 @@ impl Emitter<'_> {
             }
             Ok(())
         })
-    }
-
-    /// Element `index` of a table, the index limited to it.
-    pub fn lookup(
-        &mut self,
-        table: &[rusttorch_ir::dtype::Literal],
-        from: DType,
-        index: &Val,
-    ) -> Result<Val, CodegenError> {
-        let dtype = table[0].dtype;
-        let bytes: Vec<u8> = table.iter().flat_map(|l| l.bits.to_le_bytes()[..dtype.size()].to_vec()).collect();
-        let mut padded = bytes;
-        padded.resize(padded.len().next_power_of_two().max(8), 0);
-        let at = self.c.constant(&padded);
-        let base = self.c.vreg(INT);
-        self.c.emit(Code::Lea_r64_m, &[A::Def(base), A::Pool(at)]);
-        let index = self.spill_i64(from, index)?;
-        let size = dtype.size();
-        let to = self.c.local(self.room() * size);
-        let last = table.len() as i64 - 1;
-        self.by_lanes(&[], &mut |e, lane| {
-            let i = e.c.vreg(INT);
-            e.c.emit(Code::Mov_r64_rm64, &[A::Def(i), A::LocalIndexed(index, lane, 8)]);
-            let (zero, last) = (e.int(0), e.int(last));
-            let i = e.max(i, zero);
-            let i = e.min(i, last);
-            e.copy_element(size, A::Indexed(base, i, size as u32, 0), A::LocalIndexed(to, lane, size as u32));
-            Ok(())
-        })?;
-        self.reload(dtype, to)
     }
 }

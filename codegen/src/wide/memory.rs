@@ -465,7 +465,14 @@ impl Emitter<'_> {
                 Ok(Val::Lanes(self.load_strided(dtype, base, step)?))
             }
             (Access::Periodic(e, p), None) => Ok(Val::Lanes(self.load_period(buffer, e, *p)?)),
-            _ => self.load_by_lane(buffer, access, mask),
+            _ => {
+                if let Access::Indexed(e) | Access::Unit(e) | Access::Strided(e, _) | Access::Periodic(e, _) = access
+                    && let Some(v) = self.gather(buffer, e, mask)?
+                {
+                    return Ok(v);
+                }
+                self.load_by_lane(buffer, access, mask)
+            }
         }
     }
 
@@ -521,7 +528,10 @@ impl Emitter<'_> {
             Access::Unit(e) => (e, 1),
             Access::Strided(e, IndexExpr::Const(c)) => (e, *c),
             Access::Strided(e, _) | Access::Periodic(e, _) | Access::Row(e) | Access::Indexed(e) => {
-                return self.index_by_lane(e, dtype);
+                return match self.index_of_lanes(e, dtype)? {
+                    Some(v) => Ok(v),
+                    None => self.index_by_lane(e, dtype),
+                };
             }
         };
         let base = self.base(None, e)?;

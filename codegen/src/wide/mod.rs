@@ -18,8 +18,10 @@
 
 mod arg;
 mod body;
+mod carry;
 mod convert;
 mod encode;
+mod gather;
 mod gpr;
 mod lanes;
 mod loops;

@@ -5,11 +5,11 @@
 //! may be in flight at once, else in memory. `Order::Rows` under a tile: the accumulator of every lane is the
 //! result's tile itself.
 
+use super::Emitter;
 use super::arg;
 use super::memory::Place;
 use super::val::{LaneTy, Lanes, Src, Val};
-use super::vcode::{A, BlockId, INT, VEC};
-use super::{Copy, Emitter};
+use super::vcode::{A, INT, VEC};
 use crate::error::CodegenError;
 use crate::lane::{LaneReduce, Segment, identity};
 use iced_x86::Code;
@@ -29,7 +29,7 @@ pub struct State {
     pub dtypes: Vec<DType>,
     pub lanes: usize,
     /// `acc` has one lane: every chunk folds its lanes by itself (`arg.rs`).
-    single: bool,
+    pub single: bool,
 }
 
 impl Emitter<'_> {
@@ -88,7 +88,7 @@ impl Emitter<'_> {
     // ---- along the lanes ----
 
     /// The accumulators of a reduction, of which only `part` has memory, where it needs that.
-    fn state(&mut self, seg: &Segment, r: &LaneReduce) -> Result<State, CodegenError> {
+    pub fn state(&mut self, seg: &Segment, r: &LaneReduce) -> Result<State, CodegenError> {
         if r.order == Order::Rows {
             return Err(CodegenError::unsupported("full-width rows along the lanes"));
         }
@@ -126,99 +126,6 @@ impl Emitter<'_> {
                 Ok(s)
             })
             .collect()
-    }
-
-    /// A nest that is one reduction over one axis, whose accumulators stay in registers; false for others.
-    pub fn carried_reduce(&mut self, seg: &Segment, lanes: AxisId) -> Result<bool, CodegenError> {
-        let [r] = seg.reduces.as_slice() else { return Ok(false) };
-        let pairs = r.results.len() > 1 && arg::growing(self.k, seg).is_none();
-        if !seg.loops.is_empty() || seg.serial || pairs {
-            return Ok(false);
-        }
-        let s = self.state(seg, r)?;
-        let mut identities = Vec::new();
-        for (i, &d) in s.dtypes.iter().enumerate() {
-            identities.push(self.held(&s, d, &Val::Const(identity(r.kind, i, d)))?);
-        }
-        let start: Vec<VReg> = identities.iter().flat_map(|l| l.parts.clone()).collect();
-        let (some, none, done) = (self.c.block(), self.c.block(), self.c.block());
-        let (head, inside, after) = (self.c.block(), self.c.block(), self.c.block());
-        let extent = self.k.axes[lanes.index()].clone();
-        let n = self.index(&extent)?;
-        // A prelude may read memory that is there only if some lane runs.
-        self.compare_imm(n, 0);
-        self.c.branch(Code::Jg_rel32_64, some, none);
-        self.c.enter(some);
-        self.copy = Copy::default();
-        self.lane_axis = Some(lanes);
-        self.enter(seg)?;
-        let zero = self.int(0);
-        let begin = self.c.param(head, INT);
-        let acc = self.like(head, &identities);
-        self.c.jump(head, &[&[zero], &start[..]].concat());
-        self.c.enter(head);
-        self.compare(begin, n);
-        self.c.branch(Code::Jl_rel32_64, inside, after);
-        self.c.enter(inside);
-        let full = self.add_imm(begin, LANES_CHUNK as i64);
-        let end = self.min(full, n);
-        let part = self.chunk(seg, lanes, begin, end, std::slice::from_ref(&s))?.swap_remove(0);
-        let next = self.add_imm(begin, LANES_CHUNK as i64);
-        let again = |new: Vec<Lanes>| -> Vec<VReg> {
-            std::iter::once(next).chain(new.into_iter().flat_map(|l| l.parts)).collect()
-        };
-        // Identities change nothing: the first chunk is the accumulator.
-        let (first, others) = (self.c.block(), self.c.block());
-        self.compare_imm(begin, 0);
-        self.c.branch(Code::Je_rel32_64, first, others);
-        self.c.enter(first);
-        let new = part.iter().zip(&s.dtypes).map(|(v, &d)| self.held(&s, d, v)).collect::<Result<_, _>>()?;
-        self.c.jump(head, &again(new));
-        self.c.enter(others);
-        let new = self.folded(r.kind, &s, &self.values_of(&s, &acc), &part)?;
-        self.c.jump(head, &again(new));
-        self.c.enter(after);
-        let last: Vec<VReg> = acc.iter().flat_map(|l| l.parts.clone()).collect();
-        let result = self.like(done, &identities);
-        self.c.jump(done, &last);
-        self.c.enter(none);
-        self.c.jump(done, &start);
-        self.c.enter(done);
-        self.lane_axis = None;
-        self.copy = Copy::default();
-        let v = self.values_of(&s, &result);
-        let v = if s.single { v } else { self.fold_lanes(r.kind, &s.dtypes, s.lanes, v)? };
-        self.vals.extend(r.results.iter().copied().zip(v));
-        Ok(true)
-    }
-
-    /// Block parameters of the shape of these registers.
-    fn like(&mut self, block: BlockId, of: &[Lanes]) -> Vec<Lanes> {
-        of.iter()
-            .map(|l| Lanes { ty: l.ty, parts: l.parts.iter().map(|p| self.c.param(block, p.class())).collect() })
-            .collect()
-    }
-
-    /// Accumulators that registers hold.
-    fn values_of(&self, s: &State, acc: &[Lanes]) -> Vec<Val> {
-        acc.iter().map(|l| if s.single { Val::Uniform(l.clone()) } else { Val::Lanes(l.clone()) }).collect()
-    }
-
-    /// A value of an accumulator in registers: one for all of a single one's, else of all L lanes.
-    fn held(&mut self, s: &State, d: DType, v: &Val) -> Result<Lanes, CodegenError> {
-        let before = (std::mem::replace(&mut self.n, if s.single { 0 } else { s.lanes }), self.tail.take());
-        let held = self.registers(d, v);
-        (self.n, self.tail) = before;
-        held
-    }
-
-    /// op(acc, part), in registers.
-    fn folded(&mut self, kind: Reduction, s: &State, acc: &[Val], part: &[Val]) -> Result<Vec<Lanes>, CodegenError> {
-        let before = (std::mem::replace(&mut self.n, if s.single { 0 } else { s.lanes }), self.tail.take());
-        let v = self.combine(kind, &s.dtypes, acc, part)?;
-        let held = v.iter().zip(&s.dtypes).map(|(v, &d)| self.registers(d, v)).collect();
-        (self.n, self.tail) = before;
-        held
     }
 
     /// All L lanes of arrays, with nothing masked.
@@ -276,7 +183,7 @@ impl Emitter<'_> {
     }
 
     /// What a chunk of at most `LANES_CHUNK` elements folds to, for every reduction of a segment.
-    fn chunk(
+    pub fn chunk(
         &mut self,
         seg: &Segment,
         lanes: AxisId,

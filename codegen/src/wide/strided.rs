@@ -18,6 +18,7 @@ use iced_x86::Code;
 use regalloc2::VReg;
 use rusttorch_ir::dtype::DType;
 use rusttorch_ir::index::IndexExpr;
+use std::ops::Range;
 
 /// Where the lanes in flight are.
 pub struct Steps {
@@ -102,8 +103,7 @@ impl Emitter<'_> {
                     let A::Mem(p, disp) = steps.at(first) else { unreachable!("the step is a constant") };
                     return self.take_apart(dtype, p, disp, step);
                 }
-                let lanes: Vec<A> = (first..first + per_part).map(|l| steps.at(l)).collect();
-                self.insert_lanes(dtype, &lanes)
+                self.insert_lanes(dtype, first..first + per_part, &mut |_, l| steps.at(l))
             })
             .collect();
         Ok(Lanes { ty, parts })
@@ -175,9 +175,22 @@ impl Emitter<'_> {
     }
 
     /// A register of elements at these addresses.
-    fn insert_lanes(&mut self, dtype: DType, lanes: &[A]) -> VReg {
+    pub fn insert_lanes(
+        &mut self,
+        dtype: DType,
+        lanes: Range<usize>,
+        place: &mut dyn FnMut(&mut Self, usize) -> A,
+    ) -> VReg {
         let size = dtype.size();
-        let halves: Vec<VReg> = lanes.chunks(32 / size).map(|h| self.insert_ymm(size, h)).collect();
+        let numbers: Vec<usize> = lanes.collect();
+        let quarters: Vec<VReg> = numbers
+            .chunks(16 / size)
+            .map(|q| {
+                let lanes: Vec<A> = q.iter().map(|&l| place(self, l)).collect();
+                self.insert_xmm(size, &lanes)
+            })
+            .collect();
+        let halves: Vec<VReg> = quarters.chunks(2).map(|h| self.join(h, false)).collect();
         let v = self.join(&halves, true);
         match size {
             4 | 8 => v,

@@ -106,6 +106,8 @@ pub struct Builder {
     order: Vec<BlockId>,
     current: Option<BlockId>,
     vregs: usize,
+    /// Whether new blocks are placed behind all others.
+    pub cold: bool,
     /// Bytes of local arrays.
     pub locals: i32,
     pub pool: Vec<u8>,
@@ -118,7 +120,7 @@ impl Builder {
     }
 
     pub fn block(&mut self) -> BlockId {
-        self.blocks.push(Block::default());
+        self.blocks.push(Block { cold: self.cold, ..Block::default() });
         BlockId(self.blocks.len() as u32 - 1)
     }
 
