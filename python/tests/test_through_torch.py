@@ -280,6 +280,8 @@ SAMPLES: dict[str, tuple[tuple, dict]] = {
     "permute": ((X, [1, 0]), {}),
     "poisson_nll_loss": ((X, POSITIVE), {"full": True, "log_input": False}),
     "polygamma": ((1, POSITIVE), {}),
+    "igamma": ((POSITIVE, POSITIVE + 1), {}),
+    "igammac": ((POSITIVE, POSITIVE + 1), {}),
     "zeta": ((POSITIVE + 1, POSITIVE), {}),
     "prelu": ((X, W), {}),
     "prod": ((X,), {"dim": [0, 1], "keepdim": True}),

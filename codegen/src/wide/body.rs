@@ -8,7 +8,7 @@ use iced_x86::Code;
 use rusttorch_ir::dtype::DType;
 use rusttorch_ir::id::ValueId;
 use rusttorch_ir::prim::Prim;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// How often values are still to be read: tells which operand of an `fma` may be overwritten. Wrong
 /// counts cost a move, never a result.
@@ -32,6 +32,44 @@ pub fn count_uses(seg: &Segment) -> Uses {
     uses
 }
 
+/// Selections of floats that are one instruction: `a > b ? a : b` is maxps, which gives b where they are unordered or
+/// both zeros, and `a < b ? a : b` is minps.
+#[derive(Default)]
+struct Extremes {
+    /// By the selection's result: the instruction, and its operands.
+    selects: HashMap<ValueId, (Prim, ValueId, ValueId)>,
+    /// Comparisons that nothing else reads: they are not emitted.
+    masks: HashSet<ValueId>,
+}
+
+impl Extremes {
+    /// Those of `code`, of which `uses` has the reads to come. (Uniform code counts none.)
+    fn find(code: &[LaneInst], uses: &Uses) -> Extremes {
+        let mut found = Extremes::default();
+        let mut compares = HashMap::new();
+        let mut reads = Uses::new();
+        for inst in code {
+            match &inst.op {
+                LaneOp::Prim(p @ (Prim::Gt | Prim::Lt), t, args) if t.is_float() => {
+                    compares.insert(inst.results[0], (*p, args[0], args[1]));
+                }
+                LaneOp::Prim(Prim::Select, _, args) => {
+                    if let Some(&(p, a, b)) = compares.get(&args[0])
+                        && args[1..] == [a, b]
+                    {
+                        let extreme = if p == Prim::Gt { Prim::Max } else { Prim::Min };
+                        found.selects.insert(inst.results[0], (extreme, a, b));
+                        *reads.entry(args[0]).or_default() += 1;
+                    }
+                }
+                _ => {}
+            }
+        }
+        found.masks.extend(reads.iter().filter(|(mask, n)| uses.get(mask) == Some(n)).map(|(mask, _)| *mask));
+        found
+    }
+}
+
 impl Emitter<'_> {
     pub fn define(&mut self, v: ValueId, x: Val) {
         self.copy.vals.insert(v, x);
@@ -52,16 +90,20 @@ impl Emitter<'_> {
     }
 
     fn run(&mut self, code: &[LaneInst], uses: &mut Uses) -> Result<(), CodegenError> {
-        code.iter().try_for_each(|inst| self.run_inst(inst, uses))
+        let extremes = Extremes::find(code, uses);
+        code.iter().try_for_each(|inst| self.run_inst(inst, uses, &extremes))
     }
 
-    fn run_inst(&mut self, inst: &LaneInst, uses: &mut Uses) -> Result<(), CodegenError> {
+    fn run_inst(&mut self, inst: &LaneInst, uses: &mut Uses, extremes: &Extremes) -> Result<(), CodegenError> {
         self.site = inst.site;
         inst.op.for_operands(&mut |v| {
             if let Some(n) = uses.get_mut(&v) {
                 *n -= 1;
             }
         });
+        if inst.results.first().is_some_and(|r| extremes.masks.contains(r)) {
+            return Ok(());
+        }
         let result = match &inst.op {
             LaneOp::Const(l) => Val::Const(*l),
             LaneOp::Scalar(s) => {
@@ -75,6 +117,12 @@ impl Emitter<'_> {
             }
             LaneOp::Prim(p, t, args) => {
                 let from = self.k.dtype(args[0]);
+                if let Some(&(extreme, a, b)) = extremes.selects.get(&inst.results[0]) {
+                    let (a, b) = (self.val(a)?, self.val(b)?);
+                    let x = self.extreme(extreme, LaneTy::of(*t), a, b);
+                    self.define(inst.results[0], x);
+                    return Ok(());
+                }
                 let vals = args.iter().map(|&a| self.val(a)).collect::<Result<Vec<_>, _>>()?;
                 if matches!(p, Prim::IDiv | Prim::IRem) {
                     self.divide_lanes(*p, *t, &vals)?

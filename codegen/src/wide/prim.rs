@@ -234,6 +234,19 @@ impl Emitter<'_> {
         Self::wrap_parts(ty, parts, uniform)
     }
 
+    /// minps or maxps of (a, b).
+    pub fn extreme(&mut self, p: Prim, ty: LaneTy, a: Val, b: Val) -> Val {
+        let (n, uniform) = self.shape(ty, &[a.clone(), b.clone()]);
+        let a = self.materialise(&a, ty);
+        let parts = (0..n)
+            .map(|i| {
+                let (a, b) = (self.part_reg(&a, i), self.part(&b, i));
+                self.min_max_float(p, ty, a, b)
+            })
+            .collect();
+        Self::wrap_parts(ty, parts, uniform)
+    }
+
     fn binary(&mut self, p: Prim, t: DType, ty: LaneTy, a: VReg, b: &Val, i: usize) -> Result<VReg, CodegenError> {
         let float = t.is_float();
         Ok(match p {

@@ -18,6 +18,7 @@
 //! the text form, `.rtir`, is `text.rs`.
 
 pub mod expand;
+mod gamma;
 pub mod interp;
 pub mod parse;
 pub mod random;
@@ -307,7 +308,7 @@ macro_rules! funcs {
         /// A scalar function of crate `libm` (never the system's), for rare special functions.
         #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
         pub enum Func {
-            $(#[doc = concat!("`", $name, "`, of `libm` or of `special`.")] $variant),*
+            $(#[doc = concat!("`", $name, "`, of `libm`, of `special` or of `gamma`.")] $variant),*
         }
         impl Func {
             /// All functions.
@@ -366,6 +367,8 @@ funcs! {
     I0e "i0e" 1 ScalarFn::Unary(special::i0e), ScalarFn::Unary(|x| special::i0e(f64::from(x)) as f32);
     I1 "i1" 1 ScalarFn::Unary(special::i1), ScalarFn::Unary(|x| special::i1(f64::from(x)) as f32);
     Zeta "zeta" 2 ScalarFn::Binary(special::zeta), ScalarFn::Binary(|x, q| special::zeta(f64::from(x), f64::from(q)) as f32);
+    Igamma "igamma" 2 ScalarFn::Binary(gamma::igamma), ScalarFn::Binary(|a, x| gamma::igamma(f64::from(a), f64::from(x)) as f32);
+    Igammac "igammac" 2 ScalarFn::Binary(gamma::igammac), ScalarFn::Binary(|a, x| gamma::igammac(f64::from(a), f64::from(x)) as f32);
     I1e "i1e" 1 ScalarFn::Unary(special::i1e), ScalarFn::Unary(|x| special::i1e(f64::from(x)) as f32);
 }
 

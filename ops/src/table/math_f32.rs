@@ -228,8 +228,9 @@ y = to_f32(where((bits(z) & 1) == 0, t, -1.0 / t))
 cold(abs(x) > 0x1p28, to_f32(sin_huge(x, 0.0) / sin_huge(x, 0.25)), y)
 ";
 
-// |x|<1/2: x+x^3 P(x^2), degree 5 (fpminimax); else q=sqrt((1-|x|)/2), pi/4-((2q^3 P+lo)-(pi/4-2q)), the
-// inner difference mostly exact (fdlibm idea). Worst error 1.213 ULP, sampled.
+// |x|<1/2: x+x^3 P(x^2), degree 5 (fpminimax); else pi/2-2q-2q^3 P(q^2), q=sqrt((1-|x|)/2): h=pi/2-2q with its rounding
+// error, and 2q with that of the root, (q^2-v)/q, of which only q in [1/4,1/2] matters and a few bits do: 1/q is a chord
+// there. Worst error 0.672 ULP, all inputs.
 pub(super) const ASIN: &str = "
 a = abs(x)
 b = a < 0.5
@@ -237,11 +238,13 @@ v = where(b, x * x, fma(a, -0.5, 0.5))
 q = where(b, a, sqrt(v))
 c = fma(fma(fma(fma(fma(0x1.1acb92p-5, v, 0x1.0fe1b2p-6), v, 0x1.ffbf34p-6), v, 0x1.6d3e6ap-5), v, 0x1.3334cep-4), v, 0x1.555554p-3)
 d = q + q
-y = where(b, fma(q * v, c, q), 0x1.921fb6p-1 - (fma(d * v, c, 0x1.777a5cp-25) - (0x1.921fb6p-1 - d)))
+h = 0x1.921fb6p0 - d
+l = fma(fma(q, q, -v), fma(q, -8.0, 5.8), (0x1.921fb6p0 - h) - d)
+y = where(b, fma(q * v, c, q), h - (fma(d * v, c, 0x1.777a5cp-25) - l))
 float_from_bits(bits(y) | (bits(x) & -2147483648))
 ";
 
-// Asin kernel; pi/2-asin, 2p or pi-2p. Worst error 1.039 ULP, sampled.
+// Asin kernel; pi/2-asin, 2p or pi-2p. Worst error 1.068 ULP (of 0.5 that the root's rounding adds), all inputs.
 pub(super) const ACOS: &str = "
 a = abs(x)
 b = a < 0.5
@@ -253,20 +256,21 @@ y = where(b, 0x1.921fb6p0 + (u - 0x1.777a5cp-25), where(x < 0.0, 0x1.921fb6p1 - 
 y
 ";
 
-// v=1/|x| for |x|>1, v+v^3 P(v^2) degree 8 (fpminimax), (pi/2-v)-(v^3 P+lo). Worst error 1.237 ULP,
-// sampled.
+// v=1/|x| for |x|>1, v+v^3 P(v^2) degree 9 (fpminimax), h-(v^3 P+lo), h=pi/2-v with its rounding error. Worst error
+// 1.22 ULP, where v is next to 1; that of v itself is not worth its instructions.
 pub(super) const ATAN: &str = "
 a = abs(x)
 b = a > 1.0
 v = where(b, 1.0 / a, a)
 s = v * v
 u = v * s
-c = fma(fma(fma(fma(fma(fma(fma(fma(-0x1.449a16p-9, s, 0x1.c62ea6p-7), s, -0x1.2a759ap-5), s, 0x1.01e514p-4), s, -0x1.636df2p-4), s, 0x1.c423eep-4), s, -0x1.246f74p-3), s, 0x1.99984cp-3), s, -0x1.555554p-2)
-y = where(b, (0x1.921fb6p0 - v) - fma(u, c, 0x1.777a5cp-25), fma(u, c, v))
+c = fma(fma(fma(fma(fma(fma(fma(fma(fma(0x1.c78b04p-10, s, -0x1.51c7dap-7), s, 0x1.d462d8p-6), s, -0x1.a516p-5), s, 0x1.265b42p-4), s, -0x1.704154p-4), s, 0x1.c6b586p-4), s, -0x1.24917p-3), s, 0x1.9999c4p-3), s, -0x1.555556p-2)
+h = 0x1.921fb6p0 - v
+y = where(b, h - (fma(u, c, 0x1.777a5cp-25) - ((0x1.921fb6p0 - h) - v)), fma(u, c, v))
 float_from_bits(bits(y) | (bits(x) & -2147483648))
 ";
 
-// v=min/max of |x|,|y|, atan kernel, quadrant by pi/2 and pi in two pieces; equal magnitudes (0/0,
+// v=min/max of |x|,|y|, v+v^3 P(v^2) degree 8 (fpminimax), quadrant by pi/2 and pi in two pieces; equal magnitudes (0/0,
 // inf/inf) cold. Worst error 1.4305 ULP, sampled.
 pub(super) const ATAN2: &str = "
 ax = abs(x)
@@ -312,23 +316,25 @@ g = 0.25 / fma(q, t, t)
 cold(a > 87.0, where(a > 90.0, a * 0x1p127, scale(1.0 + q, n - 1.0)), t + fma(q, t, g))
 ";
 
-// One division for both halves: |x|<0.913 a-a^3/D(a^2), D degree 3, the minimax polynomial of a^3/(a-tanh a) (which
-// has no singularity next to it; remez); else 1-2/(exp(2a)+1), exp(2a)=2^n(1+q) as in the exp row with r=a-n*ln2/2
-// (coefficients times 2^i), denominator fma(q,2^n,2^n+1). One constant for ln2 does: n is at most 27, and its
-// error n*2e-9 counts less the larger n is. Sign ORed in. Worst error 0.985 ULP, all inputs.
+// b-b b^2/max(D,E), b=x limited to [-1,1], one division for both halves: D(b^2), degree 3 (fpminimax), is the minimax
+// polynomial of a^3/(a-tanh a), which has no singularity next to it, E=(exp(2a)+1)/2, and D>E just where a=|x|<1, as both
+// would give tanh exactly. exp(2a)=2^n(1+q), r=a-n*ln2/2, q=2r P(r) with P(0)=P'(0)=1; one constant for ln2 does: n is at
+// most 27, and its error n*2e-9 counts less the larger n is. D, E and 2^n are negative, by a sign bit in the constant of the
+// magic add, and b^2 is lessened by 2^-126: so is the quotient, but for +2^-126/3 at 0, which keeps the sign of zero. Worst
+// error 0.979 ULP, all inputs.
 pub(super) const TANH: &str = "
-a = abs(x)
-c = minimum(a, 9.5)
-z = fma(c, 0x1.715476p1, 0x1.8000fep23)
-n = z - 0x1.8000fep23
+b = maximum(minimum(x, 1.0), -1.0)
+w = fma(b, b, -0x1p-126)
+c = minimum(abs(x), 9.5)
+z = fma(c, 0x1.715476p1, 0x1.8002fep23)
+n = z - 0x1.8002fep23
 r = fma(n, -0x1.62e43p-2, c)
-q = r * fma(fma(fma(fma(fma(0x1.694cd4p-4, r, 0x1.123988p-2), r, 0x1.555a26p-1), r, 0x1.555492p0), r, 0x1.fffffap0), r, 2.0)
 t = float_from_bits(bits(z) << 23)
-s = a * a
-d = fma(fma(fma(0x1.e06c4ep-13, s, -0x1.754b38p-8), s, 0x1.3332dap0), s, 0x1.800004p1)
-o = a < 0.913
-y = where(o, a, 1.0) - where(o, a * s, 2.0) / where(o, d, fma(q, t, t + 1.0))
-float_from_bits(bits(y) | (bits(x) & -2147483648))
+s = r * r
+p = fma(fma(fma(0x1.6d5426p-5, r, 0x1.122a2ap-3), s, fma(0x1.5554e2p-2, r, 0x1.5554acp-1)), s, r + 1.0)
+e = fma(p, r * t, fma(t, 0.5, -0.5))
+d = fma(fma(fma(-0x1.e7495p-13, w, 0x1.75b386p-8), w, -0x1.33330ep0), w, -0x1.800002p1)
+fma(b, w / where(e < d, e, d), b)
 ";
 
 // |x|<1: x+x P(x^2), degree 6 (fpminimax); else 1-2^(g-2), g(|x|-1)=minimax degree-6 polynomial of
@@ -447,17 +453,17 @@ cold_t = fma(fma(fma(fma(fma(fma(0x1.0aa5bp9, cold_u, -0x1.730062p7), cold_u, 0x
 cold(x < -4.0, where(x < -15.0, x * 0.0, -scale(cold_p * cold_t, cold_n)), fma(c, p * float_from_bits(bits(z) << 23), maximum(x, 0.0)))
 ";
 
-// x/(1+exp(-2u)), 2u=x(A+Bx^2), exp as in the sigmoid row, 1+exp rounded once where exp<2^24. The error of u
-// grows as u does: worst error 2.438 ULP for x>=-1, all inputs; 28 ULP at -5, 194 at -10.
+// x/(1+2^w), w=-2u log2(e)=x(A+Bx^2): in base 2 nothing is left to reduce, for the rounding of w is there in any base;
+// 2^w=2^n(1+q), q=expm1(f ln2) of degree 6 as in the exp2 row, 1+2^n rounded once where 2^n<2^24. The error of w grows as w
+// does: worst error 2.55 ULP for x>=-1, all inputs; 53 ULP at -6, 147 at -10.
 pub(super) const GELU_TANH: &str = "
 v = x * x
-w = x * fma(v, 0x1.2444f2p-4, 0x1.988454p+0)
-z = fma(w, -0x1.715476p0, 0x1.8000fep23)
+w = x * fma(v, -0x1.a5a7dp-4, -0x1.26aec2p+1)
+z = w + 0x1.8000fep23
 n = z - 0x1.8000fep23
-r0 = fma(n, 0x1.62e4p-1, w)
-r = fma(n, 0x1.7f7d1cp-20, r0)
-q = r * fma(fma(fma(fma(fma(0x1.694cd4p-10, r, -0x1.123988p-7), r, 0x1.555a26p-5), r, -0x1.555492p-3), r, 0x1.fffffap-2), r, -1.0)
+f = w - n
+q = f * fma(fma(fma(fma(fma(0x1.3fa208p-13, f, 0x1.5f0b82p-10), f, 0x1.3b30ap-7), f, 0x1.c6af76p-5), f, 0x1.ebfbd8p-3), f, 0x1.62e43p-1)
 t = float_from_bits(bits(z) << 23)
 d = fma(q, t, t + 1.0)
-cold(abs(w) > 87.0, where(x > 0.0, x, where(w < -110.0, x * 0.0, scale(x / (1.0 + q), -n))), x / d)
+cold(abs(w) > 125.0, where(x > 0.0, x, where(w > 160.0, x * 0.0, scale(x / (1.0 + q), -n))), x / d)
 ";

@@ -86,6 +86,32 @@ pub(super) const ROWS: &[Row] = &[
         ..Row::DEFAULT
     },
     Row {
+        name: "igamma",
+        params: "a, x",
+        doc: "The regularised lower incomplete gamma function: the integral of t**(a - 1) * exp(-t) from 0 to x, divided by gamma(a).",
+        rule: FloatOnly("igamma_cpu"),
+        body: &[(F32, "to_f32(call_igamma(to_f64(a), to_f64(x)))"), (F64, "call_igamma(a, x)")],
+        grad: &[("x", "grad * exp((a - 1.0) * log(x) - x - lgamma(a))")],
+        no_grad: "that by a has no closed form; PyTorch has none either",
+        unreferenced: "tests compare with torch, SciPy and mpmath's values",
+        ulp_f32: Some(0.501),
+        torch: "torch.special.gammainc",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "igammac",
+        params: "a, x",
+        doc: "The regularised upper incomplete gamma function, 1 - igamma(a, x).",
+        rule: FloatOnly("igammac_cpu"),
+        body: &[(F32, "to_f32(call_igammac(to_f64(a), to_f64(x)))"), (F64, "call_igammac(a, x)")],
+        grad: &[("x", "-(grad * exp((a - 1.0) * log(x) - x - lgamma(a)))")],
+        no_grad: "that by a has no closed form; PyTorch has none either",
+        unreferenced: "tests compare with torch, SciPy and mpmath's values",
+        ulp_f32: Some(0.501),
+        torch: "torch.special.gammaincc",
+        ..Row::DEFAULT
+    },
+    Row {
         name: "erfinv",
         doc: "The inverse of erf.",
         rule: ToFloat,
