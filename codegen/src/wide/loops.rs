@@ -11,7 +11,7 @@ use iced_x86::Code;
 use regalloc2::VReg;
 use rusttorch_ir::id::{AxisId, BufferId, ValueId};
 use rusttorch_ir::index::IndexExpr;
-use rusttorch_ir::kernel::ROWS_GROUP;
+use rusttorch_ir::kernel::{Order, ROWS_GROUP};
 use rusttorch_ir::prim::Prim;
 
 /// Bodies up to this cost per lane run four vectors per iteration, others two.
@@ -369,11 +369,14 @@ impl Emitter<'_> {
             // Uniform values of an axis-free nest are visible from here on.
             self.vals.extend(copies[0].vals.clone());
         }
-        let vectors = if seg.reduces.is_empty() { self.unroll(seg).min(2) } else { 1 };
+        // A group of rows reads lines that often lie a power of two apart, in one set of the cache: two vectors take a
+        // line of 4-byte elements at once.
+        let merges = seg.reduces.iter().all(|r| r.order == Order::Rows) && copies.len() == ROWS_GROUP;
+        let vectors = if seg.reduces.is_empty() || merges { self.unroll(seg).min(2) } else { 1 };
         self.lane_loop(tile, begin, end, vectors, &mut |e| {
             let kept = e.load_kept(seg)?;
             let mut rows = Vec::new();
-            for c in &copies {
+            for (row, c) in copies.iter().enumerate() {
                 e.copy = c.clone();
                 e.copy.vals.extend(kept.clone());
                 e.body(seg)?;
@@ -382,6 +385,9 @@ impl Emitter<'_> {
                     e.store_tile(v, &x)?;
                 }
                 rows.push(e.reduce_operands(seg)?);
+                if merges {
+                    e.merge_rows(seg, &mut rows, row + 1)?;
+                }
             }
             e.fold_tile(seg, rows)
         })?;

@@ -425,6 +425,24 @@ impl Emitter<'_> {
         Ok(())
     }
 
+    /// Folds pairs of a group of rows of which `count` have been computed, so that few are held at once.
+    pub fn merge_rows(
+        &mut self,
+        seg: &Segment,
+        rows: &mut Vec<Vec<Vec<Val>>>,
+        count: usize,
+    ) -> Result<(), CodegenError> {
+        for _ in 0..count.trailing_zeros() {
+            let (Some(high), Some(low)) = (rows.pop(), rows.pop()) else {
+                return Err(CodegenError::internal("a pair of rows without two"));
+            };
+            let pairs = seg.reduces.iter().zip(low.iter().zip(&high));
+            let both = pairs.map(|(r, (a, b))| self.combine(r.kind, &self.result_dtypes(r), a, b));
+            rows.push(both.collect::<Result<_, _>>()?);
+        }
+        Ok(())
+    }
+
     /// Folds the operands of one or of a group of rows into the results' tiles.
     pub fn fold_tile(&mut self, seg: &Segment, rows: Vec<Vec<Vec<Val>>>) -> Result<(), CodegenError> {
         let short = seg.is_short(self.k);
