@@ -125,7 +125,7 @@ pub(super) const ROWS: &[Row] = &[
         body: &[(F32, math_f32::COS), (F64, math_f64::COS)],
         grad: &[("x", "-(grad * sin(x))")],
         reference: Some(Unary(libm::cos)),
-        ulp_f32: Some(0.794),
+        ulp_f32: Some(0.847),
         ulp_f64: Some(0.848),
         torch: "torch.cos",
         np: "numpy.cos",
