@@ -9,6 +9,7 @@
 
 use super::Emitter;
 use super::body::count_uses;
+use super::compare::{EQUAL, NOT_GREATER_EQUAL, NOT_LESS_EQUAL, ORDERED, UNORDERED};
 use super::reduce::State;
 use super::val::{LaneTy, Lanes, Src, Val};
 use super::vcode::{INT, VEC};
@@ -22,13 +23,6 @@ use rusttorch_ir::id::AxisId;
 use rusttorch_ir::index::IndexExpr;
 use rusttorch_ir::kernel::Reduction;
 use rusttorch_ir::prim::Prim;
-
-/// Predicates of vcmpps: equal, one is NaN, not (a >= b), not (a <= b), neither is NaN.
-const EQUAL: u8 = 0;
-const UNORDERED: u8 = 3;
-const NOT_GREATER_EQUAL: u8 = 25;
-const NOT_LESS_EQUAL: u8 = 22;
-const ORDERED: u8 = 7;
 
 /// The index of an arg reduction, where it grows along the lanes.
 pub struct Growing<'a> {

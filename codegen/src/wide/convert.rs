@@ -2,6 +2,7 @@
 //! integer for all of these, which is mended by masks.
 
 use super::Emitter;
+use super::compare::{GREATER_EQUAL, ORDERED};
 use super::val::{LaneTy, Lanes, Src, Val};
 use super::vcode::{A, VEC};
 use crate::error::CodegenError;
@@ -9,10 +10,6 @@ use iced_x86::Code;
 use regalloc2::VReg;
 use rusttorch_ir::dtype::{DType, Literal};
 use rusttorch_ir::prim::Prim;
-
-/// Predicates of vcmpps.
-const ORDERED: u8 = 7;
-const GREATER_EQUAL: u8 = 29;
 
 impl Emitter<'_> {
     pub fn convert(&mut self, from: DType, to: DType, x: &Val) -> Result<Val, CodegenError> {

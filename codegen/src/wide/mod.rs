@@ -13,12 +13,21 @@
 //! What this emitter lacks it answers with `Unsupported`, and Cranelift takes the phase.
 //!
 //! Files: `vcode` (instructions over virtual registers), `encode` (registers and bytes), `val` (values
-//! and vector operations), `prim` and `convert` (primitives), `memory`, `strided`, `transpose` and `stream` (accesses), `lanes`
-//! (what runs lane by lane), `body` (straight-line code), `loops` (loop shapes), `reduce` and `arg` (reductions).
+//! and vector operations), `prim`, `compare` and `convert` (primitives), `memory`, `strided`, `gather`, `transpose` and `stream`
+//! (accesses), `lanes` (what runs lane by lane), `body` (straight-line code), `loops` (loop shapes), `reduce`, `carry` and `arg`
+//! (reductions).
+
+/// An instruction's form by width and by the size of its lanes.
+macro_rules! codes {
+    ($self:ident, $ty:ident, $f32_2:ident $f32_5:ident $f64_2:ident $f64_5:ident) => {
+        if $ty.is_64() { $self.pick(Code::$f64_2, Code::$f64_5) } else { $self.pick(Code::$f32_2, Code::$f32_5) }
+    };
+}
 
 mod arg;
 mod body;
 mod carry;
+mod compare;
 mod convert;
 mod encode;
 mod gather;
