@@ -1,10 +1,11 @@
-//! Reductions whose accumulators stay in registers from chunk to chunk: a nest that is one reduction over
-//! one axis, the common case. The two loads, two stores and the wait for them that accumulators in memory cost
-//! are a third of the time of a row of 64 elements.
+//! Reductions whose accumulators stay in registers: within a chunk, where the L lanes of a body may be in flight at once
+//! or in two halves, and from chunk to chunk, where a nest is one reduction over one axis, the common case. The two loads, two
+//! stores and the wait for them that accumulators in memory cost are a third of the time of a row of 64 elements.
 
 use super::arg;
+use super::memory::Place;
 use super::reduce::State;
-use super::val::{Lanes, Val};
+use super::val::{LaneTy, Lanes, Val};
 use super::vcode::{BlockId, INT};
 use super::{Copy, Emitter};
 use crate::error::CodegenError;
@@ -81,7 +82,7 @@ impl Emitter<'_> {
     }
 
     /// Block parameters of the shape of these registers.
-    fn like(&mut self, block: BlockId, of: &[Lanes]) -> Vec<Lanes> {
+    pub fn like(&mut self, block: BlockId, of: &[Lanes]) -> Vec<Lanes> {
         of.iter()
             .map(|l| Lanes { ty: l.ty, parts: l.parts.iter().map(|p| self.c.param(block, p.class())).collect() })
             .collect()
@@ -93,7 +94,7 @@ impl Emitter<'_> {
     }
 
     /// A value of an accumulator in registers: one for all of a single one's, else of all L lanes.
-    fn held(&mut self, s: &State, d: DType, v: &Val) -> Result<Lanes, CodegenError> {
+    pub fn held(&mut self, s: &State, d: DType, v: &Val) -> Result<Lanes, CodegenError> {
         let before = (std::mem::replace(&mut self.n, if s.single { 0 } else { s.lanes }), self.tail.take());
         let held = self.registers(d, v);
         (self.n, self.tail) = before;
@@ -113,5 +114,126 @@ impl Emitter<'_> {
         let held = v.iter().zip(&s.dtypes).map(|(v, &d)| self.registers(d, v)).collect();
         (self.n, self.tail) = before;
         held
+    }
+
+    /// A chunk with all L lanes in flight and the accumulators in registers.
+    pub fn register_run(
+        &mut self,
+        seg: &Segment,
+        axis: AxisId,
+        begin: VReg,
+        end: VReg,
+        s: &State,
+    ) -> Result<Val, CodegenError> {
+        let (kind, d) = (seg.reduces[0].kind, s.dtypes[0]);
+        let ty = LaneTy::of(d);
+        let class = self.class(ty);
+        let count = s.lanes / self.lanes_of(ty);
+        self.lane_axis = Some(axis);
+        self.scope.push(axis);
+        self.n = s.lanes;
+        let start = self.spread(d, &Val::Const(identity(kind, 0, d)))?.parts;
+        let mut from: Vec<VReg> = std::iter::once(begin).chain(start).collect();
+        // Whole rounds, then what is left under a mask.
+        for masked in [false, true] {
+            let (head, inside, after) = (self.c.block(), self.c.block(), self.c.block());
+            let k = self.c.param(head, INT);
+            let acc: Vec<VReg> = (0..count).map(|_| self.c.param(head, class)).collect();
+            let last = if masked { end } else { self.add_imm(end, 1 - s.lanes as i64) };
+            self.c.jump(head, &from);
+            self.c.enter(head);
+            self.compare(k, last);
+            self.c.branch(Code::Jl_rel32_64, inside, after);
+            self.c.enter(inside);
+            self.axes.insert(axis, k);
+            let old = Lanes { ty, parts: acc.clone() };
+            let step = |e: &mut Self| -> Result<Lanes, CodegenError> {
+                e.body(seg)?;
+                let new = e.reduce_operands(seg)?;
+                let v = e.combine(kind, &s.dtypes, &[Val::Lanes(old.clone())], &new[0])?;
+                let v = match e.tail.clone() {
+                    None => v[0].clone(),
+                    Some(t) => e.merge(d, &Val::Lanes(t.mask), &v[0], &Val::Lanes(old.clone()))?,
+                };
+                let lanes = e.spread(d, &v)?;
+                Ok(Lanes { ty, parts: if ty.is_mask() { e.mask_as(&lanes, ty) } else { lanes.parts } })
+            };
+            let new = if masked {
+                let left = self.sub(end, k);
+                self.with_tail(s.lanes, left, step)?
+            } else {
+                step(self)?
+            };
+            let next = self.add_imm(k, s.lanes as i64);
+            let args: Vec<VReg> = std::iter::once(next).chain(new.parts).collect();
+            self.c.jump(head, &args);
+            self.c.enter(after);
+            from = std::iter::once(k).chain(self.after_loop(&acc)).collect();
+        }
+        self.n = 0;
+        self.scope.pop();
+        self.lane_axis = Some(axis);
+        Ok(Val::Lanes(Lanes { ty, parts: from[1..].to_vec() }))
+    }
+
+    /// A chunk of a heavy body: L lanes per iteration in two halves, the accumulators in registers. What is left goes by
+    /// masked vectors over accumulators in memory.
+    pub fn halves_run(
+        &mut self,
+        seg: &Segment,
+        axis: AxisId,
+        begin: VReg,
+        end: VReg,
+        s: &State,
+    ) -> Result<Val, CodegenError> {
+        let (kind, d) = (seg.reduces[0].kind, s.dtypes[0]);
+        let start = self.held(s, d, &Val::Const(identity(kind, 0, d)))?;
+        let (head, inside, after) = (self.c.block(), self.c.block(), self.c.block());
+        let (rest, done) = (self.c.block(), self.c.block());
+        let k = self.c.param(head, INT);
+        let acc = self.like(head, std::slice::from_ref(&start)).swap_remove(0);
+        let last = self.add_imm(end, 1 - s.lanes as i64);
+        self.c.jump(head, &[&[begin], &start.parts[..]].concat());
+        self.c.enter(head);
+        self.compare(k, last);
+        self.c.branch(Code::Jl_rel32_64, inside, after);
+        self.c.enter(inside);
+        self.lane_axis = Some(axis);
+        self.scope.push(axis);
+        self.n = s.lanes / 2;
+        let mut next = vec![self.add_imm(k, s.lanes as i64)];
+        for (half, parts) in acc.parts.chunks(acc.parts.len() / 2).enumerate() {
+            let at = if half == 0 { k } else { self.add_imm(k, self.n as i64) };
+            self.axes.insert(axis, at);
+            self.body(seg)?;
+            let new = self.reduce_operands(seg)?;
+            let old = Val::Lanes(Lanes { ty: acc.ty, parts: parts.to_vec() });
+            let v = self.combine(kind, &s.dtypes, &[old], &new[0])?;
+            next.extend(self.registers(d, &v[0])?.parts);
+        }
+        self.n = 0;
+        self.scope.pop();
+        self.c.jump(head, &next);
+        self.c.enter(after);
+        let whole = Lanes { ty: acc.ty, parts: self.after_loop(&acc.parts) };
+        let result = self.like(done, std::slice::from_ref(&start)).swap_remove(0);
+        let skip = self.c.block();
+        self.compare(k, end);
+        self.c.branch(Code::Jl_rel32_64, rest, skip);
+        self.c.enter(skip);
+        self.c.jump(done, &whole.parts);
+        self.c.enter(rest);
+        self.whole(s, |e| e.store_lanes(d, &whole, Place::Local(s.part[0])))?;
+        self.masked_loop(axis, k, end, &mut |e| {
+            e.body(seg)?;
+            let operands = e.reduce_operands(seg)?;
+            e.fold_part(kind, s, &operands[0])
+        })?;
+        let parts = self.load_arrays(s, &s.part)?.swap_remove(0);
+        let parts = self.held(s, d, &parts)?.parts;
+        self.c.jump(done, &parts);
+        self.c.enter(done);
+        self.lane_axis = Some(axis);
+        Ok(Val::Lanes(result))
     }
 }

@@ -173,20 +173,47 @@ impl Emitter<'_> {
                 self.streaming_loop(axis, (at, hi), vectors, stores, f)?
             };
         }
-        let step = if vectors == 0 { 1 } else { w };
-        self.n = w;
-        self.chunk_loop(at, hi, step as i64, &mut |e, i| {
-            e.axes.insert(axis, i);
-            let most = e.int(step as i64);
-            let left = e.sub(hi, i);
-            let count = e.min(left, most);
-            e.with_tail(w, count, |e| f(e))
-        })?;
-        self.n = 0;
+        self.masked_steps(axis, (at, hi), if vectors == 0 { 1 } else { w }, f)?;
         if enters {
             self.scope.pop();
         }
         self.lane_axis = None;
+        Ok(())
+    }
+
+    /// Runs `f` for the lanes in `[lo, hi)`, a masked vector at a time.
+    pub fn masked_loop(
+        &mut self,
+        axis: AxisId,
+        lo: VReg,
+        hi: VReg,
+        f: &mut dyn FnMut(&mut Self) -> Result<(), CodegenError>,
+    ) -> Result<(), CodegenError> {
+        self.lane_axis = Some(axis);
+        self.scope.push(axis);
+        self.masked_steps(axis, (lo, hi), self.width(), f)?;
+        self.scope.pop();
+        self.lane_axis = None;
+        Ok(())
+    }
+
+    /// At most `step` lanes of a vector at a time.
+    fn masked_steps(
+        &mut self,
+        axis: AxisId,
+        (lo, hi): (VReg, VReg),
+        step: usize,
+        f: &mut dyn FnMut(&mut Self) -> Result<(), CodegenError>,
+    ) -> Result<(), CodegenError> {
+        self.n = self.width();
+        self.chunk_loop(lo, hi, step as i64, &mut |e, i| {
+            e.axes.insert(axis, i);
+            let most = e.int(step as i64);
+            let left = e.sub(hi, i);
+            let count = e.min(left, most);
+            e.with_tail(e.width(), count, |e| f(e))
+        })?;
+        self.n = 0;
         Ok(())
     }
 

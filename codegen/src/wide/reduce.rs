@@ -25,7 +25,7 @@ const LIGHT: usize = 6;
 /// Accumulators of one reduction along the lanes: local arrays of L lanes, one per result.
 pub struct State {
     acc: Vec<i32>,
-    part: Vec<i32>,
+    pub part: Vec<i32>,
     pub dtypes: Vec<DType>,
     pub lanes: usize,
     /// `acc` has one lane: every chunk folds its lanes by itself (`arg.rs`).
@@ -129,7 +129,11 @@ impl Emitter<'_> {
     }
 
     /// All L lanes of arrays, with nothing masked.
-    fn whole<R>(&mut self, s: &State, f: impl FnOnce(&mut Self) -> Result<R, CodegenError>) -> Result<R, CodegenError> {
+    pub fn whole<R>(
+        &mut self,
+        s: &State,
+        f: impl FnOnce(&mut Self) -> Result<R, CodegenError>,
+    ) -> Result<R, CodegenError> {
         let before = (std::mem::replace(&mut self.n, s.lanes), self.tail.take());
         let r = f(self);
         (self.n, self.tail) = before;
@@ -146,7 +150,7 @@ impl Emitter<'_> {
         })
     }
 
-    fn load_arrays(&mut self, s: &State, arrays: &[i32]) -> Result<Vec<Val>, CodegenError> {
+    pub fn load_arrays(&mut self, s: &State, arrays: &[i32]) -> Result<Vec<Val>, CodegenError> {
         self.whole(s, |e| {
             arrays.iter().zip(&s.dtypes).map(|(&at, &d)| Ok(Val::Lanes(e.load_lanes(d, Place::Local(at))?))).collect()
         })
@@ -197,6 +201,12 @@ impl Emitter<'_> {
         if let Some(g) = arg::growing(self.k, seg) {
             return Ok(vec![self.arg_run(seg, &g, lanes, begin, end, &states[0])?]);
         }
+        if let ([r], [s]) = (seg.reduces.as_slice(), states)
+            && r.results.len() == 1
+            && !seg.serial
+        {
+            return Ok(vec![vec![self.halves_run(seg, lanes, begin, end, s)?]]);
+        }
         // The lanes in flight are a part of the L accumulators.
         let most = states.iter().map(|s| s.lanes / self.width()).min().unwrap_or(1);
         let vectors = if seg.serial { 0 } else { self.unroll(seg).min(2) };
@@ -239,7 +249,7 @@ impl Emitter<'_> {
 
     /// part[k mod L] = op(part[k mod L], new) for the lanes in flight that exist. The first lane in flight
     /// is a multiple of their number, unless they run one by one.
-    fn fold_part(&mut self, kind: Reduction, s: &State, new: &[Val]) -> Result<(), CodegenError> {
+    pub fn fold_part(&mut self, kind: Reduction, s: &State, new: &[Val]) -> Result<(), CodegenError> {
         let k = self.first_lane()?;
         let last = self.int(s.lanes as i64 - 1);
         let lane = self.int2(Code::And_r64_rm64, k, last);
@@ -259,66 +269,6 @@ impl Emitter<'_> {
             self.store_lanes(d, &lanes, p)?;
         }
         Ok(())
-    }
-
-    /// A chunk with all L lanes in flight and the accumulators in registers.
-    fn register_run(
-        &mut self,
-        seg: &Segment,
-        axis: AxisId,
-        begin: VReg,
-        end: VReg,
-        s: &State,
-    ) -> Result<Val, CodegenError> {
-        let (kind, d) = (seg.reduces[0].kind, s.dtypes[0]);
-        let ty = LaneTy::of(d);
-        let class = self.class(ty);
-        let count = s.lanes / self.lanes_of(ty);
-        self.lane_axis = Some(axis);
-        self.scope.push(axis);
-        self.n = s.lanes;
-        let start = self.spread(d, &Val::Const(identity(kind, 0, d)))?.parts;
-        let mut from: Vec<VReg> = std::iter::once(begin).chain(start).collect();
-        // Whole rounds, then what is left under a mask.
-        for masked in [false, true] {
-            let (head, inside, after) = (self.c.block(), self.c.block(), self.c.block());
-            let k = self.c.param(head, INT);
-            let acc: Vec<VReg> = (0..count).map(|_| self.c.param(head, class)).collect();
-            let last = if masked { end } else { self.add_imm(end, 1 - s.lanes as i64) };
-            self.c.jump(head, &from);
-            self.c.enter(head);
-            self.compare(k, last);
-            self.c.branch(Code::Jl_rel32_64, inside, after);
-            self.c.enter(inside);
-            self.axes.insert(axis, k);
-            let old = Lanes { ty, parts: acc.clone() };
-            let step = |e: &mut Self| -> Result<Lanes, CodegenError> {
-                e.body(seg)?;
-                let new = e.reduce_operands(seg)?;
-                let v = e.combine(kind, &s.dtypes, &[Val::Lanes(old.clone())], &new[0])?;
-                let v = match e.tail.clone() {
-                    None => v[0].clone(),
-                    Some(t) => e.merge(d, &Val::Lanes(t.mask), &v[0], &Val::Lanes(old.clone()))?,
-                };
-                let lanes = e.spread(d, &v)?;
-                Ok(Lanes { ty, parts: if ty.is_mask() { e.mask_as(&lanes, ty) } else { lanes.parts } })
-            };
-            let new = if masked {
-                let left = self.sub(end, k);
-                self.with_tail(s.lanes, left, step)?
-            } else {
-                step(self)?
-            };
-            let next = self.add_imm(k, s.lanes as i64);
-            let args: Vec<VReg> = std::iter::once(next).chain(new.parts).collect();
-            self.c.jump(head, &args);
-            self.c.enter(after);
-            from = std::iter::once(k).chain(self.after_loop(&acc)).collect();
-        }
-        self.n = 0;
-        self.scope.pop();
-        self.lane_axis = Some(axis);
-        Ok(Val::Lanes(Lanes { ty, parts: from[1..].to_vec() }))
     }
 
     /// The halving tree over L lanes; defines the results, uniform at the outer point.

@@ -10,9 +10,10 @@
 //! Nests 1 and 3 both compute `%v`; one of them is the nest as it was, with all its other
 //! instructions, the other holds only what `%v` needs. Where the nest overwrites what `%v` loads, the
 //! copy comes first, otherwise second. A copied `check`, `idiv` or `irem` is a site of its own at the
-//! same positions, so the record that wins has the same position, value and size; its site counts the
-//! copies.
+//! same positions, and brings with it those before it in the text, so the record that wins has the same
+//! position, value and size; its site counts the copies.
 
+use super::interp::is_site;
 use super::renumber::{map_results, renumber};
 use super::{Inst, Kernel, Nest, Op, Order, Reduction};
 use crate::dtype::{DType, Literal};
@@ -115,18 +116,29 @@ fn points(k: &mut Kernel, nest: &mut Nest, order: Order, count: ValueId) -> Vec<
     vec![Inst { results: vec![n], op: Op::Index(product) }, convert]
 }
 
-/// Marks the instructions that `operand` needs.
+/// Marks the instructions that `operand` needs, and the sites that come before one of those.
 fn slice(nest: &Nest, operand: ValueId) -> Vec<bool> {
     let mut wanted = vec![operand];
     let mut needed = vec![false; nest.body.len()];
+    let mut sites = false;
     for (i, inst) in nest.body.iter().enumerate().rev() {
-        if !inst.results.iter().any(|r| wanted.contains(r)) {
+        let site = has_site(&inst.op);
+        let is_needed = inst.results.iter().any(|r| wanted.contains(r)) || site && sites;
+        if !is_needed {
             continue;
         }
         needed[i] = true;
+        sites |= site;
         uses(&inst.op, &mut wanted);
     }
     needed
+}
+
+fn has_site(op: &Op) -> bool {
+    match op {
+        Op::Cold { body, .. } => body.iter().any(|i| has_site(&i.op)),
+        op => is_site(op),
+    }
 }
 
 /// Adds all operands, those inside a cold body included.
