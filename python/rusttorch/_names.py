@@ -84,11 +84,15 @@ def ops() -> dict[str, Op]:
 
 @cache
 def method(name: str) -> Any:
-    """The op that tensors have as a method of this name, or None."""
+    """The function that tensors have as a method of this name, or None."""
     for op, synonyms in _SYNONYMS.items():
         if name in synonyms:
             name = op
-    return _rusttorch._op_function(name) if name in ops() else None
+    if name in ops():
+        return _rusttorch._op_function(name)
+    from rusttorch import _arrange, _scans
+
+    return _arrange.FUNCTIONS.get(name) or _arrange.METHODS.get(name) or _scans.FUNCTIONS.get(name)
 
 
 def resolve(path: str) -> Any:

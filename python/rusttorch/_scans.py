@@ -1,6 +1,7 @@
 """``cumsum``, ``cumprod``, ``logcumsumexp``, ``cummax``, ``cummin``: of all elements up to each, along a dimension.
 
-They are no kernels: they run when they are called, in Rust, and give new arrays of the operand's kind.
+They are no kernels: they run when they are called, in Rust, and give arrays of the operand's kind. Tensors of torch
+that require grad are scanned by torch, which knows the gradients.
 """
 
 from __future__ import annotations
@@ -13,14 +14,17 @@ from rusttorch import _rusttorch
 from rusttorch._rusttorch import Tensor, dtype
 
 
+def _torch_records(x: Any) -> Any:
+    """torch, where its autograd is to follow what is done with ``x``: then torch scans, whose gradients these are."""
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(x, torch.Tensor) and x.requires_grad and torch.is_grad_enabled():
+        return torch
+    return None
+
+
 def _kind(x: Any, name: str) -> str:
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(x, torch.Tensor):
-        if x.requires_grad and torch.is_grad_enabled():
-            raise NotImplementedError(
-                f"the derivative for '{name}' is not implemented: it is no expression. "
-                "Call it under torch.no_grad(), or pass x.detach()"
-            )
         return "torch"
     if isinstance(x, Tensor):
         return "ours"
@@ -52,7 +56,7 @@ def _dtype_name(of: Any) -> str:
     return str(np.dtype(of).name)
 
 
-def cumsum(x: Any, dim: int | None = None, *, dtype: Any = None, axis: int | None = None) -> Any:
+def cumsum(x: Any, dim: int | None = None, *, dtype: Any = None, out: Any = None, axis: int | None = None) -> Any:
     """The sum of each element and those before it along ``dim``; ``torch.cumsum``.
 
     ``x`` is an array of NumPy, or a tensor of torch or ours, of any shape; the result has its shape and kind. Integers
@@ -62,23 +66,40 @@ def cumsum(x: Any, dim: int | None = None, *, dtype: Any = None, axis: int | Non
     >>> rt.cumsum(np.array([1, 2, 3]), 0)
     array([1, 3, 6])
     """
-    return _number("cumsum", x, dim, dtype, axis)
+    return _number("cumsum", x, dim, dtype, out, axis)
 
 
-def cumprod(x: Any, dim: int | None = None, *, dtype: Any = None, axis: int | None = None) -> Any:
+def cumprod(x: Any, dim: int | None = None, *, dtype: Any = None, out: Any = None, axis: int | None = None) -> Any:
     """The product of each element and those before it along ``dim``; ``torch.cumprod``. See :func:`cumsum`.
 
     >>> import numpy as np, rusttorch as rt
     >>> rt.cumprod(np.array([1.5, 2.0, -1.0]), 0)
     array([ 1.5,  3. , -3. ])
     """
-    return _number("cumprod", x, dim, dtype, axis)
+    return _number("cumprod", x, dim, dtype, out, axis)
 
 
-def _number(name: str, x: Any, dim: int | None, dtype: Any, axis: int | None) -> Any:
-    (result,) = _scan(name, x, _dim(name, dim, axis), dtype)
-    # Narrower integers wrap, as their sums do.
-    return result if dtype is None else _rusttorch._op_function("to")(result, _dtype_name(dtype))
+def _number(name: str, x: Any, dim: int | None, dtype: Any, out: Any, axis: int | None) -> Any:
+    dim = _dim(name, dim, axis)
+    if (torch := _torch_records(x)) is not None:
+        dtype = dtype if dtype is None else getattr(torch, _dtype_name(dtype))
+        return getattr(torch, name)(x, dim, dtype=dtype, out=out)
+    (result,) = _scan(name, x, dim, dtype)
+    if dtype is not None:
+        # Narrower integers wrap, as their sums do.
+        result = _rusttorch._op_function("to")(result, _dtype_name(dtype))
+    return _written(name, result, out)
+
+
+def _written(name: str, result: Any, out: Any) -> Any:
+    """The result, in ``out`` if that is given: of its dtype's category and its shape."""
+    if out is None:
+        return result
+    if type(out) is not type(result) and not isinstance(out, type(result)):
+        raise TypeError(f"{name}(): argument 'out' must be {type(result).__name__}, not {type(out).__name__}")
+    if out.shape != result.shape:
+        raise RuntimeError(f"{name}(): out has shape {list(out.shape)}, but the result has shape {list(result.shape)}")
+    return _rusttorch._op_function("to")(result, _dtype_name(result.dtype), out=out)
 
 
 def _dim(name: str, dim: int | None, axis: int | None) -> int:
@@ -88,22 +109,25 @@ def _dim(name: str, dim: int | None, axis: int | None) -> int:
     return dim
 
 
-def logcumsumexp(x: Any, dim: int | None = None, *, axis: int | None = None) -> Any:
+def logcumsumexp(x: Any, dim: int | None = None, *, out: Any = None, axis: int | None = None) -> Any:
     """The logarithm of the sum of the exponentials of each element and those before it; ``torch.logcumsumexp``.
 
     >>> import numpy as np, rusttorch as rt
     >>> rt.logcumsumexp(np.array([0.0, 0.0, -np.inf]), 0)
     array([0.        , 0.69314718, 0.69314718])
     """
-    (result,) = _scan("logcumsumexp", x, _dim("logcumsumexp", dim, axis))
-    return result
+    dim = _dim("logcumsumexp", dim, axis)
+    if (torch := _torch_records(x)) is not None:
+        return torch.logcumsumexp(x, dim, out=out)
+    (result,) = _scan("logcumsumexp", x, dim)
+    return _written("logcumsumexp", result, out)
 
 
 cummax_result = namedtuple("cummax_result", ("values", "indices"))
 cummin_result = namedtuple("cummin_result", ("values", "indices"))
 
 
-def cummax(x: Any, dim: int | None = None, *, axis: int | None = None) -> Any:
+def cummax(x: Any, dim: int | None = None, *, out: Any = None, axis: int | None = None) -> Any:
     """The largest of each element and those before it along ``dim``, and where it is: a named tuple of ``values`` and
     ``indices``; ``torch.cummax``. Of equal elements the last one is it; of NaN too, which is larger than all.
 
@@ -111,22 +135,33 @@ def cummax(x: Any, dim: int | None = None, *, axis: int | None = None) -> Any:
     >>> rt.cummax(np.array([2, 1, 2, 3]), 0).indices
     array([0, 0, 2, 3])
     """
-    return _extremes("cummax", cummax_result, x, dim, axis)
+    return _extremes("cummax", cummax_result, x, dim, out, axis)
 
 
-def cummin(x: Any, dim: int | None = None, *, axis: int | None = None) -> Any:
+def cummin(x: Any, dim: int | None = None, *, out: Any = None, axis: int | None = None) -> Any:
     """The smallest of each element and those before it along ``dim``, and where it is; see :func:`cummax`.
 
     >>> import numpy as np, rusttorch as rt
     >>> rt.cummin(np.array([2, 1, 2, 0]), 0).values
     array([2, 1, 1, 0])
     """
-    return _extremes("cummin", cummin_result, x, dim, axis)
+    return _extremes("cummin", cummin_result, x, dim, out, axis)
 
 
-def _extremes(name: str, result: Any, x: Any, dim: int | None, axis: int | None) -> Any:
-    values, indices = _scan(name, x, _dim(name, dim, axis))
+def _extremes(name: str, result: Any, x: Any, dim: int | None, out: Any, axis: int | None) -> Any:
+    dim = _dim(name, dim, axis)
+    if (torch := _torch_records(x)) is not None:
+        return getattr(torch, name)(x, dim, out=out)
+    values, indices = _scan(name, x, dim)
+    if out is not None:
+        if not isinstance(out, tuple | list) or len(out) != 2:
+            raise TypeError(f"{name}(): argument 'out' must be tuple of Tensors, not {type(out).__name__}")
+        values, indices = _written(name, values, out[0]), _written(name, indices, out[1])
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(values, torch.Tensor):
         return getattr(torch.return_types, name)((values, indices))
     return result(values, indices)
+
+
+#: What tensors have as methods.
+FUNCTIONS = {f.__name__: f for f in (cumsum, cumprod, logcumsumexp, cummax, cummin)}

@@ -7,7 +7,7 @@ use crate::borrow::{Borrowed, Operand, Session};
 use crate::call::{DETACH_FROM, target};
 use crate::control;
 use crate::errors::{guarded, runtime_to_py};
-use crate::through;
+use crate::{tensor, tensor_call, through};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use rusttorch_ir::graph::TensorMeta;
@@ -25,6 +25,18 @@ fn matmul<'py>(
     out: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = a.py();
+    let any = |is: &dyn Fn(&Bound<'py, PyAny>) -> bool| is(a) || is(b);
+    if any(&tensor_call::is_ours) && !any(&tensor_call::is_torch) {
+        let result = tensor_call::product(a, b)?;
+        if let Some(value) = tensor::exact(&result) {
+            let Some(out) = out else { return Ok(result) };
+            let Some(target) = tensor::exact(out) else {
+                return Err(PyTypeError::new_err("out must be a rusttorch.Tensor when an operand is one"));
+            };
+            tensor_call::store(target, value, py)?;
+            return Ok(out.clone());
+        }
+    }
     let mut session = Session::new(py);
     if let Some(out) = out {
         session.check_result(out)?;

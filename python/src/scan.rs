@@ -1,10 +1,10 @@
-//! Scans along a dimension, over the operations of `rusttorch_ops::host`.
+//! Scans along a dimension, sorting and the like, over the operations of `rusttorch_ops::host`.
 
 use crate::tensor::{PyHost, new, run};
 use crate::tensor_call::as_tensor;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use rusttorch_ops::host::{Extremes, Scan, extremes, scan};
+use rusttorch_ops::host::{Extremes, Scan, extremes, nonzero, scan, sort};
 use rusttorch_ops::lazy::Tensor;
 use rusttorch_runtime::pool;
 
@@ -34,6 +34,32 @@ fn _scan<'py>(name: &str, x: &Bound<'py, PyAny>, dim: i64) -> PyResult<Vec<Bound
     results.into_iter().map(|y| new(py, Tensor::from(y))).collect()
 }
 
+/// The values of `x` in order along `dim`, and where they were: two tensors of ours.
+#[pyfunction]
+fn _sort<'py>(x: &Bound<'py, PyAny>, dim: i64, descending: bool) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    let py = x.py();
+    let tensor = as_tensor(x, "sort(): argument 'input' (position 1)")?;
+    let memory = run(|| tensor.memory(&PyHost(py)))?;
+    let threads = crate::control::threads(py)?.0;
+    let sorted = py.detach(|| {
+        let _cap = pool::limit_threads(threads);
+        sort(&memory, dim, descending)
+    });
+    let (values, indices) = run(|| sorted)?;
+    Ok(vec![new(py, Tensor::from(values))?, new(py, Tensor::from(indices))?])
+}
+
+/// A row of indices for every element of `x` that is not zero.
+#[pyfunction]
+fn _nonzero<'py>(x: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = x.py();
+    let tensor = as_tensor(x, "nonzero(): argument 'input' (position 1)")?;
+    let found = run(|| nonzero(&tensor.memory(&PyHost(py))?))?;
+    new(py, Tensor::from(found))
+}
+
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
-    m.add_function(wrap_pyfunction!(_scan, m)?)
+    m.add_function(wrap_pyfunction!(_scan, m)?)?;
+    m.add_function(wrap_pyfunction!(_sort, m)?)?;
+    m.add_function(wrap_pyfunction!(_nonzero, m)?)
 }

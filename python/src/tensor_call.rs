@@ -16,6 +16,7 @@ use rusttorch_ir::expr::Attr;
 use rusttorch_ops::lazy::{Function, Operand, Tensor};
 use rusttorch_runtime::Tensor as Memory;
 use rusttorch_runtime::storage::Storage;
+use smallvec::SmallVec;
 
 /// The operand that an object is.
 fn operand(value: &Bound<'_, PyAny>, name: &dyn Fn() -> String) -> PyResult<Operand> {
@@ -73,7 +74,7 @@ fn is_operand(value: &Bound<'_, PyAny>) -> bool {
         || (value.hasattr("__array__").unwrap_or(false) && !is_torch(value))
 }
 
-fn is_torch(value: &Bound<'_, PyAny>) -> bool {
+pub fn is_torch(value: &Bound<'_, PyAny>) -> bool {
     torch::loaded(value.py()).is_ok_and(|t| t.is_some_and(|t| t.is_tensor(value)))
 }
 
@@ -84,7 +85,7 @@ fn apply<'py>(op: &str, operands: &[&Bound<'py, PyAny>]) -> PyResult<Bound<'py, 
         let function = Bound::new(py, crate::expr::op_function(py, op)?)?;
         return function.call1(PyTuple::new(py, operands)?);
     }
-    let operands: Vec<Operand> =
+    let operands: SmallVec<[Operand; 2]> =
         operands.iter().map(|o| operand(o, &|| format!("{op}(): argument"))).collect::<PyResult<_>>()?;
     new(py, run(|| Tensor::op(op, &operands, dtype::default(), &PyHost(py)))?)
 }
@@ -133,7 +134,7 @@ pub fn in_place(op: &str, a: &Bound<'_, PyTensor>, b: &Bound<'_, PyAny>) -> PyRe
 
 /// Writes an operation's result to the operand or to `out`: its dtype may not be of a lower category, its
 /// shape has to be the result's.
-fn store(target: &Tensor, value: &Tensor, py: Python<'_>) -> PyResult<()> {
+pub fn store(target: &Tensor, value: &Tensor, py: Python<'_>) -> PyResult<()> {
     let (from, to) = (value.layout().dtype(), target.layout().dtype());
     if from.category() > to.category() {
         return Err(PyRuntimeError::new_err(format!(

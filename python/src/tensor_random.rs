@@ -1,12 +1,13 @@
 //! Random tensors and the generators they come from.
 
-use crate::dtype;
-use crate::tensor::{PyHost, PyTensor, integers, new, run};
+use crate::borrow::{self, Session};
+use crate::tensor::{PyHost, PyTensor, exact, integers, new, run};
 use crate::tensor_call::as_tensor;
 use crate::tensor_make::{check, like};
+use crate::{dtype, torch};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyDict, PyTuple};
 use rusttorch_ir::dtype::{Category, DType};
 use rusttorch_ops::lazy::random::{Distribution, counters, draw, laid_out};
 use rusttorch_ops::lazy::{Operand, Tensor};
@@ -170,7 +171,7 @@ macro_rules! draws {
             check(device, requires_grad)?;
             let (py, view) = (input.py(), like(input, dtype)?);
             let values = drawn(py, view.shape(), view.dtype(), $distribution, generator)?;
-            new(py, run(|| laid_out(&values, &view, &PyHost(py)))?)
+            in_kind(input, new(py, run(|| laid_out(&values, &view, &PyHost(py)))?)?)
         }
     )*};
 }
@@ -237,7 +238,8 @@ fn bernoulli<'py>(input: &Bound<'py, PyAny>, generator: Option<&Bound<'py, Gener
         return Err(PyRuntimeError::new_err("Expected p_in >= 0 && p_in <= 1 to be true, but got false."));
     }
     let u = drawn(py, p.layout().shape(), dtype, Distribution::Uniform, generator)?;
-    new(py, run(|| op("lt", &[Operand::Tensor(u), Operand::Tensor(p.clone())])?.to_dtype(dtype, &host))?)
+    let result = run(|| op("lt", &[Operand::Tensor(u), Operand::Tensor(p.clone())])?.to_dtype(dtype, &host))?;
+    in_kind(input, new(py, result)?)
 }
 
 /// Zeros elements with probability p while training, and scales the others by 1 / (1 - p).
@@ -256,24 +258,54 @@ fn dropout<'py>(
         let text = format!("dropout probability has to be between 0 and 1, but got {p:?}");
         return Err(PyValueError::new_err(text));
     }
-    let x = as_tensor(input, "dropout(): argument 'input' (position 1)")?;
     if !training || p == 0.0 {
-        return new(py, x);
-    }
-    let op = |name: &str, operands: &[Operand]| Tensor::op(name, operands, dtype::default(), &host);
-    let u = drawn(py, x.layout().shape(), DType::F32, Distribution::Uniform, generator)?;
-    let result = run(|| {
-        let number = |v: f64| Operand::Number(Category::Float, v.to_bits());
-        let kept = op("lt", &[Operand::Tensor(u), number(1.0 - p)])?.to_dtype(x.layout().dtype(), &host)?;
-        let scale = if p == 1.0 { 1.0 } else { 1.0 / (1.0 - p) };
-        let noise = op("mul", &[Operand::Tensor(kept), number(scale)])?;
-        op("mul", &[Operand::Tensor(x.clone()), Operand::Tensor(noise)])
-    })?;
-    if inplace {
-        run(|| x.assign(&result, &host))?;
         return Ok(input.clone());
     }
-    new(py, result)
+    let (shape, dtype) = described(input, "dropout(): argument 'input' (position 1)")?;
+    let op = |name: &str, operands: &[Operand]| Tensor::op(name, operands, dtype::default(), &host);
+    let u = drawn(py, &shape, DType::F32, Distribution::Uniform, generator)?;
+    let noise = run(|| {
+        let number = |v: f64| Operand::Number(Category::Float, v.to_bits());
+        let kept = op("lt", &[Operand::Tensor(u), number(1.0 - p)])?.to_dtype(dtype, &host)?;
+        let scale = if p == 1.0 { 1.0 } else { 1.0 / (1.0 - p) };
+        op("mul", &[Operand::Tensor(kept), number(scale)])
+    })?;
+    // The product is the operand's library's, and its autograd's.
+    let noise = in_kind(input, new(py, noise)?)?;
+    let product = crate::expr::op_function(py, "mul")?.into_pyobject(py)?;
+    let kwargs = PyDict::new(py);
+    if inplace {
+        kwargs.set_item("out", input)?;
+    }
+    product.call((input, noise), Some(&kwargs))
+}
+
+/// Shape and dtype of an operand whose values are not read, so that it may require grad.
+fn described(input: &Bound<'_, PyAny>, name: &str) -> PyResult<(Vec<i64>, DType)> {
+    if let Some(tensor) = exact(input) {
+        return Ok((tensor.layout().shape().to_vec(), tensor.layout().dtype()));
+    }
+    match Session::recording(input.py()).operand(input, &|| name.to_owned())? {
+        borrow::Operand::Array(array) => Ok((array.shape().to_vec(), array.dtype)),
+        _ => {
+            let tensor = as_tensor(input, name)?;
+            Ok((tensor.layout().shape().to_vec(), tensor.layout().dtype()))
+        }
+    }
+}
+
+/// A new tensor of ours as an array of the library of `like`.
+fn in_kind<'py>(like: &Bound<'py, PyAny>, result: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = like.py();
+    if exact(like).is_some() {
+        return Ok(result);
+    }
+    if let Some(torch) = torch::loaded(py)?
+        && torch.is_tensor(like)
+    {
+        return torch.module(py).call_method1("from_dlpack", (result,));
+    }
+    if like.hasattr("__array__")? { result.call_method0("numpy") } else { Ok(result) }
 }
 
 /// `Tensor.uniform_` and `Tensor.normal_`: `a + (b - a) * u`, `mean + std * z`.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import rusttorch as rt
+import torch
 
 
 def philox(counter: int, seed: int) -> list[int]:
@@ -110,3 +111,26 @@ def test_errors() -> None:
     with pytest.raises(NotImplementedError, match="check_uniform_bounds"):
         rt.rand(2, dtype=rt.int64)
     assert rt.dropout(rt.ones(3), 1.0).tolist() == [0, 0, 0]
+
+
+def test_results_are_of_the_operands_kind() -> None:
+    n = np.ones((40, 50), dtype=np.float32)
+    t = torch.ones(40, 50, dtype=torch.float64)
+    assert rt.dropout(t.bfloat16(), 0.5).dtype == torch.bfloat16
+    for x, kind in ((n, np.ndarray), (t, torch.Tensor), (rt.ones(40, 50), rt.Tensor)):
+        rt.manual_seed(3)
+        y = rt.dropout(x, 0.25)
+        assert type(y) is kind and y.dtype == x.dtype and tuple(y.shape) == (40, 50)
+        values = np.unique(np.asarray(y))
+        np.testing.assert_allclose(values, [0, 4 / 3], rtol=1e-6)
+        assert rt.dropout(x, 0.25, training=False) is x
+        z = x * 1
+        assert rt.dropout(z, 1.0, inplace=True) is z
+        assert (z == 0).all()
+        for like in (rt.rand_like, rt.randn_like, rt.bernoulli):
+            assert type(like(x)) is kind
+    rt.manual_seed(3)
+    x = torch.ones(1000, requires_grad=True)
+    y = rt.dropout(x, 0.5)
+    y.sum().backward()
+    assert x.grad is not None and torch.equal(x.grad, y.detach())

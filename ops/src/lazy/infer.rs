@@ -4,14 +4,14 @@
 use super::tensor::{Function, Operand};
 use crate::engine::{self, Layout, PlanOptions};
 use crate::error::Result;
+use rustc_hash::{FxHashMap, FxHasher};
 use rusttorch_ir::dtype::{Category, DType};
 use rusttorch_ir::expr::Attr;
 use rusttorch_ir::graph::{self, Graph, GraphOp};
 use rusttorch_ir::kernel::Reduction;
 use rusttorch_ir::prim::Prim;
 use rusttorch_runtime::View;
-use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 /// Answers kept; beyond that all are forgotten.
@@ -43,7 +43,7 @@ struct Entry {
     signature: Arc<Signature>,
 }
 
-type Known = HashMap<u64, Vec<Entry>>;
+type Known = FxHashMap<u64, Vec<Entry>>;
 
 static KNOWN: LazyLock<Mutex<Known>> = LazyLock::new(Mutex::default);
 
@@ -61,7 +61,7 @@ fn matches(seen: &Seen, operand: &Operand) -> bool {
 }
 
 fn key(function: &Function, operands: &[Operand], default: DType) -> u64 {
-    let mut hasher = DefaultHasher::new();
+    let mut hasher = FxHasher::default();
     (Arc::as_ptr(&function.0).addr(), default).hash(&mut hasher);
     for operand in operands {
         match operand {

@@ -11,10 +11,12 @@
 use super::tensor::{Function, Operand};
 use super::{Host, run};
 use crate::error::Result;
+use rustc_hash::FxHashMap;
 use rusttorch_ir::dtype::{Category, DType};
 use rusttorch_ir::expr::Attr;
 use rusttorch_runtime::dims::Dims;
 use rusttorch_runtime::{Storage, Tensor as Memory, View};
+use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -80,9 +82,9 @@ pub(super) struct Node {
 
 #[derive(Debug)]
 struct Group {
-    nodes: Vec<Id>,
+    nodes: SmallVec<[Id; 8]>,
     /// Addresses of storages that its nodes read.
-    reads: Vec<usize>,
+    reads: SmallVec<[usize; 4]>,
     bytes: usize,
     default: DType,
     /// Its last node is a float sum, to which nothing may be added, see [`joins`].
@@ -93,7 +95,7 @@ struct Group {
 /// Nodes and groups.
 #[derive(Default, Debug)]
 pub(super) struct Graph {
-    nodes: BTreeMap<Id, Node>,
+    nodes: FxHashMap<Id, Node>,
     groups: BTreeMap<GroupId, Group>,
     next: u64,
 }
@@ -175,10 +177,10 @@ impl Finish {
     fn done(self, results: Vec<(Id, Storage)>) -> Result<()> {
         let mut locked = graph();
         let group = locked.groups.remove(&self.group).expect("only its run removes a running group");
-        let nodes: Vec<(Id, Node)> =
+        let nodes: SmallVec<[(Id, Node); 2]> =
             group.nodes.iter().map(|id| (*id, locked.nodes.remove(id).expect("as the group"))).collect();
         // Held until the lock is free: the last handle of one may go meanwhile.
-        let buffers: Vec<Option<Arc<Buffer>>> = results
+        let buffers: SmallVec<[Option<Arc<Buffer>>; 4]> = results
             .into_iter()
             .map(|(id, storage)| {
                 let (_, node) = &nodes[nodes.binary_search_by_key(&id, |n| n.0).expect("results are of nodes")];
@@ -243,7 +245,7 @@ impl Graph {
     fn join(&mut self, ids: &[GroupId], default: DType) -> GroupId {
         let Some((&first, others)) = ids.split_first() else {
             self.next += 1;
-            let (nodes, reads) = (Vec::new(), Vec::new());
+            let (nodes, reads) = (SmallVec::new(), SmallVec::new());
             self.groups.insert(self.next, Group { nodes, reads, bytes: 0, default, sealed: false, running: false });
             return self.next;
         };
@@ -326,7 +328,7 @@ impl Call<'_> {
         let mut locked = graph();
         let graph = &mut *locked;
         let mut args = Vec::with_capacity(self.operands.len());
-        let mut groups: Vec<GroupId> = Vec::new();
+        let mut groups: SmallVec<[GroupId; 4]> = SmallVec::new();
         let mut last = None;
         for operand in self.operands {
             args.push(match operand {

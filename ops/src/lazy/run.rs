@@ -6,13 +6,13 @@ use super::pending::{Arg, Id, Node, Step};
 use super::tensor::Function;
 use crate::engine::{self, Layout, Plan, PlanOptions};
 use crate::error::{Error, ErrorKind, Result};
+use rustc_hash::FxHashMap;
 use rusttorch_ir::dtype::{Category, DType};
 use rusttorch_ir::expr::{Attr, Program};
 use rusttorch_ir::graph::Operand;
 use rusttorch_ir::id::ExprId;
 use rusttorch_runtime::write::reading_lent;
 use rusttorch_runtime::{Storage, Tensor as Memory, View};
-use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
@@ -64,7 +64,7 @@ struct Structure {
     default: DType,
 }
 
-static PLANS: LazyLock<Mutex<HashMap<Structure, Arc<Plan>>>> = LazyLock::new(Mutex::default);
+static PLANS: LazyLock<Mutex<FxHashMap<Structure, Arc<Plan>>>> = LazyLock::new(Mutex::default);
 
 /// The nodes of a group, apart from the graph.
 pub(super) struct Job {
@@ -85,8 +85,12 @@ impl Job {
     }
 
     /// Of the nodes of a group, operands first.
-    pub fn new<'a>(nodes: impl Iterator<Item = (Id, &'a Node)>, default: DType) -> Job {
+    pub fn new<'a>(nodes: impl ExactSizeIterator<Item = (Id, &'a Node)>, default: DType) -> Job {
         let mut job = Job::empty(default, false);
+        let len = nodes.len();
+        job.structure.calls.reserve_exact(len);
+        job.results.reserve_exact(len);
+        job.ids.reserve_exact(len);
         for (id, node) in nodes {
             job.lent |= node.lent;
             let reads = node.args.iter().map(|arg| match arg {

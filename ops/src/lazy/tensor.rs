@@ -6,13 +6,13 @@ use super::pending::{Arg, Buffer, Call, State, Step, Steps, run_readers};
 use super::run::Job;
 use crate::engine;
 use crate::error::{Error, ErrorKind, Result};
+use rustc_hash::FxHashMap;
 use rusttorch_ir::dtype::{Category, DType};
 use rusttorch_ir::expr::{Attr, Program};
 use rusttorch_runtime::dims::Dims;
 use rusttorch_runtime::layout;
 use rusttorch_runtime::tensor::Meeting;
 use rusttorch_runtime::{Storage, Tensor as Memory, View};
-use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 /// What is called: a program whose results follow from its operands. Two are the same when they are one
@@ -21,26 +21,35 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 pub struct Function(pub Arc<Program>);
 
 impl Function {
-    /// The function of a built-in op, with all its parameters; one object per name.
+    /// The function of a built-in op over its first `given` parameters, the others having their defaults; one object
+    /// per name and number.
     ///
     /// # Errors
-    /// When there is no such op.
-    pub fn builtin(name: &str) -> Result<Function> {
-        static FUNCTIONS: LazyLock<Mutex<HashMap<String, Function>>> = LazyLock::new(Mutex::default);
-        let mut functions = FUNCTIONS.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(function) = functions.get(name) {
+    /// When there is no such op, or a further parameter has no default.
+    pub fn builtin(name: &str, given: usize) -> Result<Function> {
+        static FUNCTIONS: LazyLock<Mutex<FxHashMap<String, Vec<Option<Function>>>>> = LazyLock::new(Mutex::default);
+        let functions = || FUNCTIONS.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Some(function)) = functions().get(name).and_then(|all| all.get(given)) {
             return Ok(function.clone());
         }
         let table = engine::table().read().unwrap_or_else(PoisonError::into_inner);
         let op = table.lookup(name).filter(|op| op.builtin);
         let Some(op) = op else { return Err(Error::new(ErrorKind::Name, format!("there is no op {name}"))) };
+        if let Some(param) = op.params.iter().skip(given).find(|p| p.default.is_none()) {
+            let text = format!("{name}() missing required argument: '{}'", param.name);
+            return Err(Error::new(ErrorKind::Type, text));
+        }
         let mut program = Program::new();
-        let args: Vec<_> = op.params.iter().map(|p| program.param(&p.name, p.default.clone())).collect();
+        let params = op.params.iter().take(given);
+        let args: Vec<_> = params.map(|p| program.param(&p.name, p.default.clone())).collect();
         let result = program.call(name, &args, &[]);
         program.output(result);
         let function = Function(Arc::new(program));
-        functions.insert(name.to_owned(), function.clone());
-        Ok(function)
+        let mut functions = functions();
+        let all = functions.entry(name.to_owned()).or_default();
+        all.resize(all.len().max(given + 1), None);
+        // Another thread may have been first.
+        Ok(all[given].get_or_insert(function).clone())
     }
 }
 
@@ -82,7 +91,7 @@ impl Tensor {
     }
 
     fn whole(buffer: Arc<Buffer>) -> Tensor {
-        Tensor { view: buffer.whole.clone(), buffer, steps: Some(Arc::new([])) }
+        Tensor { view: buffer.whole.clone(), buffer, steps: Some(Arc::default()) }
     }
 
     /// A tensor over memory that somebody else may write: nothing that reads it waits.
@@ -181,15 +190,7 @@ impl Tensor {
 
     /// The call of a built-in op whose further parameters have their defaults.
     pub fn op(name: &str, operands: &[Operand], default: DType, host: &dyn Host) -> Result<Tensor> {
-        let function = Function::builtin(name)?;
-        let mut operands = operands.to_vec();
-        for param in &function.0.params()[operands.len()..] {
-            let default = param.default.clone();
-            operands.push(Operand::Literal(default.ok_or_else(|| {
-                Error::new(ErrorKind::Type, format!("{name}() missing required argument: '{}'", param.name))
-            })?));
-        }
-        Tensor::call(&function, &operands, default, host)
+        Tensor::call(&Function::builtin(name, operands.len())?, operands, default, host)
     }
 
     /// The same values as another dtype; itself if it is of that dtype.
@@ -208,7 +209,7 @@ impl Tensor {
             if row_major { Dims::contiguous(shape).to_vec() } else { layout::preserve_format_strides(shape, strides) };
         let dtype = self.view.dtype();
         let result = View::of_result(&rusttorch_ir::graph::TensorMeta { dtype, shape: shape.to_vec(), strides })?;
-        let function = Function::builtin("to")?;
+        let function = Function::builtin("to", 2)?;
         let operands = [Operand::Tensor(self.clone()), Operand::Literal(Attr::Str(dtype.torch_name().to_owned()))];
         let (lent, default) = (self.is_lent(), DType::F32);
         let call = Call { function: &function, operands: &operands, result: &result, ordered: false, lent, default };
@@ -355,7 +356,7 @@ impl Tensor {
             return Ok(false);
         }
         let dtype = Attr::Str(self.view.dtype().torch_name().to_owned());
-        let function = Function::builtin("to")?;
+        let function = Function::builtin("to", 2)?;
         let operands = [Operand::Tensor(source.clone()), Operand::Literal(dtype)];
         let lent = source.is_lent();
         let call = Call {
