@@ -235,11 +235,8 @@ def masked_select(input: Any, mask: Any) -> Any:
     return input.expand(shape).reshape(-1)[mask.expand(shape).reshape(-1)]
 
 
-@_public
-def scatter(input: Any, dim: int, index: Any, src: Any) -> Any:
-    """A copy of ``input`` whose elements at ``index`` along ``dim`` are those of ``src``, a tensor or a number;
-    ``torch.scatter``. Of several for one place the last one is there.
-    """
+def _check_scatter(input: Any, dim: int, index: Any, src: Any) -> int:
+    """The errors of scattering but for indices out of range; ``dim`` from the front."""
     dim = _wrap(dim, input.ndim)
     if _name(index.dtype) not in ("int64", "int32"):
         raise RuntimeError("scatter(): Expected dtype int32/int64 for index")
@@ -255,6 +252,16 @@ def scatter(input: Any, dim: int, index: Any, src: Any) -> Any:
             raise RuntimeError(f"{said} and to be no larger size than src {list(src.shape)}")
     elif larger:
         raise RuntimeError(said)
+    return dim
+
+
+@_public
+def scatter(input: Any, dim: int, index: Any, src: Any) -> Any:
+    """A copy of ``input`` whose elements at ``index`` along ``dim`` are those of ``src``, a tensor or a number;
+    ``torch.scatter``. Of several for one place the last one is there.
+    """
+    dim = _check_scatter(input, dim, index, src)
+    own = list(index.shape)
     result = input.clone()
     if index.numel() == 0:
         return result
@@ -272,6 +279,53 @@ def scatter(input: Any, dim: int, index: Any, src: Any) -> Any:
         places.append(index if d == dim else _rusttorch.arange(n).reshape(line))
     result[tuple(places)] = src[tuple(slice(0, n) for n in own)] if isinstance(src, Tensor) else src
     return result
+
+
+@_public
+def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Any:
+    """A copy of ``input`` with the elements of ``src`` added at ``index`` along ``dim``, in their order;
+    ``torch.scatter_add``.
+    """
+    dim = _check_scatter(input, dim, index, src)
+    return _rusttorch._scatter_add(input, dim, index.long(), src)
+
+
+@_public
+def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: float = 1) -> Any:
+    """A copy of ``input`` with slices of ``alpha * source`` added at ``index`` along ``dim``, in their order;
+    ``torch.index_add``.
+
+    >>> import numpy as np, rusttorch as rt
+    >>> rt.index_add(np.zeros(3), 0, np.array([2, 2]), np.ones(2))
+    array([0., 0., 2.])
+    """
+    dim = _wrap(dim, input.ndim)
+    kind, count = _TITLES[_name(index.dtype)], index.numel()
+    if kind not in ("Long", "Int"):
+        raise RuntimeError(f"index_add_(): Expected dtype int32/int64 for index but got: {kind}")
+    if index.ndim > 1:
+        raise IndexError(
+            f"index_add_(): Index is supposed to be a vector, but got dim: {index.ndim} with type: {kind} and size: "
+            f"{list(index.shape)}"
+        )
+    if input.dtype != source.dtype:
+        one, two = (_TITLES[_name(x.dtype)] for x in (input, source))
+        raise RuntimeError(f"index_add_(): self ({one}) and source ({two}) must have the same scalar type")
+    own, theirs = list(input.shape), list(source.shape)
+    if own[:dim] + own[dim + 1 :] != theirs[:dim] + theirs[dim + 1 :] or len(own) != len(theirs):
+        raise RuntimeError(
+            "source tensor shape must match self tensor shape, excluding the specified dimension. "
+            f"Got self.shape = {own} source.shape = {theirs}"
+        )
+    size = theirs[dim] if theirs else 1
+    if count != size:
+        raise RuntimeError(
+            f"index_add_(): Number of indices ({count}) should be equal to source.size(dim): ({size}), for dim: {dim}"
+        )
+    index = index.long().reshape([count if d == dim else 1 for d in range(len(own))]).expand(theirs)
+    if bool(_op("any")(_op("logical_or")(_op("lt")(index, 0), _op("ge")(index, own[dim] if own else 1)))):
+        raise IndexError("index out of range in self")
+    return _rusttorch._scatter_add(input, dim, index, source if alpha == 1 else (source * alpha).to(source.dtype))
 
 
 @_public

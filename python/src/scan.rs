@@ -4,7 +4,7 @@ use crate::tensor::{PyHost, new, run};
 use crate::tensor_call::as_tensor;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use rusttorch_ops::host::{Extremes, Scan, extremes, nonzero, scan, sort};
+use rusttorch_ops::host::{Extremes, Scan, extremes, nonzero, scan, scatter_add, sort};
 use rusttorch_ops::lazy::Tensor;
 use rusttorch_runtime::pool;
 
@@ -58,8 +58,26 @@ fn _nonzero<'py>(x: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     new(py, Tensor::from(found))
 }
 
+/// `x` with elements of `src` added at the places of `index`, which is of int64; all are tensors of ours that fit.
+#[pyfunction]
+fn _scatter_add<'py>(
+    x: &Bound<'py, PyAny>,
+    dim: i64,
+    index: &Bound<'py, PyAny>,
+    src: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = x.py();
+    let memory = |x, name: &str| {
+        let tensor = as_tensor(x, &format!("scatter_add(): argument '{name}'"))?;
+        run(|| tensor.memory(&PyHost(py)))
+    };
+    let (x, index, src) = (memory(x, "input")?, memory(index, "index")?, memory(src, "src")?);
+    new(py, Tensor::from(run(|| scatter_add(&x, dim, &index, &src))?))
+}
+
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(_scan, m)?)?;
     m.add_function(wrap_pyfunction!(_sort, m)?)?;
-    m.add_function(wrap_pyfunction!(_nonzero, m)?)
+    m.add_function(wrap_pyfunction!(_nonzero, m)?)?;
+    m.add_function(wrap_pyfunction!(_scatter_add, m)?)
 }

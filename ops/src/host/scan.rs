@@ -3,10 +3,10 @@
 //! Elements are taken in order, one by one, which is the order of their additions. Floats are added in float64 and
 //! 16-bit floats in float32, as PyTorch does on CPU, and rounded where they are stored.
 
+use super::lanes::{BF16, Bool, F16, F32, F64, I8, I16, I32, I64, Lane, U8};
 use crate::error::{Error, ErrorKind, Result};
 use rayon::prelude::*;
 use rusttorch_ir::dtype::DType;
-use rusttorch_ir::half::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16};
 use rusttorch_runtime::pool::OwnPool;
 use rusttorch_runtime::tensor::{Tensor, wrap_dim};
 
@@ -31,44 +31,6 @@ pub enum Extremes {
     Max,
     /// `torch.cummin`.
     Min,
-}
-
-/// A dtype's elements in memory, and the number that is carried for them.
-trait Lane {
-    type Number: Copy + PartialOrd + Send + Sync;
-    const SIZE: usize;
-    fn load(bytes: &[u8]) -> Self::Number;
-    fn store(number: Self::Number, bytes: &mut [u8]);
-}
-
-macro_rules! lanes {
-    ($($lane:ident: $number:ty, $t:ty, |$v:ident| $wide:expr, |$w:ident| $narrow:expr;)*) => {$(
-        struct $lane;
-        impl Lane for $lane {
-            type Number = $number;
-            const SIZE: usize = size_of::<$t>();
-            fn load(bytes: &[u8]) -> $number {
-                let $v = <$t>::from_ne_bytes(bytes.try_into().expect("elements are cut to their size"));
-                $wide
-            }
-            fn store($w: $number, bytes: &mut [u8]) {
-                bytes.copy_from_slice(&<$t>::to_ne_bytes($narrow));
-            }
-        }
-    )*};
-}
-
-lanes! {
-    F64: f64, f64, |v| v, |w| w;
-    F32: f64, f32, |v| f64::from(v), |w| w as f32;
-    F16: f32, u16, |v| f16_to_f32(v), |w| f32_to_f16(w);
-    BF16: f32, u16, |v| bf16_to_f32(v), |w| f32_to_bf16(w);
-    I64: i64, i64, |v| v, |w| w;
-    I32: i64, i32, |v| i64::from(v), |w| w as i32;
-    I16: i64, i16, |v| i64::from(v), |w| w as i16;
-    I8: i64, i8, |v| i64::from(v), |w| w as i8;
-    U8: i64, u8, |v| i64::from(v), |w| w as u8;
-    Bool: i64, u8, |v| i64::from(v != 0), |w| u8::from(w != 0);
 }
 
 /// The operand as lines: bytes of `outer` blocks of `n` rows of `inner` elements.
