@@ -244,7 +244,7 @@ def test_numpy_names_of_arguments() -> None:
 
 
 def test_a_repeated_call_plans_once() -> None:
-    f = rt.expr("a * 2 + b")
+    f = rt.expr("a * 2.25 + b")  # nobody else has this text
     x = np.ones(4)
     for _ in range(5):
         f(x, 1.0)
