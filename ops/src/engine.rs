@@ -16,7 +16,6 @@ use rusttorch_ir::kernel::Kernel;
 use rusttorch_ir::kernel::simplify::simplify;
 use rusttorch_ir::kernel::verify::verify;
 use rusttorch_ir::op::OpTable;
-use rusttorch_runtime::Tensor;
 use rusttorch_runtime::cache::{Cache, CacheStats};
 use rusttorch_runtime::cpu;
 use rusttorch_runtime::env::{LogLevel, MaxIsa, config};
@@ -25,6 +24,7 @@ use rusttorch_runtime::launch::{self, Arg};
 use rusttorch_runtime::layout;
 use rusttorch_runtime::log::log;
 use rusttorch_runtime::pool::Parallel;
+use rusttorch_runtime::{Storage, Tensor, View};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{LazyLock, Mutex, PoisonError, RwLock};
@@ -349,6 +349,17 @@ impl Plan {
         pool: &dyn Parallel,
     ) -> Result<()> {
         launch::with_tensors(inputs, outputs, |args| self.run(args, numbers, pool))?
+    }
+
+    /// Runs over views of storage. Nobody else may own that of the results.
+    pub fn run_memory<'m>(
+        &self,
+        inputs: impl Iterator<Item = (&'m Storage, &'m View)>,
+        outputs: impl Iterator<Item = (&'m mut Storage, &'m View)>,
+        numbers: &[u64],
+        pool: &dyn Parallel,
+    ) -> Result<()> {
+        launch::with_memory(inputs, outputs, |args| self.run(args, numbers, pool))?
     }
 }
 

@@ -14,12 +14,15 @@ use crate::Tensor;
 use crate::alloc::Block;
 use crate::fpu::FpuGuard;
 use crate::pool::Parallel;
+use crate::storage::Storage;
+use crate::view::View;
 use ranges::{Ranges, TILE_STEP, uniform};
 use rusttorch_codegen::{Compiled, ErrorRecord, FrameLayout};
 use rusttorch_ir::dtype::DType;
 use rusttorch_ir::id::{BufferId, SymId};
 use rusttorch_ir::index::IndexExpr;
 use rusttorch_ir::kernel::{BufferKind, Op};
+use smallvec::SmallVec;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex};
@@ -100,21 +103,38 @@ pub fn with_tensors<R>(
     outputs: &mut [Tensor],
     f: impl for<'a> FnOnce(&[Arg<'a>]) -> R,
 ) -> Result<R, LaunchError> {
-    for t in outputs.iter_mut() {
-        if !t.is_unique() {
+    let inputs = inputs.iter().map(|t| (t.storage(), t.layout()));
+    with_memory(inputs, outputs.iter_mut().map(Tensor::parts_mut), f)
+}
+
+/// Describes views of storage as arguments, inputs first, for the time of a call. Whether the storage has all
+/// elements of its view is for [`Plan::run`] to check.
+///
+/// # Errors
+/// When an output shares its storage with anybody, or a view starts outside of its storage.
+pub fn with_memory<'m, R>(
+    inputs: impl Iterator<Item = (&'m Storage, &'m View)>,
+    outputs: impl Iterator<Item = (&'m mut Storage, &'m View)>,
+    f: impl for<'a> FnOnce(&[Arg<'a>]) -> R,
+) -> Result<R, LaunchError> {
+    let describe = |storage: &Storage, view: &View| {
+        let (size, offset) = (view.dtype().size(), view.byte_offset());
+        let after = storage.len().checked_sub(offset).ok_or_else(|| invalid("a view outside of its storage"))?;
+        let (before, after) = (offset / size, after / size);
+        // SAFETY: `before` and `after` elements around the offset lie within the storage, which is borrowed
+        // for 'm, beyond `f`; outputs are unshared and borrowed mutably, and inputs are made read-only below.
+        Ok(unsafe { Arg::new(storage.as_ptr().wrapping_add(offset), -(before as i64), after as i64, view.dtype()) })
+    };
+    let mut args: SmallVec<[Arg<'_>; FEW_ARGS]> = SmallVec::new();
+    for (storage, view) in inputs {
+        args.push(describe(storage, view)?.read_only());
+    }
+    for (storage, view) in outputs {
+        if storage.is_read_only() || !storage.is_unique() {
             return Err(invalid("an output that shares its memory"));
         }
+        args.push(describe(storage, view)?);
     }
-    let describe = |t: &Tensor| {
-        let size = t.dtype().size();
-        let before = t.byte_offset() / size;
-        let after = (t.storage().len() - t.byte_offset()) / size;
-        // SAFETY: the elements lie within the storage, which the tensors keep alive during `f`; outputs are
-        // unshared and borrowed mutably, and inputs are made read-only below.
-        unsafe { Arg::new(t.data_ptr(), -(before as i64), after as i64, t.dtype()) }
-    };
-    let mut args: Vec<Arg<'_>> = inputs.iter().map(|t| describe(t).read_only()).collect();
-    args.extend(outputs.iter().map(describe));
     Ok(f(&args))
 }
 

@@ -285,6 +285,11 @@ impl Tensor {
         self.storage.unique_bytes().map(|all| &mut all[offset..offset + len])
     }
 
+    /// The memory and which elements of it.
+    pub(crate) fn parts_mut(&mut self) -> (&mut Storage, &View) {
+        (&mut self.storage, &self.view)
+    }
+
     /// True when nobody else owns the memory and it may be written.
     pub fn is_unique(&mut self) -> bool {
         !self.storage.is_read_only() && self.storage.is_unique()

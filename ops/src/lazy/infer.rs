@@ -20,7 +20,7 @@ const KEPT: usize = 4096;
 /// What is known of a call.
 pub(super) struct Signature {
     /// The results' layouts, each in memory of its own.
-    pub results: Vec<View>,
+    pub results: Vec<Arc<View>>,
     /// A value may be an error (an index, an integer division), or needs its own rounding: runs in the call.
     pub eager: bool,
     /// Its bits depend on an order of summation.
@@ -31,7 +31,7 @@ pub(super) struct Signature {
 #[derive(PartialEq)]
 enum Seen {
     /// Offsets do not matter.
-    Tensor(View),
+    Tensor(Arc<View>),
     Number(Category),
     Literal(Attr),
 }
@@ -53,7 +53,9 @@ fn same_layout(a: &View, b: &View) -> bool {
 
 fn matches(seen: &Seen, operand: &Operand) -> bool {
     match (seen, operand) {
-        (Seen::Tensor(view), Operand::Tensor(t)) => same_layout(view, t.layout()),
+        (Seen::Tensor(view), Operand::Tensor(t)) => {
+            Arc::ptr_eq(view, t.shared_layout()) || same_layout(view, t.layout())
+        }
         (Seen::Number(a), Operand::Number(b, _)) => a == b,
         (Seen::Literal(a), Operand::Literal(b)) => a == b,
         _ => false,
@@ -89,15 +91,15 @@ pub(super) fn signature(function: &Function, operands: &[Operand], default: DTyp
     let metas: Vec<graph::Operand> = operands.iter().map(meta).collect();
     let options = PlanOptions { default_dtype: default, layout: Layout::Torch, autocast: None };
     let (graph, outputs) = engine::typed(&function.0, &metas, options)?;
-    let results: Vec<View> = outputs.iter().map(|m| Ok(View::of_result(m)?)).collect::<Result<_>>()?;
-    let half = |v: &View| matches!(v.dtype(), DType::F16 | DType::BF16);
+    let results: Vec<Arc<View>> = outputs.iter().map(|m| Ok(Arc::new(View::of_result(m)?))).collect::<Result<_>>()?;
+    let half = |v: &Arc<View>| matches!(v.dtype(), DType::F16 | DType::BF16);
     let signature = Arc::new(Signature {
         eager: results.len() != 1 || results.iter().any(half) || may_fail(&graph),
         ordered: is_ordered(&graph),
         results,
     });
     let seen = operands.iter().map(|o| match o {
-        Operand::Tensor(t) => Seen::Tensor(t.layout().clone()),
+        Operand::Tensor(t) => Seen::Tensor(t.shared_layout().clone()),
         Operand::Number(category, _) => Seen::Number(*category),
         Operand::Literal(attr) => Seen::Literal(attr.clone()),
     });

@@ -17,7 +17,6 @@ use rusttorch_ir::expr::Attr;
 use rusttorch_runtime::dims::Dims;
 use rusttorch_runtime::{Storage, Tensor as Memory, View};
 use smallvec::SmallVec;
-use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 
 /// Nodes of a group.
@@ -29,7 +28,7 @@ pub const MAX_BYTES: usize = 256 << 20;
 #[derive(Debug)]
 pub struct Buffer {
     /// The layout that results and in-place operations over the whole buffer have.
-    pub(super) whole: View,
+    pub(super) whole: Arc<View>,
     state: Mutex<State>,
 }
 
@@ -54,24 +53,47 @@ pub(super) enum Step {
     Expand(Dims),
 }
 
-/// From a buffer's whole to one of its views, in terms that kernels have; none for other views.
-pub(super) type Steps = Option<Arc<[Step]>>;
+/// From a buffer's whole to one of its views, in terms that kernels have.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Steps(Option<Arc<[Step]>>);
+
+impl Steps {
+    /// No step: the whole.
+    pub const WHOLE: Steps = Steps(None);
+
+    /// These and one more.
+    pub fn then(&self, step: Step) -> Steps {
+        Steps(Some(self.iter().cloned().chain([step]).collect()))
+    }
+
+    /// In order.
+    pub fn iter(&self) -> std::slice::Iter<'_, Step> {
+        self.0.as_deref().unwrap_or_default().iter()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.iter().as_slice().is_empty()
+    }
+}
 
 /// What a node reads.
 #[derive(Clone, Debug)]
 pub(super) enum Arg {
-    Node(Id, Arc<[Step]>),
-    Memory(Memory),
+    Node(Id, Steps),
+    Memory(Storage, Arc<View>),
     Number(Category, u64),
     Literal(Attr),
 }
+
+/// What a node reads, in the order of its function's parameters.
+pub(super) type Args = SmallVec<[Arg; 2]>;
 
 /// A waiting operation.
 #[derive(Debug)]
 pub(super) struct Node {
     pub function: Function,
-    pub args: Vec<Arg>,
-    pub result: View,
+    pub args: Args,
+    pub result: Arc<View>,
     /// Reads memory that others may write.
     pub lent: bool,
     /// Whose value it is; dead when only other nodes read it.
@@ -96,8 +118,10 @@ struct Group {
 #[derive(Default, Debug)]
 pub(super) struct Graph {
     nodes: FxHashMap<Id, Node>,
-    groups: BTreeMap<GroupId, Group>,
+    groups: FxHashMap<GroupId, Group>,
     next: u64,
+    /// Threads that wait for [`RAN`].
+    waiters: usize,
 }
 
 static GRAPH: LazyLock<Mutex<Graph>> = LazyLock::new(Mutex::default);
@@ -112,7 +136,7 @@ impl Buffer {
     /// Of memory.
     pub(super) fn ready(memory: &Memory, lent: bool) -> Buffer {
         let state = State::Ready { storage: memory.storage().clone(), lent };
-        Buffer { whole: memory.layout().clone(), state: Mutex::new(state) }
+        Buffer { whole: Arc::new(memory.layout().clone()), state: Mutex::new(state) }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -149,10 +173,11 @@ fn run_group_of(id: Id, host: &dyn Host) -> Result<()> {
     let number = node.group;
     let group = locked.groups.get_mut(&number).expect("a node's group is there");
     if group.running {
+        locked.waiters += 1;
         drop(locked);
         host.wait(&mut || {
             let is_running = |g: &mut Graph| g.groups.get(&number).is_some_and(|g| g.running);
-            drop(RAN.wait_while(graph(), is_running).unwrap_or_else(PoisonError::into_inner));
+            RAN.wait_while(graph(), is_running).unwrap_or_else(PoisonError::into_inner).waiters -= 1;
         });
         return Ok(());
     }
@@ -174,7 +199,7 @@ struct Finish {
 
 impl Finish {
     /// The nodes' values are memory now.
-    fn done(self, results: Vec<(Id, Storage)>) -> Result<()> {
+    fn done(self, results: run::Results) -> Result<()> {
         let mut locked = graph();
         let group = locked.groups.remove(&self.group).expect("only its run removes a running group");
         let nodes: SmallVec<[(Id, Node); 2]> =
@@ -210,8 +235,12 @@ impl Drop for Finish {
                 locked.release(id, &mut dropped);
             }
         }
+        // To tell costs a system call.
+        let awaited = locked.waiters > 0;
         drop(locked);
-        RAN.notify_all();
+        if awaited {
+            RAN.notify_all();
+        }
     }
 }
 
@@ -267,7 +296,7 @@ impl Graph {
         let node = &self.nodes[&id];
         let fits = |v: &View| v.rank() == 0 || (v.shape() == like.shape() && v.strides() == like.strides());
         let arg = |a: &Arg| match a {
-            Arg::Memory(m) => fits(m.layout()),
+            Arg::Memory(_, view) => fits(view),
             Arg::Node(_, steps) => steps.is_empty(),
             Arg::Number(..) | Arg::Literal(_) => true,
         };
@@ -289,8 +318,8 @@ enum Attempt {
 /// out like the one operand would be in memory; and nothing is added to its group afterwards.
 fn joins(graph: &Graph, groups: &[GroupId], args: &[Arg]) -> bool {
     let views = args.iter().filter_map(|a| match a {
-        Arg::Node(id, steps) => Some((&graph.nodes[id].result, steps.is_empty())),
-        Arg::Memory(m) => Some((m.layout(), true)),
+        Arg::Node(id, steps) => Some((&*graph.nodes[id].result, steps.is_empty())),
+        Arg::Memory(_, view) => Some((&**view, true)),
         Arg::Number(..) | Arg::Literal(_) => None,
     });
     let views: Vec<(&View, bool)> = views.filter(|(v, _)| v.rank() > 0).collect();
@@ -304,7 +333,7 @@ fn joins(graph: &Graph, groups: &[GroupId], args: &[Arg]) -> bool {
 pub(super) struct Call<'a> {
     pub function: &'a Function,
     pub operands: &'a [Operand],
-    pub result: &'a View,
+    pub result: &'a Arc<View>,
     pub ordered: bool,
     /// An operand is lent memory: the caller runs the node at once.
     pub lent: bool,
@@ -315,7 +344,7 @@ impl Call<'_> {
     /// Adds the node; its buffer is `target`, which gets a new value (none if it has been lent), or a new one.
     pub fn add(&self, target: Option<&Arc<Buffer>>, host: &dyn Host) -> Result<Option<Arc<Buffer>>> {
         loop {
-            match self.attempt(target)? {
+            match self.attempt(target) {
                 Attempt::Added(buffer) => return Ok(Some(buffer)),
                 Attempt::Refused => return Ok(None),
                 Attempt::After(id) => run_group_of(id, host)?,
@@ -323,11 +352,11 @@ impl Call<'_> {
         }
     }
 
-    fn attempt(&self, target: Option<&Arc<Buffer>>) -> Result<Attempt> {
+    fn attempt(&self, target: Option<&Arc<Buffer>>) -> Attempt {
         let mut dropped = Vec::new();
         let mut locked = graph();
         let graph = &mut *locked;
-        let mut args = Vec::with_capacity(self.operands.len());
+        let mut args = Args::with_capacity(self.operands.len());
         let mut groups: SmallVec<[GroupId; 4]> = SmallVec::new();
         let mut last = None;
         for operand in self.operands {
@@ -335,15 +364,15 @@ impl Call<'_> {
                 Operand::Number(category, bits) => Arg::Number(*category, *bits),
                 Operand::Literal(attr) => Arg::Literal(attr.clone()),
                 Operand::Tensor(t) => match &*t.buffer().state() {
-                    State::Ready { storage, .. } => Arg::Memory(Memory::of(storage.clone(), t.layout())?),
+                    State::Ready { storage, .. } => Arg::Memory(storage.clone(), t.shared_layout().clone()),
                     State::Pending(id) => {
                         let number = graph.nodes[id].group;
                         let group = &graph.groups[&number];
                         let Some(steps) = t.steps().filter(|_| !group.running && !group.sealed) else {
-                            return Ok(Attempt::After(*id));
+                            return Attempt::After(*id);
                         };
                         if group.default != self.default {
-                            return Ok(Attempt::After(*id));
+                            return Attempt::After(*id);
                         }
                         if !groups.contains(&number) {
                             groups.push(number);
@@ -359,13 +388,13 @@ impl Call<'_> {
             let bytes: usize = groups.iter().map(|g| graph.groups[g].bytes).sum();
             let full = nodes >= MAX_NODES || bytes > MAX_BYTES;
             if full || (self.ordered && !joins(graph, &groups, &args)) {
-                return Ok(Attempt::After(id));
+                return Attempt::After(id);
             }
         }
         if let Some(target) = target {
             match *target.state() {
-                State::Ready { lent: true, .. } => return Ok(Attempt::Refused),
-                State::Pending(id) if graph.groups[&graph.nodes[&id].group].running => return Ok(Attempt::After(id)),
+                State::Ready { lent: true, .. } => return Attempt::Refused,
+                State::Pending(id) if graph.groups[&graph.nodes[&id].group].running => return Attempt::After(id),
                 State::Ready { .. } | State::Pending(_) => {}
             }
         }
@@ -375,9 +404,9 @@ impl Call<'_> {
         for arg in &args {
             match arg {
                 Arg::Node(read, _) => graph.nodes.get_mut(read).expect("found above").readers += 1,
-                Arg::Memory(memory) => {
+                Arg::Memory(storage, _) => {
                     let group = graph.groups.get_mut(&number).expect("joined above");
-                    let (address, len) = (memory.storage().as_ptr().addr(), memory.storage().len());
+                    let (address, len) = (storage.as_ptr().addr(), storage.len());
                     if !group.reads.contains(&address) {
                         group.reads.push(address);
                         group.bytes += len;
@@ -411,14 +440,14 @@ impl Call<'_> {
         }
         drop(locked);
         drop((old, dropped));
-        Ok(Attempt::Added(buffer))
+        Attempt::Added(buffer)
     }
 }
 
 /// Runs the groups that read this memory.
 pub(super) fn run_readers(storage: &Storage, host: &dyn Host) -> Result<()> {
     let address = storage.as_ptr().addr();
-    let reading = || graph().groups.values().find(|g| g.reads.contains(&address)).map(|g| g.nodes[0]);
+    let reading = || graph().groups.values().filter(|g| g.reads.contains(&address)).map(|g| g.nodes[0]).min();
     while let Some(id) = reading() {
         run_group_of(id, host)?;
     }

@@ -2,7 +2,7 @@
 //! loop neither builds the program nor lowers it again.
 
 use super::Host;
-use super::pending::{Arg, Id, Node, Step};
+use super::pending::{Arg, Args, Id, Node, Step, Steps};
 use super::tensor::Function;
 use crate::engine::{self, Layout, Plan, PlanOptions};
 use crate::error::{Error, ErrorKind, Result};
@@ -12,7 +12,8 @@ use rusttorch_ir::expr::{Attr, Program};
 use rusttorch_ir::graph::Operand;
 use rusttorch_ir::id::ExprId;
 use rusttorch_runtime::write::reading_lent;
-use rusttorch_runtime::{Storage, Tensor as Memory, View};
+use rusttorch_runtime::{Storage, View};
+use smallvec::SmallVec;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
@@ -23,7 +24,7 @@ const KEPT: usize = 1024;
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 enum Read {
     /// The result of an earlier call.
-    Call(usize, Arc<[Step]>),
+    Call(usize, Steps),
     /// A piece of memory.
     Input(usize),
     /// A run-time number.
@@ -35,7 +36,7 @@ enum Read {
 #[derive(Clone, Debug)]
 struct Called {
     function: Function,
-    reads: Vec<Read>,
+    reads: SmallVec<[Read; 2]>,
 }
 
 impl PartialEq for Called {
@@ -57,22 +58,25 @@ impl Hash for Called {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct Structure {
     calls: Vec<Called>,
-    inputs: Vec<View>,
+    inputs: Vec<Arc<View>>,
     numbers: Vec<Category>,
     /// Which results are wanted, and their layouts.
-    outputs: Vec<(usize, View)>,
+    outputs: Vec<(usize, Arc<View>)>,
     default: DType,
 }
 
 static PLANS: LazyLock<Mutex<FxHashMap<Structure, Arc<Plan>>>> = LazyLock::new(Mutex::default);
 
+/// The values of nodes.
+pub(super) type Results = SmallVec<[(Id, Storage); 2]>;
+
 /// The nodes of a group, apart from the graph.
 pub(super) struct Job {
     structure: Structure,
     /// All results' layouts, by call.
-    results: Vec<View>,
+    results: Vec<Arc<View>>,
     ids: Vec<Id>,
-    inputs: Vec<Memory>,
+    inputs: Vec<(Storage, Arc<View>)>,
     numbers: Vec<u64>,
     /// An input is memory that others may write.
     lent: bool,
@@ -98,7 +102,7 @@ impl Job {
                     let call = job.ids.binary_search(read).expect("operands are of the group, and first");
                     Read::Call(call, steps.clone())
                 }
-                Arg::Memory(memory) => Read::Input(job.input(memory)),
+                Arg::Memory(storage, view) => Read::Input(job.input(storage, view)),
                 Arg::Number(category, bits) => {
                     job.structure.numbers.push(*category);
                     job.numbers.push(*bits);
@@ -118,11 +122,11 @@ impl Job {
     }
 
     /// Operations that run at once: one call over memory.
-    pub fn single(function: &Function, args: Vec<Arg>, results: Vec<View>, default: DType, lent: bool) -> Job {
+    pub fn single(function: &Function, args: Args, results: Vec<Arc<View>>, default: DType, lent: bool) -> Job {
         let mut job = Job::empty(default, lent);
         let reads = args.into_iter().map(|arg| match arg {
             Arg::Node(..) => unreachable!("the operands are memory"),
-            Arg::Memory(memory) => Read::Input(job.input(&memory)),
+            Arg::Memory(storage, view) => Read::Input(job.input(&storage, &view)),
             Arg::Number(category, bits) => {
                 job.structure.numbers.push(category);
                 job.numbers.push(bits);
@@ -136,25 +140,26 @@ impl Job {
         job
     }
 
-    fn input(&mut self, memory: &Memory) -> usize {
-        let same = |m: &Memory| m.storage().is_same(memory.storage()) && m.layout() == memory.layout();
+    fn input(&mut self, storage: &Storage, view: &Arc<View>) -> usize {
+        let same = |(s, v): &(Storage, Arc<View>)| s.is_same(storage) && v == view;
         self.inputs.iter().position(same).unwrap_or_else(|| {
-            self.inputs.push(memory.clone());
+            self.inputs.push((storage.clone(), view.clone()));
             // Plans hold for any offset.
-            self.structure.inputs.push(memory.layout().at_start());
+            let at_start = if view.byte_offset() == 0 { view.clone() } else { Arc::new(view.at_start()) };
+            self.structure.inputs.push(at_start);
             self.inputs.len() - 1
         })
     }
 
     /// Computes the results that have buffers.
-    pub fn execute(self, host: &dyn Host) -> Result<Vec<(Id, Storage)>> {
+    pub fn execute(self, host: &dyn Host) -> Result<Results> {
         if self.structure.outputs.is_empty() {
-            return Ok(vec![]);
+            return Ok(Results::new());
         }
         match self.run(host) {
             Ok(results) => {
                 let ids = self.structure.outputs.iter().map(|(call, _)| self.ids[*call]);
-                Ok(ids.zip(results.iter().map(|m| m.storage().clone())).collect())
+                Ok(ids.zip(results).collect())
             }
             // Each of the operations was accepted when it was called; what is too much for one kernel is cut.
             Err(e) if e.kind() == ErrorKind::NotImplemented && self.ids.len() > 1 => self.execute_halves(host),
@@ -163,7 +168,7 @@ impl Job {
     }
 
     /// The first half of the calls as one kernel, then the second.
-    fn execute_halves(self, host: &dyn Host) -> Result<Vec<(Id, Storage)>> {
+    fn execute_halves(self, host: &dyn Host) -> Result<Results> {
         let cut = self.ids.len() / 2;
         let part = |calls: std::ops::Range<usize>, outputs: Vec<usize>| Job {
             structure: Structure {
@@ -199,9 +204,9 @@ impl Job {
                         results.iter().find(|(id, _)| *id == self.ids[*of]).expect("wanted from the first half");
                     let mut view = self.results[*of].clone();
                     for step in steps.iter() {
-                        view = step.of(&view)?;
+                        view = Arc::new(step.of(&view)?);
                     }
-                    Read::Input(second.input(&Memory::of(storage.clone(), &view)?))
+                    Read::Input(second.input(storage, &view))
                 };
             }
             second.structure.calls[i].reads = reads;
@@ -221,7 +226,7 @@ impl Job {
         let mut calls = std::mem::take(&mut self.structure.calls);
         for read in calls.iter_mut().flat_map(|c| &mut c.reads) {
             match read {
-                Read::Input(i) => *i = self.input(&old.0[*i]),
+                Read::Input(i) => *i = self.input(&old.0[*i].0, &old.0[*i].1),
                 Read::Number(n) => {
                     self.structure.numbers.push(categories[*n]);
                     self.numbers.push(old.1[*n]);
@@ -234,17 +239,20 @@ impl Job {
     }
 
     /// One kernel: the wanted results.
-    pub fn run(&self, host: &dyn Host) -> Result<Vec<Memory>> {
+    pub fn run(&self, host: &dyn Host) -> Result<SmallVec<[Storage; 2]>> {
         let plan = self.plan()?;
-        let fresh = |(_, view): &(usize, View)| Ok(Memory::of(Storage::new(view.span()?)?, view)?);
-        let mut outputs: Vec<Memory> = self.structure.outputs.iter().map(fresh).collect::<Result<_>>()?;
-        let inputs: Vec<&Memory> = self.inputs.iter().collect();
+        let mut results: SmallVec<[Storage; 2]> = SmallVec::new();
+        for (_, view) in &self.structure.outputs {
+            results.push(Storage::new(view.span()?)?);
+        }
         let mut outcome = Err(Error::internal("the host ran no job".into()));
         host.run(plan.work(), &mut |pool| {
             let _guard = self.lent.then(reading_lent);
-            outcome = plan.run_tensors(&inputs, &mut outputs, &self.numbers, pool);
+            let inputs = self.inputs.iter().map(|(storage, view)| (storage, &**view));
+            let outputs = self.structure.outputs.iter().map(|(_, view)| &**view);
+            outcome = plan.run_memory(inputs, results.iter_mut().zip(outputs), &self.numbers, pool);
         });
-        outcome.map(|()| outputs)
+        outcome.map(|()| results)
     }
 
     fn plan(&self) -> Result<Arc<Plan>> {

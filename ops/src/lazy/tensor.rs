@@ -2,7 +2,7 @@
 
 use super::Host;
 use super::infer::signature;
-use super::pending::{Arg, Buffer, Call, State, Step, Steps, run_readers};
+use super::pending::{Arg, Args, Buffer, Call, State, Step, Steps, run_readers};
 use super::run::Job;
 use crate::engine;
 use crate::error::{Error, ErrorKind, Result};
@@ -13,7 +13,7 @@ use rusttorch_runtime::dims::Dims;
 use rusttorch_runtime::layout;
 use rusttorch_runtime::tensor::Meeting;
 use rusttorch_runtime::{Storage, Tensor as Memory, View};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, OnceLock, PoisonError};
 
 /// What is called: a program whose results follow from its operands. Two are the same when they are one
 /// object, so that plans are found by address.
@@ -27,9 +27,15 @@ impl Function {
     /// # Errors
     /// When there is no such op, or a further parameter has no default.
     pub fn builtin(name: &str, given: usize) -> Result<Function> {
-        static FUNCTIONS: LazyLock<Mutex<FxHashMap<String, Vec<Option<Function>>>>> = LazyLock::new(Mutex::default);
-        let functions = || FUNCTIONS.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(Some(function)) = functions().get(name).and_then(|all| all.get(given)) {
+        /// By name, and by the number of parameters.
+        type Functions = FxHashMap<String, Box<[OnceLock<Function>]>>;
+        static FUNCTIONS: LazyLock<Functions> = LazyLock::new(|| {
+            let table = engine::table().read().unwrap_or_else(PoisonError::into_inner);
+            let builtin = table.iter().filter(|op| op.builtin);
+            builtin.map(|op| (op.name.to_string(), vec![OnceLock::new(); op.params.len() + 1].into())).collect()
+        });
+        let slot = FUNCTIONS.get(name).and_then(|all| all.get(given));
+        if let Some(function) = slot.and_then(OnceLock::get) {
             return Ok(function.clone());
         }
         let table = engine::table().read().unwrap_or_else(PoisonError::into_inner);
@@ -45,11 +51,8 @@ impl Function {
         let result = program.call(name, &args, &[]);
         program.output(result);
         let function = Function(Arc::new(program));
-        let mut functions = functions();
-        let all = functions.entry(name.to_owned()).or_default();
-        all.resize(all.len().max(given + 1), None);
         // Another thread may have been first.
-        Ok(all[given].get_or_insert(function).clone())
+        Ok(slot.map_or(function.clone(), |slot| slot.get_or_init(|| function).clone()))
     }
 }
 
@@ -68,8 +71,9 @@ pub enum Operand {
 #[derive(Clone, Debug)]
 pub struct Tensor {
     buffer: Arc<Buffer>,
-    view: View,
-    steps: Steps,
+    view: Arc<View>,
+    /// None when kernels cannot express the view.
+    steps: Option<Steps>,
 }
 
 /// The value of every tensor, computed now.
@@ -91,7 +95,7 @@ impl Tensor {
     }
 
     fn whole(buffer: Arc<Buffer>) -> Tensor {
-        Tensor { view: buffer.whole.clone(), buffer, steps: Some(Arc::default()) }
+        Tensor { view: buffer.whole.clone(), buffer, steps: Some(Steps::WHOLE) }
     }
 
     /// A tensor over memory that somebody else may write: nothing that reads it waits.
@@ -108,7 +112,11 @@ impl Tensor {
         &self.buffer
     }
 
-    pub(super) fn steps(&self) -> Option<&Arc<[Step]>> {
+    pub(super) fn shared_layout(&self) -> &Arc<View> {
+        &self.view
+    }
+
+    pub(super) fn steps(&self) -> Option<&Steps> {
         self.steps.as_ref()
     }
 
@@ -178,14 +186,15 @@ impl Tensor {
         let lent = operands.iter().any(|o| matches!(o, Operand::Tensor(t) if t.is_lent()));
         let args = operands.iter().map(|o| {
             Ok(match o {
-                Operand::Tensor(t) => Arg::Memory(t.memory(host)?),
+                Operand::Tensor(t) => Arg::Memory(t.buffer.force(host)?, t.view.clone()),
                 Operand::Number(category, bits) => Arg::Number(*category, *bits),
                 Operand::Literal(attr) => Arg::Literal(attr.clone()),
             })
         });
-        let args = args.collect::<Result<Vec<Arg>>>()?;
+        let args = args.collect::<Result<Args>>()?;
         let job = Job::single(function, args, signature.results.clone(), default, lent);
-        Ok(job.run(host)?.into_iter().map(Tensor::from).collect())
+        let memory = job.run(host)?.into_iter().zip(&signature.results).map(|(s, view)| Memory::of(s, view));
+        memory.map(|m| Ok(Tensor::from(m?))).collect()
     }
 
     /// The call of a built-in op whose further parameters have their defaults.
@@ -212,7 +221,8 @@ impl Tensor {
         let function = Function::builtin("to", 2)?;
         let operands = [Operand::Tensor(self.clone()), Operand::Literal(Attr::Str(dtype.torch_name().to_owned()))];
         let (lent, default) = (self.is_lent(), DType::F32);
-        let call = Call { function: &function, operands: &operands, result: &result, ordered: false, lent, default };
+        let call =
+            Call { function: &function, operands: &operands, result: &Arc::new(result), ordered: false, lent, default };
         let buffer = call.add(None, host)?.expect("only targets are refused");
         if lent {
             buffer.force(host)?;
@@ -225,10 +235,10 @@ impl Tensor {
 impl Tensor {
     fn with(&self, view: View, step: Option<Step>) -> Tensor {
         let steps = match (&self.steps, step) {
-            (Some(steps), Some(step)) => Some(steps.iter().cloned().chain([step]).collect()),
+            (Some(steps), Some(step)) => Some(steps.then(step)),
             _ => None,
         };
-        Tensor { buffer: self.buffer.clone(), view, steps }
+        Tensor { buffer: self.buffer.clone(), view: Arc::new(view), steps }
     }
 
     /// `torch.permute`.
@@ -302,7 +312,7 @@ impl Tensor {
     /// `x[start:end:step]` along `dim`; the step is positive.
     pub fn slice(&self, dim: i64, start: i64, end: i64, step: i64) -> Result<Tensor> {
         let view = self.view.slice(dim, start, end, step)?;
-        if view == self.view {
+        if view == *self.view {
             return Ok(self.clone());
         }
         Ok(self.with(view, None))
@@ -337,7 +347,7 @@ impl Tensor {
     /// `torch.Tensor.fill_` with a tensor of no dimensions. Repeated elements may be written, since all are one.
     pub fn fill(&self, value: &Tensor, host: &dyn Host) -> Result<()> {
         let view = self.view.without_repeats();
-        let once = if view == self.view { self.clone() } else { self.with(view, None) };
+        let once = if view == *self.view { self.clone() } else { self.with(view, None) };
         once.assign(value, host)
     }
 
