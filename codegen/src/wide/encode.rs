@@ -150,6 +150,15 @@ impl Assembler {
         Ok(())
     }
 
+    /// A branch at the end of block `b`.
+    fn branch(&mut self, ends: &Ends, b: usize, jcc: Code, then: BlockId, other: BlockId) -> Result<(), CodegenError> {
+        if ends.meet(b, then) {
+            return self.jump(jcc.negate_condition_code(), ends.of(other));
+        }
+        self.jump(jcc, ends.of(then))?;
+        if ends.meet(b, other) { Ok(()) } else { self.jump(Code::Jmp_rel32_64, ends.of(other)) }
+    }
+
     fn slot(&self, a: Allocation) -> Option<i32> {
         a.as_stack().map(|s| self.locals + 8 * s.index() as i32)
     }
@@ -192,7 +201,8 @@ impl Assembler {
             i.set_memory_base(base);
             i.set_memory_index(index);
             i.set_memory_index_scale(scale);
-            i.set_memory_displ_size(if disp == 0 { 0 } else { 8 });
+            // 1: a byte where the displacement fits (in units of the vector with EVEX), else four.
+            i.set_memory_displ_size(u32::from(disp != 0));
             i.set_memory_displacement64(i64::from(disp) as u64);
         };
         for (n, arg) in args.iter().enumerate() {
@@ -218,8 +228,14 @@ impl Assembler {
                     pool = Some(at);
                 }
                 Arg::Imm8(v) => {
-                    i.set_op_kind(n, OpKind::Immediate8);
-                    i.set_immediate8(v);
+                    use iced_x86::OpCodeOperandKind as K;
+                    if code.op_code().op_kind(n) == K::imm8sex64 {
+                        i.set_op_kind(n, OpKind::Immediate8to64);
+                        i.set_immediate8to64(i64::from(v as i8));
+                    } else {
+                        i.set_op_kind(n, OpKind::Immediate8);
+                        i.set_immediate8(v);
+                    }
                 }
                 Arg::Imm32(v) => {
                     use iced_x86::OpCodeOperandKind as K;
@@ -319,6 +335,21 @@ impl Ends {
     }
 }
 
+/// The comparison of a loop's head, when that is all the head does but branch: the jump back from `b` repeats it
+/// instead of going there, which saves a taken branch per iteration.
+fn loop_test(code: &VCode, output: &Output, b: usize, head: usize) -> Option<regalloc2::Inst> {
+    if head > b {
+        return None;
+    }
+    let mut items = output.block_insts_and_edits(code, regalloc2::Block::new(head));
+    let (Some(InstOrEdit::Inst(test)), Some(InstOrEdit::Inst(end)), None) = (items.next(), items.next(), items.next())
+    else {
+        return None;
+    };
+    let branches = matches!(code.insts[end.index()], Inst::Branch(..));
+    (branches && matches!(code.insts[test.index()], Inst::X86 { .. })).then_some(test)
+}
+
 fn assemble(code: &VCode, output: &Output, wide512: bool) -> Result<Bytes, CodegenError> {
     use Register::{RBP, RSP};
     let mut a = Assembler {
@@ -389,21 +420,18 @@ fn assemble(code: &VCode, output: &Output, wide512: bool) -> Result<Bytes, Codeg
                     a.put(&Instruction::with2(Code::Mov_r64_imm64, Register::RAX, *address).map_err(internal)?)?;
                     a.put1(Code::Call_rm64, &[Register::RAX])?;
                 }
-                Inst::Jump(to) => {
-                    if !ends.meet(b, *to) {
-                        a.jump(Code::Jmp_rel32_64, ends.of(*to))?;
+                Inst::Jump(to) => match loop_test(code, output, b, ends.of(*to)) {
+                    Some(test) => {
+                        a.x86(&code.insts[test.index()], output.inst_allocs(test))?;
+                        let Inst::Branch(jcc, then, other) = &code.insts[test.index() + 1] else {
+                            return Err(CodegenError::internal("a loop's test without a branch"));
+                        };
+                        a.branch(&ends, b, *jcc, *then, *other)?;
                     }
-                }
-                Inst::Branch(jcc, then, other) => {
-                    if ends.meet(b, *then) {
-                        a.jump(jcc.negate_condition_code(), ends.of(*other))?;
-                    } else {
-                        a.jump(*jcc, ends.of(*then))?;
-                        if !ends.meet(b, *other) {
-                            a.jump(Code::Jmp_rel32_64, ends.of(*other))?;
-                        }
-                    }
-                }
+                    None if ends.meet(b, *to) => {}
+                    None => a.jump(Code::Jmp_rel32_64, ends.of(*to))?,
+                },
+                Inst::Branch(jcc, then, other) => a.branch(&ends, b, *jcc, *then, *other)?,
                 Inst::Ret => {
                     a.put1(Code::VEX_Vzeroupper, &[])?;
                     if frame > 0 {

@@ -59,6 +59,11 @@ impl Emitter<'_> {
     pub fn add_imm(&mut self, a: VReg, i: i64) -> VReg {
         match i32::try_from(i) {
             Ok(0) => a,
+            Ok(i) if i8::try_from(i).is_ok() => {
+                let v = self.c.vreg(INT);
+                self.c.emit(Code::Add_rm64_imm8, &[A::Mod(v, a), A::Imm8(i as u8)]);
+                v
+            }
             Ok(i) => self.int_imm(Code::Add_rm64_imm32, a, i),
             Err(_) => {
                 let b = self.int(i);

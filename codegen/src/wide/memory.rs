@@ -83,10 +83,16 @@ impl Emitter<'_> {
             Some(lanes) => e.map_leaves(&mut |l| (*l == IndexExpr::Axis(lanes)).then_some(IndexExpr::Const(0))),
             None => e.clone(),
         };
-        let index = self.index(&at_zero)?;
-        let base = match buffer {
-            Some(b) => self.address(b, index),
-            None => index,
+        let base = match (buffer, at_zero) {
+            (Some(b), IndexExpr::Const(0)) => {
+                let slot = self.layout.buffer(b);
+                self.slot(slot)
+            }
+            (Some(b), e) => {
+                let index = self.index(&e)?;
+                self.address(b, index)
+            }
+            (None, e) => self.index(&e)?,
         };
         self.copy.bases.insert(key, base);
         Ok(())

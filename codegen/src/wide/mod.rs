@@ -12,7 +12,7 @@
 //!
 //! What this emitter lacks it answers with `Unsupported`, and Cranelift takes the phase.
 //!
-//! Files: `vcode` (instructions over virtual registers), `encode` (registers and bytes), `val` (values
+//! Files: `vcode` (instructions over virtual registers), `fold` (loads as operands), `encode` (registers and bytes), `val` (values
 //! and vector operations), `prim`, `compare` and `convert` (primitives), `memory`, `strided`, `gather`, `transpose` and `stream`
 //! (accesses), `lanes` (what runs lane by lane), `body` (straight-line code), `loops` (loop shapes), `reduce`, `carry` and `arg`
 //! (reductions).
@@ -30,6 +30,7 @@ mod carry;
 mod compare;
 mod convert;
 mod encode;
+mod fold;
 mod gather;
 mod gpr;
 mod lanes;

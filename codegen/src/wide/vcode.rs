@@ -7,6 +7,7 @@
 //! - V3: only jumps carry block arguments. A branch's targets have no parameters and no other
 //!   predecessor, so no edge is critical.
 
+use super::fold::fold_loads;
 use iced_x86::Code;
 use regalloc2::{Operand, PReg, PRegSet, RegClass, VReg};
 
@@ -91,11 +92,11 @@ pub enum Inst {
 
 /// Operands and instructions of one block.
 #[derive(Clone, Debug, Default)]
-struct Block {
-    insts: Vec<(Inst, Vec<Operand>)>,
+pub struct Block {
+    pub insts: Vec<(Inst, Vec<Operand>)>,
     params: Vec<VReg>,
     /// Arguments of the jump at its end.
-    jump_args: Vec<VReg>,
+    pub jump_args: Vec<VReg>,
     cold: bool,
 }
 
@@ -261,9 +262,10 @@ impl Builder {
         (self.pool.len() - n) as u32
     }
 
-    /// Puts the blocks in their final order: cold ones last, each kind as it was entered.
+    /// Folds loads, and puts the blocks in their final order: cold ones last, each kind as it was entered.
     pub fn finish(mut self) -> VCode {
         debug_assert!(self.current.is_none());
+        fold_loads(&mut self.blocks, self.vregs);
         let (hot, cold): (Vec<_>, Vec<_>) = self.order.iter().partition(|b| !self.blocks[b.0 as usize].cold);
         let order: Vec<BlockId> = hot.into_iter().chain(cold).collect();
         let mut number = vec![u32::MAX; self.blocks.len()];
