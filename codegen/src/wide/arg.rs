@@ -85,6 +85,7 @@ impl Emitter<'_> {
         from.extend(start);
         from.extend(vec![first; parts]);
         for masked in [false, true] {
+            self.c.brief = masked;
             let (head, inside, after) = (self.c.block(), self.c.block(), self.c.block());
             let k = self.c.param(head, INT);
             let params: Vec<VReg> = (1..from.len()).map(|_| self.c.param(head, VEC)).collect();
@@ -128,6 +129,7 @@ impl Emitter<'_> {
             self.c.enter(after);
             from = std::iter::once(k).chain(self.after_loop(&params)).collect();
         }
+        self.c.brief = false;
         self.scope.pop();
         let (values, numbers) = from[2..].split_at(parts);
         let lanes = Val::Lanes(Lanes { ty, parts: values.to_vec() });

@@ -136,6 +136,7 @@ impl Emitter<'_> {
         let mut from: Vec<VReg> = std::iter::once(begin).chain(start).collect();
         // Whole rounds, then what is left under a mask.
         for masked in [false, true] {
+            self.c.brief = masked;
             let (head, inside, after) = (self.c.block(), self.c.block(), self.c.block());
             let k = self.c.param(head, INT);
             let acc: Vec<VReg> = (0..count).map(|_| self.c.param(head, class)).collect();
@@ -170,6 +171,7 @@ impl Emitter<'_> {
             self.c.enter(after);
             from = std::iter::once(k).chain(self.after_loop(&acc)).collect();
         }
+        self.c.brief = false;
         self.n = 0;
         self.scope.pop();
         self.lane_axis = Some(axis);

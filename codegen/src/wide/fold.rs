@@ -54,8 +54,12 @@ fn count_uses(blocks: &[Block], vregs: usize) -> Vec<u32> {
 
 /// What an unmasked load of a whole vector defines.
 fn loaded(inst: &Inst, operands: &[Operand]) -> Option<VReg> {
-    let Inst::X86 { code, args: [Some(Arg::Reg(to)), Some(Arg::Mem(..) | Arg::Indexed(..)), None, None], mask: None, .. } =
-        inst
+    let Inst::X86 {
+        code,
+        args: [Some(Arg::Reg(to)), Some(Arg::Mem(..) | Arg::Indexed(..)), None, None],
+        mask: None,
+        ..
+    } = inst
     else {
         return None;
     };

@@ -206,6 +206,7 @@ impl Emitter<'_> {
         f: &mut dyn FnMut(&mut Self) -> Result<(), CodegenError>,
     ) -> Result<(), CodegenError> {
         self.n = self.width();
+        self.c.brief = step == self.n;
         self.chunk_loop(lo, hi, step as i64, &mut |e, i| {
             e.axes.insert(axis, i);
             let most = e.int(step as i64);
@@ -213,6 +214,7 @@ impl Emitter<'_> {
             let count = e.min(left, most);
             e.with_tail(e.width(), count, |e| f(e))
         })?;
+        self.c.brief = false;
         self.n = 0;
         Ok(())
     }

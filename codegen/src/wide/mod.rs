@@ -12,7 +12,7 @@
 //!
 //! What this emitter lacks it answers with `Unsupported`, and Cranelift takes the phase.
 //!
-//! Files: `vcode` (instructions over virtual registers), `fold` (loads as operands), `encode` (registers and bytes), `val` (values
+//! Files: `vcode` (instructions over virtual registers), `fold` and `constants` (loads as operands, constants in registers), `encode` (registers and bytes), `val` (values
 //! and vector operations), `prim`, `compare` and `convert` (primitives), `memory`, `strided`, `gather`, `transpose` and `stream`
 //! (accesses), `lanes` (what runs lane by lane), `body` (straight-line code), `loops` (loop shapes), `reduce`, `carry` and `arg`
 //! (reductions).
@@ -28,6 +28,7 @@ mod arg;
 mod body;
 mod carry;
 mod compare;
+mod constants;
 mod convert;
 mod encode;
 mod fold;
@@ -176,5 +177,5 @@ pub fn emit_strip(
     }
     e.strip(&program.strip)?;
     e.c.ret();
-    encode::encode(e.c.finish(), wide512)
+    encode::encode(e.c.finish(wide512), wide512)
 }

@@ -7,6 +7,7 @@
 //! - V3: only jumps carry block arguments. A branch's targets have no parameters and no other
 //!   predecessor, so no edge is critical.
 
+use super::constants::Function;
 use super::fold::fold_loads;
 use iced_x86::Code;
 use regalloc2::{Operand, PReg, PRegSet, RegClass, VReg};
@@ -94,10 +95,12 @@ pub enum Inst {
 #[derive(Clone, Debug, Default)]
 pub struct Block {
     pub insts: Vec<(Inst, Vec<Operand>)>,
-    params: Vec<VReg>,
+    pub params: Vec<VReg>,
     /// Arguments of the jump at its end.
     pub jump_args: Vec<VReg>,
-    cold: bool,
+    pub cold: bool,
+    /// Runs once, as a rule: what is left of a loop.
+    pub brief: bool,
 }
 
 /// A function under construction.
@@ -109,6 +112,8 @@ pub struct Builder {
     vregs: usize,
     /// Whether new blocks are placed behind all others.
     pub cold: bool,
+    /// Whether new blocks run once, as a rule.
+    pub brief: bool,
     /// Bytes of local arrays.
     pub locals: i32,
     pub pool: Vec<u8>,
@@ -121,7 +126,7 @@ impl Builder {
     }
 
     pub fn block(&mut self) -> BlockId {
-        self.blocks.push(Block { cold: self.cold, ..Block::default() });
+        self.blocks.push(Block { cold: self.cold, brief: self.brief, ..Block::default() });
         BlockId(self.blocks.len() as u32 - 1)
     }
 
@@ -262,10 +267,13 @@ impl Builder {
         (self.pool.len() - n) as u32
     }
 
-    /// Folds loads, and puts the blocks in their final order: cold ones last, each kind as it was entered.
-    pub fn finish(mut self) -> VCode {
+    /// Decides where operands are read, and puts the blocks in their final order: cold ones last, each kind as it was
+    /// entered.
+    pub fn finish(mut self, wide512: bool) -> VCode {
         debug_assert!(self.current.is_none());
         fold_loads(&mut self.blocks, self.vregs);
+        let (blocks, vregs) = (&mut self.blocks, &mut self.vregs);
+        Function { blocks, order: &self.order, vregs, wide512 }.keep_constants();
         let (hot, cold): (Vec<_>, Vec<_>) = self.order.iter().partition(|b| !self.blocks[b.0 as usize].cold);
         let order: Vec<BlockId> = hot.into_iter().chain(cold).collect();
         let mut number = vec![u32::MAX; self.blocks.len()];
