@@ -7,9 +7,10 @@
 
 use crate::dtype::DType;
 use crate::expr::{Attr, Expr, ExprError, Functions, Program, parse};
+use crate::graph::intrinsic::is_indirect;
 use crate::id::ExprId;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
 /// Text that is static in the op table and owned in a registered op.
@@ -301,11 +302,15 @@ impl OpDef {
     /// `None` when the op has no body for the dtype.
     pub fn program(&self, dtype: DType) -> Option<Result<Arc<Program>, ExprError>> {
         let i = self.body.iter().position(|(class, _)| class.contains(dtype))?;
+        Some(self.parsed_body(i))
+    }
+
+    fn parsed_body(&self, i: usize) -> Result<Arc<Program>, ExprError> {
         let parsed = self.parsed[i].get_or_init(|| {
             let names: Vec<&str> = self.params.iter().map(|p| p.name.as_str()).collect();
             parse(&format!("{}({}) = {}", self.name, names.join(", "), self.body[i].1), None).map(Arc::new)
         });
-        Some(parsed.clone())
+        parsed.clone()
     }
 
     /// Parsed gradients: position of the parameter, and a program of this op's parameters, `result`
@@ -382,6 +387,25 @@ impl OpTable {
         self.ops.get(name).cloned()
     }
 
+    /// Whether a program reads elements by index, which fails for an index out of range.
+    pub fn reads_indirectly(&self, program: &Program) -> bool {
+        // With: whether names may be intrinsics.
+        let mut open = vec![(Arc::new(program.clone()), false)];
+        let mut seen = HashSet::new();
+        while let Some((program, builtin)) = open.pop() {
+            for node in program.nodes() {
+                let Expr::Call { op, .. } = node else { continue };
+                if builtin && is_indirect(op) {
+                    return true;
+                }
+                if let Some(def) = self.ops.get(op).filter(|_| seen.insert(op.clone())) {
+                    open.extend((0..def.body.len()).filter_map(|i| Some((def.parsed_body(i).ok()?, def.builtin))));
+                }
+            }
+        }
+        false
+    }
+
     /// The program with the definitions of registered ops in place of their calls, so that it means the
     /// same when they are replaced; `None` when it calls none. Registered ops hold no such calls
     /// themselves, when they were made of inlined programs.
@@ -411,7 +435,7 @@ impl OpTable {
             here.push(id);
         }
         program.outputs().iter().for_each(|id| out.output(here[id.index()]));
-        Ok(Some(out.with_gradients(program.gradients())))
+        Ok(Some(out.marked_as(program)))
     }
 
     /// Appends a call: of a registered op, its definition.

@@ -45,7 +45,9 @@ class _GradFunction(FusedFunction):
         if not isinstance(result, Traced):
             raise RuntimeError(f"Expected f(*args) to return a single tensor, got {type(result).__name__}")
         tracer.check(result)
-        outputs = [result]
+        # Who reads by index computes the value all the same: only that finds an index out of range.
+        keeps_value = self._arrange not in (_grads_only, _grads_aux) or tracer.builder.reads_indirectly()
+        outputs = [result] if keeps_value else []
         aux = _template(aux, outputs, tracer)
         starts = [0]
         for shape in key_args:
@@ -61,7 +63,14 @@ class _GradFunction(FusedFunction):
 
         many = not isinstance(self._argnums, int)
         grads: Any = tuple(map(gradients, self._argnums)) if many else gradients(self._argnums)  # type: ignore[arg-type]
-        return tracer.finish(self._label(), outputs, wrt), self._arrange(_Slot(0), aux, grads)
+        if keeps_value:
+            return tracer.finish(self._label(), outputs, wrt), self._arrange(_Slot(0), aux, grads)
+        # Nothing of the value is computed but what the gradients need.
+        if wrt:
+            program = tracer.finish(self._label(), [result, *outputs], wrt, value=False)
+        else:
+            program = tracer.finish(self._label(), outputs or [result])
+        return program, self._arrange(None, aux, grads)
 
 
 def _count(shape: Any) -> int:

@@ -94,7 +94,7 @@ class _Evaluator:
     """A program as calls of torch functions. It does not refer to the expression, whose entry it is."""
 
     def __init__(self, expr: Expr) -> None:
-        self._nodes, self._outputs, self._gradients, self._seeds = expr._program()
+        self._nodes, self._outputs, self._gradients, self._seeds, self._valueless = expr._program()
         needed = set(self._outputs)
         for i in reversed(range(len(self._nodes))):
             node = self._nodes[i]
@@ -121,7 +121,8 @@ class _Evaluator:
         value, pullback, others = torch.func.vjp(forward, *wrt, has_aux=True)
         if value.numel() != 1 or not value.is_floating_point():
             raise RuntimeError("the value that is differentiated must be one number of a float dtype")
-        return [value, *others, *pullback(torch.ones_like(value))]
+        gradients = pullback(torch.ones_like(value))
+        return [*others, *gradients] if self._valueless else [value, *others, *gradients]
 
     def _results(self, values: list[Any]) -> list[Any]:
         done: dict[int, Any] = {}

@@ -100,10 +100,15 @@ class Tracer:
             raise NotImplementedError(f"{said} at {_where()}: {e}") from None
 
     def finish(
-        self, name: str, outputs: list[Traced], gradients: list[int] | None = None, contract: bool = False
+        self,
+        name: str,
+        outputs: list[Traced],
+        gradients: list[int] | None = None,
+        contract: bool = False,
+        value: bool = True,
     ) -> Expr:
-        """The expression of these results, then the gradients of the first with respect to parameters."""
-        return self.builder.finish(name, [o._id for o in outputs], gradients or [], contract)
+        """The expression of these results, then the gradients of the first, which without ``value`` is no result."""
+        return self.builder.finish(name, [o._id for o in outputs], gradients or [], contract, value)
 
     def meta(self, value: Traced) -> tuple[str, tuple[int, ...]]:
         """dtype name and shape of a value, for the arguments of this trace."""

@@ -118,8 +118,14 @@ impl Builder {
         Ok(program.splice(&expr.callable.program, &args).iter().map(|id| id.index()).collect())
     }
 
-    /// The expression with these results, then the gradients of the first with respect to parameters.
-    #[pyo3(signature = (label, outputs, gradients = Vec::new(), contract = false))]
+    /// Whether a value is read by index, which fails for an index out of range.
+    fn reads_indirectly(&self) -> bool {
+        engine::table().read().unwrap_or_else(PoisonError::into_inner).reads_indirectly(&self.program())
+    }
+
+    /// The expression with these results, then the gradients of the first with respect to parameters; without `value`
+    /// the first is no result.
+    #[pyo3(signature = (label, outputs, gradients = Vec::new(), contract = false, value = true))]
     fn finish(
         &self,
         py: Python<'_>,
@@ -127,6 +133,7 @@ impl Builder {
         outputs: Vec<usize>,
         gradients: Vec<usize>,
         contract: bool,
+        value: bool,
     ) -> PyResult<Expr> {
         let mut program = self.program().clone();
         if contract {
@@ -143,7 +150,10 @@ impl Builder {
             return Err(PyValueError::new_err("a result is a literal"));
         }
         outputs.into_iter().for_each(|v| program.output(ExprId::new(v)));
-        let program = program.with_gradients(&gradients);
+        program = program.with_gradients(&gradients);
+        if !value && !gradients.is_empty() {
+            program = program.without_value();
+        }
         let text = program.to_string();
         Ok(Expr::new(py, program, text, label, &[]))
     }

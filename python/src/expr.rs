@@ -343,11 +343,15 @@ impl Expr {
         Ok((bound.collect::<PyResult<_>>()?, out))
     }
 
-    /// The program: nodes, results, parameters whose gradients are results, parameters that hold those of the results.
+    /// The program: nodes, results, parameters whose gradients are results, parameters that hold those of the results,
+    /// whether the first result is left out.
     /// A node is a parameter's number, a literal in a tuple, or (op, arguments, (keyword, argument)...), arguments
     /// being nodes by number.
     #[allow(clippy::type_complexity)]
-    fn _program<'py>(&self, py: Python<'py>) -> PyResult<(Vec<Bound<'py, PyAny>>, Vec<usize>, Vec<usize>, Vec<usize>)> {
+    fn _program<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<(Vec<Bound<'py, PyAny>>, Vec<usize>, Vec<usize>, Vec<usize>, bool)> {
         let program = &*self.callable.program;
         let index = |id: &ExprId| id.index();
         let nodes = program.nodes().iter().map(|node| match node {
@@ -360,7 +364,8 @@ impl Expr {
             }
         });
         let outputs = program.outputs().iter().map(index).collect();
-        Ok((nodes.collect::<PyResult<_>>()?, outputs, program.gradients().to_vec(), program.seeds().to_vec()))
+        let (gradients, seeds) = (program.gradients().to_vec(), program.seeds().to_vec());
+        Ok((nodes.collect::<PyResult<_>>()?, outputs, gradients, seeds, program.is_valueless()))
     }
 
     /// The representations of the kernel for these arguments: (name, text).

@@ -264,3 +264,27 @@ def test_errors():
         rt.value_and_grad(lambda x: 1.0)(np.ones(3))
     with pytest.raises(NotImplementedError, match="derivative for 'nextafter'"):
         rt.value_and_grad(lambda x: torch.nextafter(x, x).sum())(torch.ones(3))
+
+
+def test_a_gradient_alone_computes_nothing_else():
+    x, g = np.random.default_rng(3).standard_normal((2, 6, 40)).astype(np.float32)
+    f = func.grad(lambda x, g: (rt.softmax(x, -1) * g).sum())
+    t = torch.from_numpy(x).requires_grad_()
+    (torch.softmax(t, -1) * torch.from_numpy(g)).sum().backward()
+    np.testing.assert_allclose(f(x, g), t.grad.numpy(), rtol=1e-5, atol=1e-7)
+    # One loop over the rows and exp once: the sum is not there.
+    kernel = str(f.inspect(x, g).kernel)
+    assert kernel.count("phase") == 1 and kernel.count("cold") == 1
+    grads, doubled = func.grad(lambda x: ((x * x).sum(), x * 2), has_aux=True)(x)
+    np.testing.assert_array_equal(grads, doubled)
+
+
+@pytest.mark.parametrize(
+    "f", [lambda x, at: rt.gather(x, 1, at).sum(), lambda x, at: F.cross_entropy(x, at.reshape(3))]
+)
+def test_a_gradient_alone_finds_an_index_out_of_range(f):
+    x = torch.ones(3, 5)
+    with pytest.raises(IndexError, match="out of bounds"):
+        func.grad(f)(x, torch.tensor([[0], [7], [2]]))
+    at = torch.tensor([[0], [4], [2]])
+    torch.testing.assert_close(func.grad(f)(x, at), torch_gradients(lambda x: f(x, at), x)[1][0])

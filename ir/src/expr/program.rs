@@ -124,6 +124,7 @@ pub struct Program {
     outputs: Vec<ExprId>,
     gradients: Vec<usize>,
     seeds: Vec<usize>,
+    valueless: bool,
     contracted: bool,
     /// Nodes by their hash; a colliding node is at the next free number.
     ids: HashMap<u64, ExprId>,
@@ -131,8 +132,9 @@ pub struct Program {
 
 impl PartialEq for Program {
     fn eq(&self, o: &Program) -> bool {
-        (&self.name, &self.params, &self.nodes, &self.outputs, &self.gradients, &self.seeds, self.contracted)
-            == (&o.name, &o.params, &o.nodes, &o.outputs, &o.gradients, &o.seeds, o.contracted)
+        let key = |p: &Program| (p.valueless, p.contracted);
+        (&self.name, &self.params, &self.nodes, &self.outputs, &self.gradients, &self.seeds, key(self))
+            == (&o.name, &o.params, &o.nodes, &o.outputs, &o.gradients, &o.seeds, key(o))
     }
 }
 
@@ -171,6 +173,27 @@ impl Program {
         assert!(params.iter().all(|&p| p < self.params.len()), "gradients are of parameters");
         self.gradients = params.to_vec();
         self
+    }
+
+    /// The same program without its first result, whose gradients it gives.
+    ///
+    /// # Panics
+    /// When it gives none.
+    pub fn without_value(mut self) -> Program {
+        assert!(!self.gradients.is_empty(), "without its value a program gives gradients");
+        self.valueless = true;
+        self
+    }
+
+    /// Whether the first of [`Self::outputs`] is differentiated but no result.
+    pub fn is_valueless(&self) -> bool {
+        self.valueless
+    }
+
+    /// The same program with the gradients and the rounding of `other`, whose parameters it has.
+    pub(crate) fn marked_as(self, other: &Program) -> Program {
+        let (gradients, seeds) = (other.gradients.clone(), other.seeds.clone());
+        Program { gradients, seeds, valueless: other.valueless, contracted: other.contracted, ..self }
     }
 
     /// Whether a product that is added to or subtracted from something is rounded once, with the sum.

@@ -201,6 +201,11 @@ const INTRINSICS: &[(&str, usize, Intrinsic)] = &[
 /// Exponents that are structure: they become multiplications and roots.
 const SMALL_POWERS: [f64; 8] = [-2.0, -1.0, -0.5, 0.5, 1.0, 2.0, 3.0, 4.0];
 
+/// Whether an intrinsic of this name reads elements by index.
+pub(crate) fn is_indirect(name: &str) -> bool {
+    INTRINSICS.iter().any(|&(n, _, i)| n == name && matches!(i, Intrinsic::Gather | Intrinsic::TakeAlongDim))
+}
+
 /// Python's result of an operator on literals, if it is one and has one.
 pub(super) fn fold(name: &str, args: &[Value]) -> Option<Lowered<Attr>> {
     let attr = |i: usize| match args.get(i) {

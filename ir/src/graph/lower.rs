@@ -174,6 +174,9 @@ pub fn lower(
         let dtypes: Vec<DType> = wrt.iter().map(|v| l.promote(std::slice::from_ref(v))).collect();
         if program.seeds().is_empty() {
             let gradients = l.gradients_of_number(outputs[0].0, &wrt)?;
+            if program.is_valueless() {
+                outputs.remove(0);
+            }
             outputs.extend(gradients.into_iter().zip(dtypes));
         } else {
             let seeds = program.seeds().iter().map(|&p| params[p].clone()).collect::<Vec<_>>();
