@@ -3,7 +3,8 @@
     python ulp_peers.py BLOCK STRIDE
 
 A line of JSON with versions comes first. Then, for every line read, a JSON list of expressions of ``x``, ``torch`` and
-``numpy``: for each block of BLOCK patterns, STRIDE apart, in order, the raw results of every expression.
+``numpy``: for each block of BLOCK patterns, STRIDE apart, in order, the block's number and the raw results of every
+expression.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ def main() -> None:
     out.flush()
     for line in sys.stdin:
         functions = [function(e) for e in json.loads(line)]
-        for first in range(0, 1 << 32, block * stride):
+        for number, first in enumerate(range(0, 1 << 32, block * stride)):
+            out.write(numpy.uint64(number).tobytes())
             bits = numpy.arange(first, min(first + block * stride, 1 << 32), stride, dtype=numpy.uint64)
             x = bits.astype(numpy.uint32).view(numpy.float32)
             for f in functions:

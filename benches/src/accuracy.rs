@@ -240,8 +240,9 @@ const TWO_128: f64 = 340_282_366_920_938_463_463_374_607_431_768_211_456.0;
 /// The distance of `got` from `exact` in units of the last place of `exact`.
 fn ulps(got: f32, exact: f64) -> f64 {
     let binade = exact.abs().max(f64::from(f32::MIN_POSITIVE)).to_bits() & 0x7ff0_0000_0000_0000;
-    let ulp = f64::from_bits(binade - (23 << 52));
-    (f64::from(got).clamp(-TWO_128, TWO_128) - exact).abs() / ulp
+    // 1 / (binade * 2^-23), a power of two: as good as a division, and a third of its time.
+    let per_ulp = f64::from_bits(((2 * 1023 + 23) << 52) - binade);
+    (f64::from(got).clamp(-TWO_128, TWO_128) - exact).abs() * per_ulp
 }
 
 impl Tally {

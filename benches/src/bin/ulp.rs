@@ -122,8 +122,13 @@ impl Peers {
         Ok(names)
     }
 
-    /// The results of the next block, one vector per peer.
-    fn next(&mut self, peers: usize, len: usize) -> Result<Vec<Vec<f32>>, String> {
+    /// The results of block number `block`, one vector per peer.
+    fn next(&mut self, block: u64, peers: usize, len: usize) -> Result<Vec<Vec<f32>>, String> {
+        let mut number = [0; 8];
+        self.out.read_exact(&mut number).map_err(|e| format!("the peers stopped: {e}"))?;
+        if u64::from_ne_bytes(number) != block {
+            return Err(format!("the peers are out of step at block {block}"));
+        }
         let read = |_| {
             let mut raw = vec![0; len * 4];
             self.out.read_exact(&mut raw).map_err(|e| format!("the peers stopped: {e}"))?;
@@ -161,9 +166,9 @@ fn measure(cli: &Cli, function: &Function, mut peers: Option<&mut Peers>, label:
                 if source.next == blocks {
                     break;
                 }
-                let x = inputs(source.next, BLOCK, cli.stride);
+                let (block, x) = (source.next, inputs(source.next, BLOCK, cli.stride));
                 source.next += 1;
-                let theirs = source.peers.as_mut().map_or(Ok(vec![]), |p| p.next(names.len() - 1, x.len()))?;
+                let theirs = source.peers.as_mut().map_or(Ok(vec![]), |p| p.next(block, names.len() - 1, x.len()))?;
                 (x, theirs)
             };
             let truth = Truth::new(function, &x);
