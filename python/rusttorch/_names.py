@@ -16,6 +16,13 @@ from rusttorch import _rusttorch
 # torch's second names, and functions that say their arguments in another way, by op.
 _SYNONYMS = {
     "abs": ("absolute",),
+    "acos": ("arccos",),
+    "acosh": ("arccosh",),
+    "asin": ("arcsin",),
+    "asinh": ("arcsinh",),
+    "atan": ("arctan",),
+    "atan2": ("arctan2",),
+    "atanh": ("arctanh",),
     "div": ("divide",),
     "eq": ("__eq__",),
     "ge": ("greater_equal", "__ge__"),
@@ -25,6 +32,7 @@ _SYNONYMS = {
     "mul": ("multiply",),
     "ne": ("not_equal", "__ne__"),
     "neg": ("negative",),
+    "sign": ("sgn",),
     "sub": ("subtract",),
     "to": ("astype",),
     "trunc": ("fix",),
@@ -83,16 +91,26 @@ def ops() -> dict[str, Op]:
 
 
 @cache
-def method(name: str) -> Any:
-    """The function that tensors have as a method of this name, or None."""
+def synonyms() -> dict[str, str]:
+    """The op of each second name that torch has as a function."""
+    methods = {"astype"}
+    return {s: op for op, names in _SYNONYMS.items() for s in names if not s.startswith("_") and s not in methods}
+
+
+@cache
+def method(name: str, in_place: bool = False) -> Any:
+    """The function that tensors have as a method of this name, or, ``in_place``, of this name and a ``_``; or None."""
     for op, synonyms in _SYNONYMS.items():
         if name in synonyms:
             name = op
     if name in ops():
         return _rusttorch._op_function(name)
-    from rusttorch import _arrange, _scans
+    from rusttorch import _public, _scans
 
-    return _arrange.FUNCTIONS.get(name) or _arrange.METHODS.get(name) or _scans.FUNCTIONS.get(name)
+    _public.load()
+    if in_place and name not in _public.IN_PLACE | _scans.IN_PLACE:
+        return None
+    return _public.METHODS.get(name) or _scans.FUNCTIONS.get(name)
 
 
 def resolve(path: str) -> Any:

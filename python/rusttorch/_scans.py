@@ -163,5 +163,6 @@ def _extremes(name: str, result: Any, x: Any, dim: int | None, out: Any, axis: i
     return result(values, indices)
 
 
-#: What tensors have as methods.
+#: What tensors have as methods, and what in place (``cumsum_``).
 FUNCTIONS = {f.__name__: f for f in (cumsum, cumprod, logcumsumexp, cummax, cummin)}
+IN_PLACE = {"cumsum", "cumprod"}

@@ -313,8 +313,8 @@ pub fn method<'py>(tensor: &Bound<'py, PyTensor>, name: &str) -> PyResult<Option
     if function.is_none()
         && let Some(base) = name.strip_suffix('_')
     {
-        function = find.call1((base,))?;
         in_place = true;
+        function = find.call1((base, in_place))?;
     }
     if function.is_none() {
         return Ok(None);

@@ -95,6 +95,11 @@ impl PyTensor {
         self.viewed(py, |t| t.expand(other.shape_of()))
     }
 
+    /// Every `step`-th range of `size` elements along a dimension, as a last dimension.
+    fn unfold<'py>(&self, py: Python<'py>, dimension: i64, size: i64, step: i64) -> PyResult<Bound<'py, PyAny>> {
+        self.viewed(py, |t| t.unfold(dimension, size, step))
+    }
+
     /// A range of a dimension.
     fn narrow<'py>(&self, py: Python<'py>, dim: i64, start: i64, length: i64) -> PyResult<Bound<'py, PyAny>> {
         self.viewed(py, |t| t.narrow(dim, start, length))

@@ -1,8 +1,10 @@
-"""The files of examples/, in a short mode."""
+"""The files of examples/, in a short mode, and the examples of docstrings."""
 
+import doctest
 import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -21,3 +23,11 @@ def test_my_formula() -> None:
         assert 0 < ulps < 16
     for name in ("numexpr", "numba"):
         assert re.search(rf"^{name} +(missing: not installed|[\d.]+ ms .*)$", done.stdout, re.MULTILINE)
+
+
+def test_docstrings() -> None:
+    from rusttorch import _public
+
+    for name in (*_public.MODULES, "_scans", "_join"):
+        result = doctest.testmod(import_module(f"rusttorch.{name}"))
+        assert result.attempted > 0 and result.failed == 0, name

@@ -87,6 +87,32 @@ def test_names_of_torch_and_numpy_exist() -> None:
     assert _names.numpy_functions()[np.divide].name == "true_divide"
 
 
+def test_second_names() -> None:
+    from rusttorch import _names
+
+    x = rt.tensor([0.5, 0.25])
+    for name, op in _names.synonyms().items():
+        assert callable(getattr(torch, name))
+        assert getattr(rt, name).__name__ == op
+        assert hasattr(x, name)
+
+
+def test_lazily_loaded_functions() -> None:
+    from rusttorch import _public
+
+    _public.load()
+    for name in _public.FUNCTIONS:
+        function = getattr(rt, name)
+        assert function.__doc__, name
+        assert name in rt.__all__
+        assert callable(getattr(torch, name)), name
+    for name in _public.METHODS:
+        assert callable(getattr(torch.Tensor, name)), name
+    for name in _public.IN_PLACE:
+        assert callable(getattr(torch.Tensor, f"{name}_")), name
+    assert set(rt._LAZY) <= set(dir(rt))
+
+
 def test_unlisted_names() -> None:
     assert not hasattr(rt, "conv2d")
     with pytest.raises(AttributeError, match=r"torch has torch\.conv2d, rusttorch does not"):

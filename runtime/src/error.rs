@@ -62,6 +62,10 @@ pub(crate) enum Detail {
     ExpandLeading { dim: usize, target: Vec<i64> },
     Narrow { start: i64, length: i64, size: i64 },
     NarrowNegative,
+    DiagonalDims { dim1: i64, dim2: i64 },
+    UnfoldBeyond { dim: usize, extent: i64, size: i64 },
+    UnfoldSize { size: i64 },
+    UnfoldStep { step: i64 },
     NarrowScalar,
     NarrowStart { start: i64, size: i64 },
     SliceStep,
@@ -123,6 +127,10 @@ impl Error {
             | ExpandLeading { .. }
             | Narrow { .. }
             | NarrowNegative
+            | DiagonalDims { .. }
+            | UnfoldBeyond { .. }
+            | UnfoldSize { .. }
+            | UnfoldStep { .. }
             | NarrowScalar
             | FlattenOrder
             | Broadcast { .. }
@@ -264,6 +272,12 @@ impl fmt::Display for Error {
                 write!(f, "start out of range (expected to be in range of [{}, {size}], but got {start})", -size)
             }
             NarrowScalar => f.write_str("narrow() cannot be applied to a 0-dim tensor."),
+            DiagonalDims { dim1, dim2 } => write!(f, "diagonal dimensions cannot be identical {dim1}, {dim2}"),
+            UnfoldBeyond { dim, extent, size } => {
+                write!(f, "maximum size for tensor at dimension {dim} is {extent} but size is {size}")
+            }
+            UnfoldSize { size } => write!(f, "size is {size} but must be >= 0"),
+            UnfoldStep { step } => write!(f, "step is {step} but must be > 0"),
             NarrowNegative => f.write_str("narrow(): length must be non-negative."),
             SliceStep => f.write_str("slice step must be positive"),
             FlattenOrder => f.write_str("flatten() has invalid args: start_dim cannot come after end_dim"),

@@ -212,6 +212,53 @@ impl View {
         Ok(self.view_as(shape, strides, offset))
     }
 
+    /// `torch.diagonal`: the elements of two dimensions whose indices differ by `offset`, as a last dimension.
+    pub fn diagonal(&self, offset: i64, dim1: i64, dim2: i64) -> Result<View> {
+        let (a, b) = (self.dim(dim1)?, self.dim(dim2)?);
+        if a == b || self.rank() == 0 {
+            return Err(Detail::DiagonalDims { dim1, dim2 }.into());
+        }
+        let (rows, columns) = (self.shape[a], self.shape[b]);
+        let length = rows.min(rows.saturating_add(offset)).min(columns).min(columns.saturating_sub(offset)).max(0);
+        let place = if length == 0 {
+            self.offset
+        } else if offset >= 0 {
+            self.moved(b, offset)
+        } else {
+            self.moved(a, -offset)
+        };
+        let rest = |from: &[i64], last: i64| {
+            (0..from.len()).filter(|&d| d != a && d != b).map(|d| from[d]).chain([last]).collect::<Dims>()
+        };
+        // A saturated stride belongs to an extent of at most 1.
+        let stride = self.strides[a].saturating_add(self.strides[b]);
+        Ok(self.view_as(rest(&self.shape, length), rest(&self.strides, stride), place))
+    }
+
+    /// `torch.Tensor.unfold`: every `step`-th range of `size` elements along `dim`, as a last dimension.
+    pub fn unfold(&self, dim: i64, size: i64, step: i64) -> Result<View> {
+        let d = self.dim(dim)?;
+        let (n, stride) = (self.shape.get(d).map_or(1, |&n| n), self.strides.get(d).map_or(1, |&s| s));
+        if size < 0 {
+            return Err(Detail::UnfoldSize { size }.into());
+        }
+        if size > n {
+            return Err(Detail::UnfoldBeyond { dim: d, extent: n, size }.into());
+        }
+        if step <= 0 {
+            return Err(Detail::UnfoldStep { step }.into());
+        }
+        let (mut shape, mut strides) = (self.shape.to_vec(), self.strides.to_vec());
+        if d < shape.len() {
+            shape[d] = (n - size) / step + 1;
+            // A saturated stride belongs to an extent of at most 1.
+            strides[d] = stride.saturating_mul(step);
+        }
+        shape.push(size);
+        strides.push(stride);
+        Ok(self.view_as(shape, strides, self.offset))
+    }
+
     /// Offset of index `at` of dimension `d`; inside the tensor, so inside the storage.
     fn moved(&self, d: usize, at: i64) -> usize {
         if self.shape.contains(&0) {

@@ -1,12 +1,58 @@
-//! Sums of elements into the places that an index names.
+//! Elements put or gathered into the places that an index names.
 
-use super::lanes::{BF16, Bool, F16, F32, F64, I8, I16, I32, I64, Lane, U8};
+use super::lanes::{Lane, RowMajor, new_bytes, with_lane};
 use crate::error::{Error, ErrorKind, Result};
-use rusttorch_ir::dtype::DType;
 use rusttorch_runtime::tensor::{Tensor, wrap_dim};
 
-/// `torch.scatter_add`: a copy of `x` to which every element of `src` at the places of `index` is added, at its own
-/// place but along `dim`, where the index says it. In the index's row-major order, one by one, each sum rounded: there is
+/// What becomes of an element and what is put in its place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Put {
+    /// What is put.
+    Set,
+    /// Their sum.
+    Sum,
+    /// Their product.
+    Prod,
+    /// The larger one; NaN, if one is.
+    Max,
+    /// The smaller one; NaN, if one is.
+    Min,
+}
+
+impl Put {
+    fn of<L: Lane>(self, old: L::Number, new: L::Number) -> L::Number {
+        match self {
+            Put::Set => new,
+            Put::Sum => L::add(old, new),
+            Put::Prod => L::mul(old, new),
+            Put::Max if old < new || L::is_nan(new) => new,
+            Put::Min if old > new || L::is_nan(new) => new,
+            Put::Max | Put::Min => old,
+        }
+    }
+
+    /// Row by row.
+    fn rows<L: Lane>(self, to: &mut [u8], from: &[u8]) {
+        fn each<L: Lane>(to: &mut [u8], from: &[u8], f: impl Fn(L::Number, L::Number) -> L::Number) {
+            for (to, from) in to.chunks_exact_mut(L::SIZE).zip(from.chunks_exact(L::SIZE)) {
+                L::store(f(L::load(to), L::load(from)), to);
+            }
+        }
+        match self {
+            Put::Set => to.copy_from_slice(from),
+            Put::Sum => each::<L>(to, from, L::add),
+            _ => each::<L>(to, from, |old, new| self.of::<L>(old, new)),
+        }
+    }
+}
+
+fn out_of_bounds(index: i64, dim: usize, size: i64) -> Error {
+    let text = format!("index {index} is out of bounds for dimension {dim} with size {size}");
+    Error::new(ErrorKind::Runtime, text)
+}
+
+/// `torch.scatter` and its kin: a copy of `x` into which every element of `src` at the places of `index` goes, at its own
+/// place but along `dim`, where the index says it. In the index's row-major order, one by one, each result rounded: there is
 /// one result for any number of threads.
 ///
 /// `index` is of int64 and of the rank of `x` and `src`, which have one dtype; in every dimension it is no larger than
@@ -14,59 +60,98 @@ use rusttorch_runtime::tensor::{Tensor, wrap_dim};
 ///
 /// # Errors
 /// A dimension or an index out of range; no memory.
-pub fn scatter_add(x: &Tensor, dim: i64, index: &Tensor, src: &Tensor) -> Result<Tensor> {
+pub fn scatter(how: Put, x: &Tensor, dim: i64, index: &Tensor, src: &Tensor) -> Result<Tensor> {
     let dim = wrap_dim(dim, x.rank())?;
     let mut part = src.clone();
     for (d, &n) in index.shape().iter().enumerate() {
         part = part.narrow(d as i64, 0, n)?;
     }
-    let part = part.contiguous()?;
-    let mut added = vec![0; part.nbytes()];
-    part.storage().read(part.byte_offset(), &mut added);
-    let places = places(x.shape(), dim, &index.to_vec::<i64>()?, index.shape())?;
-    let mut result = x.copied()?;
-    let bytes = result.bytes_mut().expect("a copy is row-major and has one owner");
-    match x.dtype() {
-        DType::F64 => add::<F64>(bytes, &places, &added),
-        DType::F32 => add::<F32>(bytes, &places, &added),
-        DType::F16 => add::<F16>(bytes, &places, &added),
-        DType::BF16 => add::<BF16>(bytes, &places, &added),
-        DType::I64 => add::<I64>(bytes, &places, &added),
-        DType::I32 => add::<I32>(bytes, &places, &added),
-        DType::I16 => add::<I16>(bytes, &places, &added),
-        DType::I8 => add::<I8>(bytes, &places, &added),
-        DType::U8 => add::<U8>(bytes, &places, &added),
-        DType::Bool => add::<Bool>(bytes, &places, &added),
-    }
+    let (mut added, mut index_values, mut result) = (RowMajor::of(&part)?, RowMajor::of(index)?, x.copied()?);
+    let places = Places { shape: x.shape(), dim, extents: index.shape(), index: index_values.int64() };
+    let added = added.bytes();
+    let bytes = new_bytes(&mut result);
+    with_lane!(x.dtype(), L => match how {
+        Put::Set => places.put::<L>(bytes, added, |_, new| new),
+        Put::Sum => places.put::<L>(bytes, added, L::add),
+        _ => places.put::<L>(bytes, added, |old, new| how.of::<L>(old, new)),
+    })?;
     Ok(result)
 }
 
-/// The number of the row-major element of `shape` that every element of an index names.
-fn places(shape: &[i64], dim: usize, index: &[i64], extents: &[i64]) -> Result<Vec<usize>> {
-    let size = shape.get(dim).copied().unwrap_or(1);
-    let mut at = vec![0i64; extents.len()];
-    let mut places = Vec::with_capacity(index.len());
-    for &i in index {
-        if i < 0 || i >= size {
-            let text = format!("index {i} is out of bounds for dimension {dim} with size {size}");
-            return Err(Error::new(ErrorKind::Runtime, text));
-        }
-        let place = |place, d: usize| place * shape[d] + if d == dim { i } else { at[d] };
-        places.push((0..shape.len()).fold(0, place) as usize);
-        for d in (0..at.len()).rev() {
-            at[d] += 1;
-            if at[d] < extents[d] {
-                break;
-            }
-            at[d] = 0;
-        }
-    }
-    Ok(places)
+/// Where the elements of an index are to go.
+struct Places<'a> {
+    /// Of what they go to.
+    shape: &'a [i64],
+    dim: usize,
+    /// Of the index.
+    extents: &'a [i64],
+    index: &'a [i64],
 }
 
-fn add<L: Lane>(bytes: &mut [u8], places: &[usize], added: &[u8]) {
-    for (&place, value) in places.iter().zip(added.chunks_exact(L::SIZE)) {
-        let to = &mut bytes[place * L::SIZE..(place + 1) * L::SIZE];
-        L::store(L::add(L::load(to), L::load(value)), to);
+impl Places<'_> {
+    fn put<L: Lane>(&self, to: &mut [u8], from: &[u8], f: impl Fn(L::Number, L::Number) -> L::Number) -> Result<()> {
+        let size = self.shape.get(self.dim).copied().unwrap_or(1);
+        let mut strides = vec![1usize; self.shape.len()];
+        for d in (1..self.shape.len()).rev() {
+            strides[d - 1] = strides[d] * self.shape[d] as usize;
+        }
+        // Along the last dimension an element's place moves by `step`, along `dim` by what its index says.
+        let last = self.shape.len().saturating_sub(1);
+        let (across, step) = (strides.get(self.dim).copied().unwrap_or(1), usize::from(self.dim != last));
+        let (row, outer) = self.extents.split_last().map_or((1, self.extents), |(&n, outer)| (n as usize, outer));
+        let mut at = vec![0i64; outer.len()];
+        let rows = self.index.chunks(row.max(1)).zip(from.chunks((row * L::SIZE).max(1)));
+        for (index, from) in rows {
+            let base =
+                at.iter().zip(&strides).enumerate().map(|(d, (&i, &s))| if d == self.dim { 0 } else { i as usize * s });
+            let mut base: usize = base.sum();
+            for (&i, new) in index.iter().zip(from.chunks_exact(L::SIZE)) {
+                if i < 0 || i >= size {
+                    return Err(out_of_bounds(i, self.dim, size));
+                }
+                let old = &mut to[(base + i as usize * across) * L::SIZE..][..L::SIZE];
+                L::store(f(L::load(old), L::load(new)), old);
+                base += step;
+            }
+            for (i, &extent) in at.iter_mut().zip(outer).rev() {
+                *i += 1;
+                if *i < extent {
+                    break;
+                }
+                *i = 0;
+            }
+        }
+        Ok(())
     }
+}
+
+/// `torch.index_add` and its kin: a copy of `x` into whose slices along `dim` those of `src` go, each to the one that
+/// `index` names, in their order. `index` is a vector of int64 with an element for each slice of `src`, whose other extents and
+/// dtype are those of `x`.
+///
+/// # Errors
+/// A dimension or an index out of range; no memory.
+pub fn index_slices(how: Put, x: &Tensor, dim: i64, index: &Tensor, src: &Tensor) -> Result<Tensor> {
+    let dim = wrap_dim(dim, x.rank())?;
+    let (n, index) = (x.shape().get(dim).copied().unwrap_or(1), index.to_vec::<i64>()?);
+    if let Some(&wrong) = index.iter().find(|&&i| i < 0 || i >= n) {
+        return Err(out_of_bounds(wrong, dim, n));
+    }
+    let (mut from, mut result) = (RowMajor::of(src)?, x.copied()?);
+    let from = from.bytes();
+    let inner: i64 = x.shape().iter().skip(dim + 1).product();
+    let slice = inner as usize * x.dtype().size();
+    if slice == 0 || index.is_empty() || n == 0 {
+        return Ok(result);
+    }
+    let blocks =
+        new_bytes(&mut result).chunks_exact_mut(n as usize * slice).zip(from.chunks_exact(index.len() * slice));
+    with_lane!(x.dtype(), L => {
+        for (to, from) in blocks {
+            for (&i, from) in index.iter().zip(from.chunks_exact(slice)) {
+                how.rows::<L>(&mut to[i as usize * slice..][..slice], from);
+            }
+        }
+    });
+    Ok(result)
 }

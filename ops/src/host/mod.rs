@@ -5,10 +5,12 @@
 //! result depends on the number of threads.
 
 mod accumulate;
+mod find;
 mod lanes;
 mod order;
 mod scan;
 
-pub use accumulate::scatter_add;
-pub use order::{nonzero, sort};
+pub use accumulate::{Put, index_slices, scatter};
+pub use find::{masked_scatter, masked_select, nonzero};
+pub use order::{Pick, Unique, first, order_of_rows, pick, search, sort, unique};
 pub use scan::{Extremes, Scan, extremes, scan};

@@ -3,7 +3,7 @@
 //! Elements are taken in order, one by one, which is the order of their additions. Floats are added in float64 and
 //! 16-bit floats in float32, as PyTorch does on CPU, and rounded where they are stored.
 
-use super::lanes::{BF16, Bool, F16, F32, F64, I8, I16, I32, I64, Lane, U8};
+use super::lanes::{BF16, Bool, F16, F32, F64, I8, I16, I32, I64, Lane, RowMajor, U8, new_bytes, with_lane};
 use crate::error::{Error, ErrorKind, Result};
 use rayon::prelude::*;
 use rusttorch_ir::dtype::DType;
@@ -34,29 +34,41 @@ pub enum Extremes {
 }
 
 /// The operand as lines: bytes of `outer` blocks of `n` rows of `inner` elements.
-struct Lines {
-    bytes: Vec<u8>,
+struct Lines<'a> {
+    bytes: &'a [u8],
     n: usize,
     inner: usize,
     parallel: bool,
 }
 
-fn lines(x: &Tensor, dim: i64) -> Result<Lines> {
+fn lines<'a>(elements: &'a mut RowMajor, x: &Tensor, dim: i64) -> Result<Lines<'a>> {
     let dim = wrap_dim(dim, x.rank())?;
-    let dense = x.contiguous()?;
-    let mut bytes = vec![0; dense.nbytes()];
-    dense.storage().read(dense.byte_offset(), &mut bytes);
     // A number is a line of one element.
     let n = x.shape().get(dim).map_or(1, |&n| n as usize);
     let inner = x.shape().iter().skip(dim + 1).map(|&n| n as usize).product();
-    Ok(Lines { bytes, n, inner, parallel: x.numel() >= PARALLEL_FROM })
+    Ok(Lines { bytes: elements.bytes(), n, inner, parallel: x.numel() >= PARALLEL_FROM })
 }
 
-impl Lines {
+impl Lines<'_> {
     /// Bytes of a block of elements of this size.
     fn block(&self, size: usize) -> usize {
         // Of no elements there is no block, but chunks have a size.
         (self.n * self.inner * size).max(1)
+    }
+
+    /// Carries a number down a line whose elements are side by side.
+    fn carry_line<I: Lane, O: Lane<Number = I::Number>>(
+        out: &mut [u8],
+        line: &[u8],
+        step: impl Fn(I::Number, I::Number) -> I::Number,
+    ) {
+        let mut items = out.chunks_exact_mut(O::SIZE).zip(line.chunks_exact(I::SIZE).map(I::load));
+        let Some((out, mut carried)) = items.next() else { return };
+        O::store(carried, out);
+        for (out, x) in items {
+            carried = step(carried, x);
+            O::store(carried, out);
+        }
     }
 
     /// Carries numbers down the rows of every block.
@@ -67,6 +79,9 @@ impl Lines {
     ) {
         let row = (self.inner * I::SIZE).max(1);
         let one = |(out, block): (&mut [u8], &[u8])| {
+            if self.inner == 1 {
+                return Self::carry_line::<I, O>(out, block, &step);
+            }
             let mut carried: Vec<I::Number> = Vec::with_capacity(self.inner);
             for (out, row) in out.chunks_exact_mut((self.inner * O::SIZE).max(1)).zip(block.chunks_exact(row)) {
                 let items = out.chunks_exact_mut(O::SIZE).zip(row.chunks_exact(I::SIZE).map(I::load));
@@ -95,7 +110,25 @@ impl Lines {
     /// equal elements wins, and the last NaN over all, as in PyTorch.
     fn extremes<L: Lane>(&self, values: &mut [u8], indices: &mut [u8], which: Extremes) {
         let row = (self.inner * L::SIZE).max(1);
+        let wins = |x: L::Number, best: L::Number| {
+            let ahead = match which {
+                Extremes::Max => x >= best,
+                Extremes::Min => x <= best,
+            };
+            L::is_nan(x) || (ahead && !L::is_nan(best))
+        };
         let one = |((values, indices), block): ((&mut [u8], &mut [u8]), &[u8])| {
+            if self.inner == 1 {
+                let places = values.chunks_exact_mut(L::SIZE).zip(indices.chunks_exact_mut(I64::SIZE));
+                let mut best = None;
+                for (k, ((value, index), x)) in places.zip(block.chunks_exact(L::SIZE).map(L::load)).enumerate() {
+                    best = Some(best.filter(|&(b, _)| !wins(x, b)).unwrap_or((x, k as i64)));
+                    let (b, at) = best.unwrap_or((x, 0));
+                    L::store(b, value);
+                    I64::store(at, index);
+                }
+                return;
+            }
             let mut carried: Vec<(L::Number, i64)> = Vec::with_capacity(self.inner);
             let rows = values.chunks_exact_mut(row).zip(indices.chunks_exact_mut((self.inner * I64::SIZE).max(1)));
             for (k, ((values, indices), from)) in rows.zip(block.chunks_exact(row)).enumerate() {
@@ -103,11 +136,7 @@ impl Lines {
                     match carried.get_mut(i) {
                         None => carried.push((x, k as i64)),
                         Some(best) => {
-                            let wins = match which {
-                                Extremes::Max => x >= best.0,
-                                Extremes::Min => x <= best.0,
-                            };
-                            if is_nan(x) || (wins && !is_nan(best.0)) {
+                            if wins(x, best.0) {
                                 *best = (x, k as i64);
                             }
                         }
@@ -132,11 +161,6 @@ impl Lines {
     }
 }
 
-#[expect(clippy::eq_op, reason = "only a NaN differs from itself, whatever the type")]
-fn is_nan<T: PartialOrd>(x: T) -> bool {
-    x != x
-}
-
 /// log(exp(a) + exp(b)), exact where both are the same infinity.
 fn log_add(a: f64, b: f64) -> f64 {
     if a.is_nan() || b.is_nan() {
@@ -158,17 +182,14 @@ fn scanned(kind: Scan, dtype: DType) -> Result<DType> {
     }
 }
 
-fn new_bytes(tensor: &mut Tensor) -> &mut [u8] {
-    tensor.bytes_mut().expect("new memory has one owner")
-}
-
 /// The scan of every line of `x` along `dim`.
 ///
 /// # Errors
 /// A dimension out of range; `LogSumExp` of integers; no memory.
 pub fn scan(kind: Scan, x: &Tensor, dim: i64) -> Result<Tensor> {
     let to = scanned(kind, x.dtype())?;
-    let lines = lines(x, dim)?;
+    let mut elements = RowMajor::of(x)?;
+    let lines = lines(&mut elements, x, dim)?;
     let mut result = Tensor::empty(x.shape(), to)?;
     let out = new_bytes(&mut result);
     macro_rules! floats {
@@ -208,20 +229,10 @@ pub fn scan(kind: Scan, x: &Tensor, dim: i64) -> Result<Tensor> {
 /// # Errors
 /// A dimension out of range; no memory.
 pub fn extremes(which: Extremes, x: &Tensor, dim: i64) -> Result<(Tensor, Tensor)> {
-    let lines = lines(x, dim)?;
+    let mut elements = RowMajor::of(x)?;
+    let lines = lines(&mut elements, x, dim)?;
     let (mut values, mut indices) = (Tensor::empty(x.shape(), x.dtype())?, Tensor::empty(x.shape(), DType::I64)?);
     let (v, i) = (new_bytes(&mut values), new_bytes(&mut indices));
-    match x.dtype() {
-        DType::F64 => lines.extremes::<F64>(v, i, which),
-        DType::F32 => lines.extremes::<F32>(v, i, which),
-        DType::F16 => lines.extremes::<F16>(v, i, which),
-        DType::BF16 => lines.extremes::<BF16>(v, i, which),
-        DType::I64 => lines.extremes::<I64>(v, i, which),
-        DType::I32 => lines.extremes::<I32>(v, i, which),
-        DType::I16 => lines.extremes::<I16>(v, i, which),
-        DType::I8 => lines.extremes::<I8>(v, i, which),
-        DType::U8 => lines.extremes::<U8>(v, i, which),
-        DType::Bool => lines.extremes::<Bool>(v, i, which),
-    }
+    with_lane!(x.dtype(), L => lines.extremes::<L>(v, i, which));
     Ok((values, indices))
 }

@@ -304,6 +304,16 @@ impl Tensor {
         Ok(self.with(self.view.narrow(dim, start, length)?, None))
     }
 
+    /// `torch.diagonal`.
+    pub fn diagonal(&self, offset: i64, dim1: i64, dim2: i64) -> Result<Tensor> {
+        Ok(self.with(self.view.diagonal(offset, dim1, dim2)?, None))
+    }
+
+    /// `torch.Tensor.unfold`.
+    pub fn unfold(&self, dim: i64, size: i64, step: i64) -> Result<Tensor> {
+        Ok(self.with(self.view.unfold(dim, size, step)?, None))
+    }
+
     /// `torch.select`.
     pub fn select(&self, dim: i64, index: i64) -> Result<Tensor> {
         Ok(self.with(self.view.select(dim, index)?, None))

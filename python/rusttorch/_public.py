@@ -1,0 +1,197 @@
+"""What functions over whole tensors that are no kernels have in common.
+
+They are written for tensors of ours. Of torch's tensors they are torch's own functions. Where one operand is a
+tensor of ours so is the result; of NumPy's arrays it is NumPy's.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from functools import cache
+from importlib import import_module
+from typing import Any, TypeVar
+
+from rusttorch import _rusttorch
+from rusttorch._rusttorch import Tensor
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+#: The modules that have such functions.
+MODULES = ("_arrange", "_indexing", "_products", "_shapes", "_stacks", "_statistics")
+
+#: The functions by name, and the names of those that are methods too, and methods in place (``name_``).
+FUNCTIONS: dict[str, Callable[..., Any]] = {}
+METHODS: dict[str, Callable[..., Any]] = {}
+IN_PLACE: set[str] = set()
+
+
+@cache
+def load() -> None:
+    """Fills the tables."""
+    for name in MODULES:
+        import_module(f"rusttorch.{name}")
+
+
+def public(
+    *, method: bool = True, function: bool = True, in_place: bool = False, numbers: bool = False
+) -> Callable[[_F], _F]:
+    """A function of the package, a method, or both. ``numbers``: the first operand may be a number when another one is
+    an array.
+    """
+
+    def decorate(inner: _F) -> _F:
+        call = _call(inner, numbers)
+        name = inner.__name__
+        if function:
+            FUNCTIONS[name] = call
+        if method:
+            METHODS[name] = call
+        if in_place:
+            IN_PLACE.add(name)
+        return call  # type: ignore[return-value]
+
+    return decorate
+
+
+def alias(name: str, of: _F) -> _F:
+    """The same function under another name, as which torch has it too."""
+
+    @functools.wraps(of)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return of(*args, **kwargs)
+
+    call.__name__ = call.__qualname__ = name
+    for table in (FUNCTIONS, METHODS):
+        if of.__name__ in table:
+            table[name] = call
+    return call  # type: ignore[return-value]
+
+
+def _call(inner: Callable[..., Any], numbers: bool) -> Callable[..., Any]:
+    name, first = inner.__name__, next(iter(inspect.signature(inner).parameters))
+
+    @functools.wraps(inner)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if len(args) == 1 and type(args[0]) is Tensor and not kwargs:
+            return inner(args[0])
+        operands = list(_flat((*args, *kwargs.values())))
+        torch = sys.modules.get("torch")
+        if torch is not None and any(isinstance(x, torch.Tensor) for x in operands):
+            home = torch if hasattr(torch, name) else torch.Tensor
+            theirs = {k: _each(functools.partial(_torchs, torch), v) for k, v in kwargs.items()}
+            return getattr(home, name)(*(_each(functools.partial(_torchs, torch), a) for a in args), **theirs)
+        ours = any(isinstance(x, Tensor) for x in operands)
+        if args and not (numbers and (ours or any(hasattr(x, "__array__") for x in operands))):
+            _check_first(name, first, args)
+        result = inner(*(_each(_own, a) for a in args), **{k: _each(_own, v) for k, v in kwargs.items()})
+        return result if ours else _numpys(result)
+
+    return call
+
+
+def _check_first(name: str, first: str, args: tuple[Any, ...]) -> None:
+    def is_array(x: Any) -> bool:
+        return isinstance(x, Tensor) or hasattr(x, "__array__")
+
+    if first == "tensors":
+        many = args[0] if isinstance(args[0], (list, tuple)) else args
+        for i, x in enumerate(many):
+            if not is_array(x):
+                raise TypeError(f"expected Tensor as element {i} in argument 0, but got {type(x).__name__}")
+    elif not is_array(args[0]):
+        kind = type(args[0]).__name__
+        raise TypeError(f"{name}(): argument '{first}' (position 1) must be Tensor, not {kind}")
+
+
+def _flat(values: tuple[Any, ...]) -> Iterator[Any]:
+    for x in values:
+        if isinstance(x, (list, tuple)):
+            yield from x
+        else:
+            yield x
+
+
+def _each(f: Callable[[Any], Any], x: Any) -> Any:
+    return type(x)(map(f, x)) if type(x) in (list, tuple) else f(x)
+
+
+def _torchs(torch: Any, x: Any) -> Any:
+    if isinstance(x, Tensor):
+        return torch.from_dlpack(x)
+    return torch.as_tensor(x) if hasattr(x, "__array__") and not isinstance(x, torch.Tensor) else x
+
+
+def _own(x: Any) -> Any:
+    return x if isinstance(x, Tensor) or not hasattr(x, "__array__") else _rusttorch.as_tensor(x)
+
+
+def _numpys(result: Any) -> Any:
+    if isinstance(result, Tensor):
+        array = result.numpy()
+        return array if array.ndim else array[()]
+    if isinstance(result, tuple):
+        parts = [_numpys(r) for r in result]
+        return type(result)(*parts) if hasattr(result, "_fields") else tuple(parts)
+    return result
+
+
+def op(name: str) -> Any:
+    """An op of the table."""
+    return _rusttorch._op_function(name)
+
+
+def dtype_name(of: Any) -> str:
+    """``float32`` of our dtype."""
+    return str(of).removeprefix("rusttorch.")
+
+
+def wrap(dim: int, rank: int) -> int:
+    """The dimension counted from the front."""
+    most = max(rank, 1)
+    if not -most <= dim < most:
+        text = f"Dimension out of range (expected to be in range of [{-most}, {most - 1}], but got {dim})"
+        raise IndexError(text)
+    return dim % most
+
+
+def along(dim: int, index: Any) -> tuple[Any, ...]:
+    """The index that means ``index`` of dimension ``dim``."""
+    return (slice(None),) * dim + (index,)
+
+
+def title(x: Any) -> str:
+    """As torch's errors name the dtype of a tensor."""
+    return _TITLES[dtype_name(x.dtype)]
+
+
+_TITLES = {
+    "bool": "Bool",
+    "uint8": "Byte",
+    "int8": "Char",
+    "int16": "Short",
+    "int32": "Int",
+    "int64": "Long",
+    "float16": "Half",
+    "bfloat16": "BFloat16",
+    "float32": "Float",
+    "float64": "Double",
+}
+
+
+def c_name(x: Any) -> str:
+    """As errors of C++ name the dtype of a tensor."""
+    name = dtype_name(x.dtype)
+    return {"float32": "float", "float64": "double", "int64": "long long", "int32": "int", "int16": "short"}.get(
+        name, name
+    )
+
+
+def promoted(parts: list[Any]) -> list[Any]:
+    """The tensors, all of the dtype that torch promotes them to."""
+    from rusttorch._join import _result_dtype
+
+    dtype = _result_dtype(parts)
+    return [p.to(dtype) for p in parts]
