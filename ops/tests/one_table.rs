@@ -8,9 +8,22 @@ use std::fs;
 use std::path::Path;
 
 /// Row names that are words of Rust and its library, or mean other things there: a reduction of kernels, a
-/// sign bit, a mean of random numbers, an instruction, an outer loop.
-const WORDS: [&str; 12] =
-    ["where", "clamp", "round", "prod", "sign", "positive", "remainder", "mean", "gather", "outer", "above", "below"];
+/// sign bit, a mean of random numbers, an instruction, an outer loop, the word of an error.
+const WORDS: [&str; 13] = [
+    "where",
+    "clamp",
+    "round",
+    "prod",
+    "sign",
+    "positive",
+    "remainder",
+    "mean",
+    "gather",
+    "outer",
+    "above",
+    "below",
+    "maximum",
+];
 
 /// `layer_norm` as `LayerNorm`.
 fn camel(name: &str) -> String {

@@ -114,6 +114,21 @@ def msort(input: Any) -> Any:
     return _rusttorch._sort(input, 0, False)[0]
 
 
+def randperm(n: int, *, generator: Any = None, dtype: Any = None) -> Any:
+    """The numbers from 0 to ``n - 1`` in random order: a tensor of ours, of int64 unless ``dtype`` says else;
+    ``torch.randperm``, which has another order after the same ``manual_seed``.
+
+    Raises:
+        RuntimeError: ``n`` is negative.
+
+    >>> import rusttorch as rt
+    >>> rt.msort(rt.randperm(4)).tolist()
+    [0, 1, 2, 3]
+    """
+    drawn = _rusttorch.rand(n, dtype="float64", generator=generator)
+    return _rusttorch._sort(drawn, 0, False)[1].to(dtype or "int64")
+
+
 @public()
 def unique(
     input: Any,

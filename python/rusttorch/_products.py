@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from rusttorch import _rusttorch
-from rusttorch._public import c_name, op, promoted, public, title
+from rusttorch._public import c_name, dtype_name, op, promoted, public, title
 from rusttorch._scans import _dtype_name as scan_dtype_name
 
 
@@ -35,6 +35,19 @@ def norm(
     return op("vector_norm")(input, 2 if p in ("fro", None) else p, dim, keepdim)
 
 
+def product(a: Any, b: Any) -> Any:
+    """``matmul`` of matrices, batches of them, or a vector behind, of every dtype but bool: 16-bit floats by way of
+    float32, integers as one kernel of products and sums.
+    """
+    kind = dtype_name(a.dtype)
+    if kind in ("float16", "bfloat16"):
+        return _rusttorch.matmul(a.to("float32"), b.to("float32")).to(kind)
+    if a.is_floating_point() or kind == "bool":
+        return _rusttorch.matmul(a, b)
+    pairs = op("mul")(a, b) if b.ndim == 1 else op("mul")(a.unsqueeze(-1), b.unsqueeze(-3))
+    return op("sum")(pairs, -1 if b.ndim == 1 else -2).to(kind)
+
+
 def _same_dtype(a: Any, b: Any) -> None:
     if a.dtype != b.dtype:
         raise RuntimeError(f"expected m1 and m2 to have the same dtype, but got: {c_name(a)} != {c_name(b)}")
@@ -50,7 +63,7 @@ def mm(input: Any, mat2: Any) -> Any:
     if k != rows:
         raise RuntimeError(f"mm: mat1 and mat2 shapes cannot be multiplied ({n}x{k} and {rows}x{m})")
     _same_dtype(input, mat2)
-    return _rusttorch.matmul(input, mat2)
+    return product(input, mat2)
 
 
 @public()
@@ -63,7 +76,7 @@ def bmm(input: Any, mat2: Any) -> Any:
     if want != own:
         raise RuntimeError(f"Expected size for first two dimensions of batch2 tensor to be: {want} but got: {own}.")
     _same_dtype(input, mat2)
-    return _rusttorch.matmul(input, mat2)
+    return product(input, mat2)
 
 
 @public()
@@ -75,7 +88,7 @@ def mv(input: Any, vec: Any) -> Any:
         (n, k), m = input.shape, vec.shape[0]
         raise RuntimeError(f"size mismatch, got input ({n}), mat ({n}x{k}), vec ({m})")
     _same_dtype(input, vec)
-    return _rusttorch.matmul(input, vec)
+    return product(input, vec)
 
 
 def _expanded(input: Any, shape: list[int]) -> Any:
@@ -131,7 +144,7 @@ def addmm(input: Any, mat1: Any, mat2: Any, *, beta: float = 1, alpha: float = 1
     added = _expanded(input, [n, m])
     if input.dtype != mat2.dtype:
         raise RuntimeError(f"self and mat2 must have the same dtype, but got {title(input)} and {title(mat2)}")
-    return _blended(added, _rusttorch.matmul(mat1, mat2), beta, alpha)
+    return _blended(added, product(mat1, mat2), beta, alpha)
 
 
 @public(in_place=True)
@@ -146,7 +159,7 @@ def addmv(input: Any, mat: Any, vec: Any, *, beta: float = 1, alpha: float = 1) 
         raise RuntimeError(
             f"addmv input tensors must have the same dtype, but got {title(input)}, {title(mat)}, and {title(vec)}"
         )
-    return _blended(_expanded(input, [n]), _rusttorch.matmul(mat, vec), beta, alpha)
+    return _blended(_expanded(input, [n]), product(mat, vec), beta, alpha)
 
 
 @public(in_place=True)
@@ -182,7 +195,7 @@ def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: float = 1, alpha: flo
             f"batch2: {c_name(batch2)}"
         )
     _check_scalar_type(batch1, batch2)
-    return _blended(added, _rusttorch.matmul(batch1, batch2), beta, alpha)
+    return _blended(added, product(batch1, batch2), beta, alpha)
 
 
 @public(in_place=True)
@@ -202,7 +215,7 @@ def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: float = 1, alpha: floa
     _check_scalar_type(batch1, input)
     # One product of all batches side by side.
     wide = batch1.transpose(0, 1).reshape(n, count * k)
-    return _blended(added, _rusttorch.matmul(wide, batch2.reshape(count * k, m)), beta, alpha)
+    return _blended(added, product(wide, batch2.reshape(count * k, m)), beta, alpha)
 
 
 def _check_batches(batch1: Any, batch2: Any) -> None:
@@ -250,7 +263,7 @@ def vdot(input: Any, other: Any) -> Any:
             f"elements, but got "
             f"{n} and {m} elements respectively"
         )
-    return _rusttorch.matmul(input, other)
+    return product(input, other)
 
 
 @public(method=False)
@@ -300,7 +313,7 @@ def tensordot(a: Any, b: Any, dims: Any = 2) -> Any:
         width *= b.shape[d]
     left = a.permute(rows + first).reshape(count, depth)
     right = b.permute(second + columns).reshape(depth, width)
-    return _rusttorch.matmul(left, right).reshape(shape)
+    return product(left, right).reshape(shape)
 
 
 @public()
@@ -360,9 +373,9 @@ def matrix_power(input: Any, n: int) -> Any:
     result, square = None, input
     while n:
         if n % 2:
-            result = square if result is None else _rusttorch.matmul(result, square)
+            result = square if result is None else product(result, square)
         n //= 2
-        square = _rusttorch.matmul(square, square) if n else square
+        square = product(square, square) if n else square
     if result is None:
         return _rusttorch.eye(rows, dtype=input.dtype).expand(input.shape).clone()
     return result.clone() if result is input else result

@@ -20,7 +20,7 @@ from rusttorch._rusttorch import Tensor
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 #: The modules that have such functions.
-MODULES = ("_arrange", "_indexing", "_products", "_shapes", "_stacks", "_statistics")
+MODULES = ("_arrange", "_einsum", "_indexing", "_products", "_shapes", "_stacks", "_statistics")
 
 #: The functions by name, and the names of those that are methods too, and methods in place (``name_``).
 FUNCTIONS: dict[str, Callable[..., Any]] = {}

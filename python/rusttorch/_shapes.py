@@ -289,6 +289,38 @@ def triu_indices(row: int, col: int, offset: int = 0, *, dtype: Any = None) -> A
     return _triangle(row, col, offset, False, dtype)
 
 
+def logspace(start: float, end: float, steps: int, base: float = 10.0, *, dtype: Any = None) -> Any:
+    """``base`` to the power of ``steps`` numbers with equal distances from ``start`` to ``end``: a tensor of ours,
+    computed in float64; ``torch.logspace``.
+
+    >>> import rusttorch as rt
+    >>> rt.logspace(0, 2, 3).tolist()
+    [1.0, 10.0, 100.0]
+    """
+    powers = op("pow")(float(base), _rusttorch.linspace(start, end, steps, dtype="float64"))
+    return powers.to(dtype or _rusttorch.get_default_dtype())
+
+
+@public(method=False)
+def unravel_index(indices: Any, shape: int | Sequence[int]) -> Any:
+    """The index of each dimension of ``shape`` for numbers of elements in row-major order; ``torch.unravel_index``.
+
+    >>> import numpy as np, rusttorch as rt
+    >>> rt.unravel_index(np.array([3, 5]), (2, 3))
+    (array([1, 1]), array([0, 2]))
+    """
+    if indices.is_floating_point() or title(indices) == "Bool":
+        raise TypeError(f"expected 'indices' to be integer dtype, but got torch.{dtype_name(indices.dtype)}")
+    extents = [shape] if isinstance(shape, int) else list(shape)
+    if any(n < 0 for n in extents):
+        raise ValueError(f"'shape' cannot have negative values, but got {tuple(extents)}")
+    found, rest = [], indices
+    for n in reversed(extents):
+        found.append(op("remainder")(rest, n))
+        rest = op("div")(rest, n, "floor")
+    return tuple(reversed(found))
+
+
 @public(method=False)
 def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
     """The powers of the elements of a vector, one row each, from the largest down, or up; ``torch.vander``."""

@@ -96,6 +96,26 @@ def test_added_products() -> None:
     torch.testing.assert_close(torch.from_dlpack(x), A @ B)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.int64, torch.int8, torch.uint8], ids=str)
+def test_products_of_other_dtypes(dtype: torch.dtype) -> None:
+    a, b, v = sample(dtype, (2, 3)), sample(dtype, (3, 4), 1), sample(dtype, (3,), 2)
+    c, d = sample(dtype, (5, 2, 3)), sample(dtype, (5, 3, 4), 1)
+    check("mm", a, b)
+    check("mv", a, v)
+    check("bmm", c, d)
+    check("inner", a, v)
+    check("vdot", v, v)
+    check("tensordot", c, d, ([2], [1]))
+    check("chain_matmul", a, b)
+    check("einsum", "bij,bjk->ik", c, d)
+    check("mm", a[:, :0], b[:0])
+    if not dtype.is_floating_point:
+        check("addmm", a[:, :1], a, b, beta=2, alpha=3)
+        check("addmm", a[:, :1], a, b, alpha=0.5)
+        check("matrix_power", a[:, :2], 5)
+    check("mm", a > 0, b > 0)
+
+
 def test_contractions() -> None:
     x, v, number = sample(torch.float32, (2, 3)), sample(torch.float32, (3,), 1), torch.tensor(2.0)
     check("inner", x, v)
@@ -142,3 +162,53 @@ def test_distances() -> None:
     check("cdist", x, y, p=-1)
     check("cdist", x, y.double())
     check("cdist", x.long(), y.long())
+
+
+def test_einsum() -> None:
+    x, v, cube = sample(torch.float64, (2, 3)), sample(torch.float64, (3,), 1), sample(torch.float64, (4, 3, 3), 2)
+    for equation, *operands in (
+        ("ij,kj->ik", x, x),
+        ("ij,kj", x, x),
+        ("ij->ji", x),
+        ("ij->", x),
+        ("ij", x),
+        ("ba", x),
+        ("i,j->ij", v, v),
+        ("i,i", v, v),
+        ("bij,bjk->bik", cube, cube),
+        ("bij,bjk->ki", cube, cube),
+        ("bii->b", cube),
+        ("bii->bi", cube),
+        ("bii", cube),
+        ("...i,...i->...", x, x),
+        ("...ij,jk->...ik", cube, cube[0]),
+        ("i...,...", x, v),
+        ("i...->...", cube),
+        ("...", x),
+        ("ij,jk,kl->il", x, cube[0], cube[1]),
+        ("ij , jk -> ik", x, cube[0]),
+        ("ij,bjk,bl,k->il", x, cube, cube[:, 0], v),
+        ("ij,ij->ij", x, x[:1]),
+        ("ij,ij->i", x, x[:, :1]),
+        ("Ab,bA->bA", x, x.t()),
+        ("ij,jk->ik", x[:0], cube[0]),
+        ("", torch.tensor(1.5)),
+        ("ij,jk", x, x),
+        ("ii", x),
+        ("i,j->ij", v, v, v),
+        ("i,,", v),
+        ("i->ij", v),
+        ("i.->i", v),
+        ("...i...->i", v),
+        ("ij,ij->ii", x, x),
+        ("ijk->i", x),
+        ("ijk...->i", x),
+        ("i1", x),
+        ("ij->ij->", x),
+        ("ij,kj->ik", x, x.float()),
+    ):
+        check("einsum", equation, *operands)
+        check("einsum", equation, operands)
+    check("einsum", "ij,kj->ik", x.long(), x.long())
+    with pytest.raises(NotImplementedError, match="lists of subscripts"):
+        rt.einsum(ours(x), [0, 1], [1, 0])

@@ -126,6 +126,25 @@ def test_grids() -> None:
         check(name, -1, 4)
 
 
+def test_numbers_by_a_rule() -> None:
+    for steps in (0, 1, 3, 50, -1):
+        check("logspace", -1, 2, steps)
+        check("logspace", 0.0, 3.0, steps, base=2, dtype=torch.float64)
+    places = torch.tensor([[0, 5], [3, 7]])
+    for shape in ((2, 4), (8,), 9, (2, 2, 2)):
+        check("unravel_index", places, shape)
+    check("unravel_index", places.float(), (2, 4))
+    check("unravel_index", places, (-1, 2))
+    rt.manual_seed(0)
+    one, two = rt.randperm(1000), rt.randperm(1000, dtype=rt.int32)
+    assert (one.dtype, two.dtype) == (rt.int64, rt.int32)
+    assert one.tolist() != two.tolist() and sorted(one.tolist()) == sorted(two.tolist()) == list(range(1000))
+    rt.manual_seed(0)
+    assert rt.equal(rt.randperm(1000), one)
+    assert rt.randperm(0).tolist() == []
+    check("randperm", -1)
+
+
 def test_repeat_interleave() -> None:
     counts = torch.tensor([1, 0, 2])
     same(rt.repeat_interleave(ours(counts)), torch.repeat_interleave(counts))

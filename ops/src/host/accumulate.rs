@@ -1,6 +1,6 @@
 //! Elements put or gathered into the places that an index names.
 
-use super::lanes::{Lane, RowMajor, new_bytes, with_lane};
+use super::lanes::{I64, Lane, Pieces, new_bytes, with_lane};
 use crate::error::{Error, ErrorKind, Result};
 use rusttorch_runtime::tensor::{Tensor, wrap_dim};
 
@@ -66,14 +66,13 @@ pub fn scatter(how: Put, x: &Tensor, dim: i64, index: &Tensor, src: &Tensor) -> 
     for (d, &n) in index.shape().iter().enumerate() {
         part = part.narrow(d as i64, 0, n)?;
     }
-    let (mut added, mut index_values, mut result) = (RowMajor::of(&part)?, RowMajor::of(index)?, x.copied()?);
-    let places = Places { shape: x.shape(), dim, extents: index.shape(), index: index_values.int64() };
-    let added = added.bytes();
-    let bytes = new_bytes(&mut result);
+    let mut result = x.copied()?;
+    let places = Places { shape: x.shape(), dim, extents: index.shape() };
+    let (bytes, (mut index, mut added)) = (new_bytes(&mut result), (Pieces::of(index)?, Pieces::of(&part)?));
     with_lane!(x.dtype(), L => match how {
-        Put::Set => places.put::<L>(bytes, added, |_, new| new),
-        Put::Sum => places.put::<L>(bytes, added, L::add),
-        _ => places.put::<L>(bytes, added, |old, new| how.of::<L>(old, new)),
+        Put::Set => places.put::<L>(bytes, &mut index, &mut added, |_, new| new),
+        Put::Sum => places.put::<L>(bytes, &mut index, &mut added, L::add),
+        _ => places.put::<L>(bytes, &mut index, &mut added, |old, new| how.of::<L>(old, new)),
     })?;
     Ok(result)
 }
@@ -85,11 +84,19 @@ struct Places<'a> {
     dim: usize,
     /// Of the index.
     extents: &'a [i64],
-    index: &'a [i64],
 }
 
+/// Elements of a row that are taken at a time.
+const RUN: usize = 1 << 12;
+
 impl Places<'_> {
-    fn put<L: Lane>(&self, to: &mut [u8], from: &[u8], f: impl Fn(L::Number, L::Number) -> L::Number) -> Result<()> {
+    fn put<L: Lane>(
+        &self,
+        to: &mut [u8],
+        index: &mut Pieces,
+        from: &mut Pieces,
+        f: impl Fn(L::Number, L::Number) -> L::Number,
+    ) -> Result<()> {
         let size = self.shape.get(self.dim).copied().unwrap_or(1);
         let mut strides = vec![1usize; self.shape.len()];
         for d in (1..self.shape.len()).rev() {
@@ -99,19 +106,23 @@ impl Places<'_> {
         let last = self.shape.len().saturating_sub(1);
         let (across, step) = (strides.get(self.dim).copied().unwrap_or(1), usize::from(self.dim != last));
         let (row, outer) = self.extents.split_last().map_or((1, self.extents), |(&n, outer)| (n as usize, outer));
+        let rows = if row == 0 { 0 } else { outer.iter().product() };
         let mut at = vec![0i64; outer.len()];
-        let rows = self.index.chunks(row.max(1)).zip(from.chunks((row * L::SIZE).max(1)));
-        for (index, from) in rows {
+        for _ in 0..rows {
             let base =
                 at.iter().zip(&strides).enumerate().map(|(d, (&i, &s))| if d == self.dim { 0 } else { i as usize * s });
             let mut base: usize = base.sum();
-            for (&i, new) in index.iter().zip(from.chunks_exact(L::SIZE)) {
-                if i < 0 || i >= size {
-                    return Err(out_of_bounds(i, self.dim, size));
+            for first in (0..row).step_by(RUN) {
+                let count = RUN.min(row - first);
+                let index = index.next(count * I64::SIZE).chunks_exact(I64::SIZE).map(I64::load);
+                for (i, new) in index.zip(from.next(count * L::SIZE).chunks_exact(L::SIZE)) {
+                    if i < 0 || i >= size {
+                        return Err(out_of_bounds(i, self.dim, size));
+                    }
+                    let old = &mut to[(base + i as usize * across) * L::SIZE..][..L::SIZE];
+                    L::store(f(L::load(old), L::load(new)), old);
+                    base += step;
                 }
-                let old = &mut to[(base + i as usize * across) * L::SIZE..][..L::SIZE];
-                L::store(f(L::load(old), L::load(new)), old);
-                base += step;
             }
             for (i, &extent) in at.iter_mut().zip(outer).rev() {
                 *i += 1;
@@ -137,19 +148,16 @@ pub fn index_slices(how: Put, x: &Tensor, dim: i64, index: &Tensor, src: &Tensor
     if let Some(&wrong) = index.iter().find(|&&i| i < 0 || i >= n) {
         return Err(out_of_bounds(wrong, dim, n));
     }
-    let (mut from, mut result) = (RowMajor::of(src)?, x.copied()?);
-    let from = from.bytes();
+    let (mut from, mut result) = (Pieces::of(src)?, x.copied()?);
     let inner: i64 = x.shape().iter().skip(dim + 1).product();
     let slice = inner as usize * x.dtype().size();
     if slice == 0 || index.is_empty() || n == 0 {
         return Ok(result);
     }
-    let blocks =
-        new_bytes(&mut result).chunks_exact_mut(n as usize * slice).zip(from.chunks_exact(index.len() * slice));
     with_lane!(x.dtype(), L => {
-        for (to, from) in blocks {
-            for (&i, from) in index.iter().zip(from.chunks_exact(slice)) {
-                how.rows::<L>(&mut to[i as usize * slice..][..slice], from);
+        for to in new_bytes(&mut result).chunks_exact_mut(n as usize * slice) {
+            for &i in &index {
+                how.rows::<L>(&mut to[i as usize * slice..][..slice], from.next(slice));
             }
         }
     });

@@ -152,10 +152,40 @@ impl RowMajor {
     pub fn bytes(&mut self) -> &[u8] {
         new_bytes(&mut self.0)
     }
+}
 
-    /// The elements of a tensor of int64.
-    pub fn int64(&mut self) -> &[i64] {
-        self.0.as_mut_slice().expect("a copy of int64 is row-major and has one owner")
+/// The elements in row-major order, a piece after another: they are copied where the caches hold them.
+pub struct Pieces {
+    elements: Tensor,
+    buffer: Vec<u8>,
+    /// What was given of what is in the buffer, which starts with byte `start` of the elements.
+    given: usize,
+    filled: usize,
+    start: usize,
+}
+
+/// Bytes that are copied at a time.
+const PIECE: usize = 1 << 15;
+
+impl Pieces {
+    pub fn of(x: &Tensor) -> Result<Pieces> {
+        Ok(Pieces { elements: x.contiguous()?, buffer: vec![0; PIECE], given: 0, filled: 0, start: 0 })
+    }
+
+    /// The next bytes.
+    ///
+    /// # Panics
+    /// When there are no more so many.
+    pub fn next(&mut self, bytes: usize) -> &[u8] {
+        if self.given + bytes > self.filled {
+            self.start += self.given;
+            self.buffer.resize(self.buffer.len().max(bytes), 0);
+            (self.given, self.filled) = (0, self.buffer.len().min(self.elements.nbytes() - self.start));
+            let from = self.elements.byte_offset() + self.start;
+            self.elements.storage().read(from, &mut self.buffer[..self.filled]);
+        }
+        self.given += bytes;
+        &self.buffer[self.given - bytes..self.given]
     }
 }
 
