@@ -57,5 +57,5 @@ fn main() {
         });
     }
     let mut z = vec![0.0f32; 1 << 20];
-    time("1 Mi normal f32", 3, || Philox::new(1).fill_normal_f32(&mut z, &OwnPool));
+    time("1 Mi uniform f32", 3, || Philox::new(1).fill_uniform_f32(&mut z, 24, &OwnPool));
 }

@@ -24,7 +24,7 @@ fn work(cache: &Cache<u64, u64, String>) {
     let square = Tensor::zeros(&[200, 200], DType::F32).unwrap();
     assert!(matmul(&square, &square).unwrap().to_vec::<f32>().unwrap().iter().all(|&v| v == 0.0));
     let mut numbers = vec![0.0f32; 100_000];
-    Philox::new(1).fill_uniform_f32(&mut numbers, &OwnPool);
+    Philox::new(1).fill_uniform_f32(&mut numbers, 24, &OwnPool);
     assert_eq!(*cache.get_or_build(&1, || Ok(5)).unwrap(), 5);
     alloc::empty_cache();
 }

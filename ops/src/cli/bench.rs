@@ -67,12 +67,12 @@ fn made_up(m: &TensorMeta) -> rusttorch_runtime::Result<Tensor> {
     match m.dtype {
         DType::F32 => {
             let mut v = vec![0f32; n];
-            Philox::new(1).fill_uniform_f32(&mut v, &OwnPool);
+            Philox::new(1).fill_uniform_f32(&mut v, 24, &OwnPool);
             Tensor::from_slice(&v, &m.shape)
         }
         DType::F16 | DType::BF16 => {
             let mut v = vec![0f32; n];
-            Philox::new(1).fill_uniform_f32(&mut v, &OwnPool);
+            Philox::new(1).fill_uniform_f32(&mut v, 24, &OwnPool);
             let bits = v.iter().map(|&x| Literal::float(m.dtype, f64::from(x)).bits as u16);
             Tensor::from_bytes(&bits.flat_map(u16::to_ne_bytes).collect::<Vec<u8>>(), &m.shape, m.dtype)
         }
