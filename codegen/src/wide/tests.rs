@@ -7,7 +7,8 @@ use crate::isa::Isa;
 use crate::module::expanded;
 use crate::schedule::schedule;
 use capstone::prelude::*;
-use iced_x86::{Decoder, DecoderOptions};
+use iced_x86::{Decoder, DecoderOptions, Instruction, Mnemonic, OpKind};
+use rusttorch_ir::kernel::parse::parse;
 use rusttorch_ir::kernel::random::random_kernel;
 
 /// Strips of random kernels, as code without constants.
@@ -64,4 +65,72 @@ fn an_independent_disassembler_reads_the_same_instructions() {
 fn alias(ours: &str, theirs: &str) -> bool {
     let compares = ["vcmp", "vpcmp"].iter().any(|p| ours.starts_with(p) && theirs.starts_with(p));
     compares || matches!((ours, theirs), ("mov", "movabs") | ("cmovb", "cmovb"))
+}
+
+/// The instructions of the first loop of a strip at AVX2, which runs whole vectors: from the target of a jump back to that
+/// jump.
+fn first_loop(text: &str) -> Vec<Instruction> {
+    let kernel = parse(text).expect("a kernel");
+    let kernel = expanded(&kernel);
+    let programs = schedule(&kernel).expect("a schedule");
+    let strip = emit_strip(&kernel, &programs[0], Isa::Avx2, false, &HostFn::address).expect("a strip");
+    let code = Decoder::with_ip(64, &strip.bytes[..strip.code], 0, DecoderOptions::NONE).iter().collect::<Vec<_>>();
+    let back = |j: &&Instruction| j.is_jcc_short_or_near() && j.near_branch_target() < j.ip();
+    let body = |j: &Instruction| {
+        let inside = |i: &&Instruction| (j.near_branch_target()..j.ip()).contains(&i.ip());
+        code.iter().filter(inside).copied().collect::<Vec<_>>()
+    };
+    code.iter().find(back).map(body).expect("a loop")
+}
+
+fn reads_memory(i: &Instruction) -> bool {
+    (1..i.op_count()).any(|n| i.op_kind(n) == OpKind::Memory)
+}
+
+fn map(body: &str) -> String {
+    format!(
+        "rtir 1\nkernel @f(in0: f32 in, in1: f32 in, out0: f32 out, out1: f32 out) syms 1 {{\n  phase [i0 < s0] {{\n    \
+         nest {{\n{body}    }}\n  }}\n}}\n"
+    )
+}
+
+/// A load is an operand of what reads it, and a loop tests at its end: four vectors of `out = x + y` are a load, an
+/// addition and a store each.
+#[test]
+fn loads_are_operands() {
+    let text = map("      %0 = load.f32 in0[i0]\n      %1 = load.f32 in1[i0]\n      %2 = add.f32 %0, %1\n      \
+                    store out0[i0], %2\n      store out1[i0], %2\n");
+    let names: Vec<_> = first_loop(&text).iter().map(|i| (i.mnemonic(), reads_memory(i))).collect();
+    use Mnemonic::{Add, Cmp, Vaddps, Vmovups};
+    let times = |n: usize, what| std::iter::repeat_n(what, n);
+    let expected = times(4, (Vmovups, true)).chain(times(4, (Vaddps, true))).chain(times(8, (Vmovups, false)));
+    let expected: Vec<_> = expected.chain([(Add, false), (Cmp, false)]).collect();
+    assert_eq!(names, expected);
+}
+
+/// But it never moves over a store, which may be to where it reads.
+#[test]
+fn loads_stay_before_stores() {
+    let text = map("      %0 = load.f32 in0[i0]\n      %1 = load.f32 in1[i0]\n      store out0[i0], %0\n      \
+                    %2 = add.f32 %0, %1\n      store out1[i0], %2\n");
+    let body = first_loop(&text);
+    let first_store = body.iter().position(|i| i.op_kind(0) == OpKind::Memory).expect("stores");
+    assert!(body[first_store..].iter().all(|i| !reads_memory(i)));
+}
+
+/// Constants that a loop reads come from registers, as many as are free.
+#[test]
+fn constants_stay_in_registers() {
+    let mut body = "      %0 = load.f32 in0[i0]\n      %1 = const.f32 1.5\n      %2 = mul.f32 %0, %1\n".to_owned();
+    for k in 0..20 {
+        let (v, c) = (3 + 2 * k, 0.25 + f64::from(k));
+        body += &format!("      %{v} = const.f32 {c}\n      %{} = add.f32 %{}, %{v}\n", v + 1, v - 1);
+    }
+    body += "      store out0[i0], %42\n      store out1[i0], %42\n";
+    let code = first_loop(&map(&body));
+    let pool = |i: &&Instruction| reads_memory(i) && i.is_ip_rel_memory_operand();
+    let (vectors, constants) = (code.iter().filter(|i| i.mnemonic() == Mnemonic::Vmulps).count(), 21);
+    // All but two registers hold a value or a constant.
+    let held = 16 - 2 - vectors;
+    assert_eq!(code.iter().filter(pool).count(), vectors * (constants - held));
 }
