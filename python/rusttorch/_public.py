@@ -71,7 +71,7 @@ def alias(name: str, of: _F) -> _F:
 
 
 def _call(inner: Callable[..., Any], numbers: bool) -> Callable[..., Any]:
-    name, first = inner.__name__, next(iter(inspect.signature(inner).parameters))
+    name, params = inner.__name__, list(inspect.signature(inner).parameters)
 
     @functools.wraps(inner)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -85,11 +85,24 @@ def _call(inner: Callable[..., Any], numbers: bool) -> Callable[..., Any]:
             return getattr(home, name)(*(_each(functools.partial(_torchs, torch), a) for a in args), **theirs)
         ours = any(isinstance(x, Tensor) for x in operands)
         if args and not (numbers and (ours or any(hasattr(x, "__array__") for x in operands))):
-            _check_first(name, first, args)
+            _check_first(name, params[0], args)
+        for i, (param, value) in enumerate((*zip(params, args, strict=False), *kwargs.items()), 1):
+            if param in _TENSORS and isinstance(value, (list, tuple)):
+                kind = type(value).__name__
+                raise TypeError(f"{name}(): argument '{param}' (position {i}) must be Tensor, not {kind}")
+        if kwargs.pop("out", None) is not None:
+            raise NotImplementedError(f"{name}() with out= is supported for torch's tensors only")
         result = inner(*(_each(_own, a) for a in args), **{k: _each(_own, v) for k, v in kwargs.items()})
         return result if ours else _numpys(result)
 
     return call
+
+
+#: Arguments that are tensors wherever they are there.
+_TENSORS = frozenset(
+    ("batch1", "batch2", "boundaries", "index", "mask", "mat", "mat1", "mat2", "other", "sorted_sequence", "sorter")
+    + ("vec", "vec1", "vec2", "weights", "x1", "x2")
+)
 
 
 def _check_first(name: str, first: str, args: tuple[Any, ...]) -> None:

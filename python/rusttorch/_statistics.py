@@ -158,6 +158,8 @@ def searchsorted(
             )
         lines = op("take_along_dim")(lines, sorter, -1)
     one, two = promoted([lines, input])
+    if title(one) == "Bool":
+        raise NotImplementedError("\"searchsorted_out_cpu\" not implemented for 'Bool'")
     places = _rusttorch._search(one.contiguous(), two.contiguous(), right)
     return places.to("int32") if out_int32 else places
 
@@ -233,7 +235,8 @@ def _quantile(input: Any, q: Any, dim: int | None, keepdim: bool, how: str, skip
     last = (n - nans if skip else nans * 0 + n) - 1
     last = op("clamp")(last, 0, n - 1).to(input.dtype)
     rows = []
-    for f in fractions:
+    # Of no fractions the result still has a shape.
+    for f in fractions or [0.0]:
         rank_at = last * f
         low, high = op("floor")(rank_at), op("ceil")(rank_at)
         if how == "lower":
@@ -255,7 +258,7 @@ def _quantile(input: Any, q: Any, dim: int | None, keepdim: bool, how: str, skip
         rows.append(value)
     from rusttorch._join import stack
 
-    return stack(rows, 0) if is_list else rows[0].contiguous()
+    return stack(rows, 0)[: len(fractions)] if is_list else rows[0].contiguous()
 
 
 @public()
@@ -400,20 +403,13 @@ def cumulative_trapezoid(y: Any, x: Any = None, *, dx: float = 1, dim: int = -1)
     return _rusttorch._scan("cumsum", _parts("cumulative_trapezoid", y, x, dx, dim), dim)[0]
 
 
-def _moments(name: str, input: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
-    spread = op(name)(input, *args, **kwargs)
-    dim = kwargs.get("dim", args[0] if args else None)
-    keepdim = kwargs.get("keepdim", args[2] if len(args) > 2 else False)
-    return spread, op("mean")(input, dim, keepdim)
-
-
 @public(method=False)
 def std_mean(input: Any, dim: Any = None, *, correction: float = 1, keepdim: bool = False) -> Any:
     """The standard deviation and the mean, of all elements or along ``dim``; ``torch.std_mean``."""
-    return _moments("std", input, (dim,), {"correction": correction, "keepdim": keepdim})
+    return op("std")(input, dim, correction=correction, keepdim=keepdim), op("mean")(input, dim, keepdim)
 
 
 @public(method=False)
 def var_mean(input: Any, dim: Any = None, *, correction: float = 1, keepdim: bool = False) -> Any:
     """The variance and the mean, of all elements or along ``dim``; ``torch.var_mean``."""
-    return _moments("var", input, (dim,), {"correction": correction, "keepdim": keepdim})
+    return op("var")(input, dim, correction=correction, keepdim=keepdim), op("mean")(input, dim, keepdim)

@@ -63,6 +63,7 @@ def test_searching() -> None:
     check("searchsorted", V.flip(0), X, sorter=torch.tensor([2, 1, 0]))
     check("searchsorted", V, X, sorter=torch.tensor([0]))
     check("searchsorted", torch.tensor(1.0), X)
+    check("searchsorted", V > 1, X > 0)
     check("searchsorted", torch.tensor([1.0, NAN]), torch.tensor([NAN, 0.0, float("inf")]))
     check("bucketize", X, X)
     check("bucketize", 2, V)
@@ -86,6 +87,7 @@ def test_quantiles(dtype: torch.dtype) -> None:
                         check(name, y, q, dim, True, interpolation=how)
                     check(name, y, q, None, True)
     check("quantile", x[0, 0], 0.5)
+    check("quantile", x, x[0, :0], 1)
     for name in ("quantile", "nanquantile"):
         check(name, x, 1.5)
         check(name, x.long(), 0.5)
