@@ -122,7 +122,7 @@ fn what_is_found() {
         let lines = Tensor::from_slice(&sorted, &[sorted.len() as i64]).unwrap();
         for right in [false, true] {
             let places = search(&lines, &tensor, right).unwrap().to_vec::<i64>().unwrap();
-            let before = |v: f32, s: &&f32| if right { !(v < **s) } else { v.is_nan() || **s < v };
+            let before = |v: f32, s: &&f32| v.is_nan() || if right { **s <= v } else { **s < v };
             let want: Vec<i64> = x.iter().map(|&v| sorted.iter().filter(|s| before(v, s)).count() as i64).collect();
             assert_eq!(places, want, "{n}, {right}");
         }
