@@ -51,7 +51,7 @@ struct NestPlan {
 
 /// Emits one phase.
 pub(super) fn phase(cx: &mut Cx, plan: &Plan, phase: &PhasePlan) -> PhaseBuild {
-    let mut units = Units { plan, levels: HashMap::new(), nests: Vec::new() };
+    let mut units = Units { plan, phase, levels: HashMap::new(), nests: Vec::new() };
     for root in &phase.roots {
         units.add_root(cx, &phase.outer, root);
     }
@@ -97,6 +97,7 @@ pub(super) fn phase(cx: &mut Cx, plan: &Plan, phase: &PhasePlan) -> PhaseBuild {
 /// Sorts the work of a phase into nests.
 struct Units<'a> {
     plan: &'a Plan,
+    phase: &'a PhasePlan,
     levels: HashMap<(RedId, Idx), usize>,
     nests: Vec<NestPlan>,
 }
@@ -126,7 +127,7 @@ impl Units<'_> {
     fn level_of(&mut self, cx: &mut Cx, node: NodeId, idx: Idx) -> usize {
         let mut level = 0;
         for (red, at) in Needs::of(cx, node, idx).reds {
-            if !self.plan.materialised.contains(&red) {
+            if !self.plan.materialised.contains(&red) || self.phase.leaves(red) {
                 level = level.max(self.add_red(cx, red, at) + 1);
             }
         }
@@ -426,7 +427,7 @@ impl Emitter<'_, '_> {
                     };
                 }
                 match self.reduced.get(&(red, idx.to_vec())) {
-                    Some(values) if !self.plan.materialised.contains(&red) => values[*result],
+                    Some(values) => values[*result],
                     _ => {
                         let (buffer, index) = (self.cx.temps[&(red, *result)], self.cx.temp_element(red, idx));
                         self.push1(Op::Load { buffer, index, mask: None }, dtype)

@@ -316,6 +316,12 @@ impl<'g> Cx<'g> {
             .collect()
     }
 
+    /// The index of a reduction's results over their own axes.
+    fn own_index(&mut self, red: RedId) -> Idx {
+        let node = self.red(red).results.iter().flatten().next().copied().expect("a reduction has a node");
+        self.own_axes(node).into_iter().map(IndexExpr::from).collect()
+    }
+
     /// The value of an expression without axes.
     fn value(&self, e: &IndexExpr) -> i64 {
         e.eval(&Uniform(&self.syms)).expect("sizes of existing tensors do not overflow")

@@ -3,7 +3,9 @@
 //! A *root* is what must reach memory: an output, or a reduction that is *materialised*. A root has
 //! axes, one per atom of its shape. A subset of them is the outer axes of its phase; reductions that
 //! the root needs at exactly those axes live in the same phase and stay in registers. All others are
-//! materialised: computed by an earlier phase, whose outer axes are their kept atoms, and loaded.
+//! materialised: computed by an earlier phase, whose outer axes are their kept atoms, and loaded. Where a root
+//! of the same outer axes needs one at the very same point, both are of one phase all the same, and the value is at hand:
+//! the rows of layer_norm's backward are read once, though the mean goes to memory for the gradient of the weight.
 //!
 //! Materialising a reduction can change what others see, so planning starts again with one more known
 //! until nothing changes (M1: the set only grows, hence this ends).
@@ -45,6 +47,13 @@ pub(super) struct PhasePlan {
     pub roots: Vec<Root>,
 }
 
+impl PhasePlan {
+    /// Whether the phase computes this reduction, though it goes to memory.
+    pub fn leaves(&self, red: RedId) -> bool {
+        self.roots.iter().any(|r| r.target == Target::Temp(red))
+    }
+}
+
 pub(super) struct Plan {
     pub phases: Vec<PhasePlan>,
     pub materialised: BTreeSet<RedId>,
@@ -56,11 +65,20 @@ pub(super) struct Plan {
 struct Staged {
     root: Root,
     outer: BTreeSet<AxisId>,
-    temps: BTreeSet<RedId>,
+    /// Materialised reductions, and whether all that is needed is their value at the point at hand: these may be of
+    /// the same phase.
+    temps: BTreeMap<RedId, bool>,
     /// Reductions of the phase that were followed.
     followed: HashSet<(RedId, Idx)>,
     /// Axes of nests inside the phase.
     inner: BTreeSet<BTreeSet<AxisId>>,
+}
+
+impl Staged {
+    /// Notes a materialised reduction that is needed, `here` or somewhere else too.
+    fn needs(&mut self, red: RedId, here: bool) {
+        *self.temps.entry(red).or_insert(true) &= here;
+    }
 }
 
 /// What a node needs at an index, without looking behind reductions.
@@ -167,7 +185,7 @@ impl Planner {
     /// Follows the reductions of a root and materialises those that cannot stay.
     fn stage(&mut self, cx: &mut Cx, root: Root, outer: BTreeSet<AxisId>, reds: Vec<(RedId, Option<Idx>)>) -> Staged {
         let mut staged =
-            Staged { root, outer, temps: BTreeSet::new(), followed: HashSet::new(), inner: BTreeSet::new() };
+            Staged { root, outer, temps: BTreeMap::new(), followed: HashSet::new(), inner: BTreeSet::new() };
         let rest: BTreeSet<AxisId> = staged.root.axes.iter().copied().filter(|a| !staged.outer.contains(a)).collect();
         for (red, idx) in reds {
             // No index: the root is the reduction itself.
@@ -180,7 +198,7 @@ impl Planner {
                         self.materialised.insert(red);
                     }
                     if self.materialised.contains(&red) {
-                        staged.temps.insert(red);
+                        staged.needs(red, stays && idx == cx.own_index(red));
                         continue;
                     }
                     idx
@@ -210,7 +228,7 @@ impl Planner {
                 self.materialised.insert(needed);
             }
             if self.materialised.contains(&needed) {
-                staged.temps.insert(needed);
+                staged.needs(needed, stays && at == cx.own_index(needed));
             } else {
                 self.follow(cx, staged, needed, &at);
             }
@@ -254,25 +272,28 @@ impl Planner {
 /// Groups roots into phases: same outer axes, same distance from the inputs counted in phases.
 fn group(cx: &mut Cx, staged: Vec<Staged>) -> Vec<PhasePlan> {
     let mut levels: BTreeMap<RedId, usize> = BTreeMap::new();
-    let temps: BTreeMap<RedId, BTreeSet<RedId>> = staged
+    let temps: BTreeMap<RedId, BTreeMap<RedId, bool>> = staged
         .iter()
         .filter_map(|s| match s.root.target {
             Target::Temp(red) => Some((red, s.temps.clone())),
             Target::Output(_) => None,
         })
         .collect();
-    fn level(red: RedId, temps: &BTreeMap<RedId, BTreeSet<RedId>>, levels: &mut BTreeMap<RedId, usize>) -> usize {
-        if let Some(&l) = levels.get(&red) {
-            return l;
+    type Temps = BTreeMap<RedId, bool>;
+    fn level(needed: &Temps, temps: &BTreeMap<RedId, Temps>, levels: &mut BTreeMap<RedId, usize>) -> usize {
+        let mut above = 0;
+        for (red, &here) in needed {
+            let l = match levels.get(red) {
+                Some(&l) => l,
+                None => level(&temps[red], temps, levels),
+            };
+            levels.insert(*red, l);
+            above = above.max(l + usize::from(!here));
         }
-        let l = temps[&red].iter().map(|&t| level(t, temps, levels) + 1).max().unwrap_or(0);
-        levels.insert(red, l);
-        l
+        above
     }
-    let mut staged: Vec<(usize, Staged)> = staged
-        .into_iter()
-        .map(|s| (s.temps.iter().map(|&t| level(t, &temps, &mut levels) + 1).max().unwrap_or(0), s))
-        .collect();
+    let mut staged: Vec<(usize, Staged)> =
+        staged.into_iter().map(|s| (level(&s.temps, &temps, &mut levels), s)).collect();
     staged.sort_by_key(|(level, _)| *level);
 
     // An output without reductions of its own joins a phase that has a nest over its other axes.
@@ -292,6 +313,17 @@ fn group(cx: &mut Cx, staged: Vec<Staged>) -> Vec<PhasePlan> {
             staged[i].1.outer = outer;
         }
     }
+
+    // Nobody waits for an output: it joins the last phase of its outer axes, whose operands it may share; unless it has
+    // what it needs at hand where it is.
+    for i in 0..staged.len() {
+        let (_, s) = &staged[i];
+        if matches!(s.root.target, Target::Output(_)) && !s.temps.values().any(|&here| here) {
+            let same = staged.iter().filter(|(_, other)| other.outer == s.outer);
+            staged[i].0 = same.map(|(level, _)| *level).max().unwrap_or(0);
+        }
+    }
+    staged.sort_by_key(|(level, _)| *level);
 
     let mut phases: Vec<(usize, BTreeSet<AxisId>, PhasePlan)> = Vec::new();
     for (level, s) in staged {
