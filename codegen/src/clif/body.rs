@@ -197,6 +197,12 @@ impl Emitter<'_> {
     fn lookup(&mut self, table: &[Literal], index: ValueId, width: Width) -> Val {
         let dtype = table[0].dtype;
         let size = dtype.size();
+        if let (Width::Vector, Val::Lanes(v)) = (width, self.val(index))
+            && is_small(table)
+            && v.ty == LaneTy::I32
+        {
+            return Val::Lanes(self.permute_table(table, &v));
+        }
         let slot = self.tables[table];
         let slot = self.b.ins().stack_addr(types::I64, slot, 0);
         let v = self.val(index);
@@ -213,6 +219,43 @@ impl Emitter<'_> {
             let p = e.b.ins().iadd(slot, offset);
             e.load_scalar(dtype, p, 0)
         })
+    }
+
+    /// Element `index` of a table of at most 8 elements of 32 bits, in two vectors of 16 bytes: the bytes of either are
+    /// permuted, and the vector is chosen.
+    fn permute_table(&mut self, table: &[Literal], index: &Lanes) -> Lanes {
+        let ty = LaneTy::of(table[0].dtype);
+        let mut bytes: Vec<u8> = table.iter().flat_map(|l| (l.bits as u32).to_le_bytes()).collect();
+        bytes.resize(32, 0);
+        let low = self.byte_vector(&bytes[..16]);
+        let high = (table.len() > 4).then(|| self.byte_vector(&bytes[16..]));
+        let first_of_lane = self.byte_vector(&[0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12]);
+        let number = self.byte_vector(&[0, 1, 2, 3].repeat(4));
+        let limits = [0, table.len() as i64 - 1, 3].map(|l| self.vector_const(Literal::int(DType::I32, l), 4).parts[0]);
+        let parts = (index.parts.iter())
+            .map(|&i| {
+                let i = self.b.ins().smax(i, limits[0]);
+                let i = self.b.ins().smin(i, limits[1]);
+                let within = self.b.ins().band(i, limits[2]);
+                let at = self.b.ins().ishl_imm_s(within, 2);
+                let at = self.bitcast(types::I8X16, at);
+                let at = self.b.ins().swizzle(at, first_of_lane);
+                let at = self.b.ins().iadd(at, number);
+                let v = self.b.ins().swizzle(low, at);
+                let v = self.bitcast(ty.clif(), v);
+                let Some(high) = high else { return v };
+                let upper = self.b.ins().swizzle(high, at);
+                let upper = self.bitcast(ty.clif(), upper);
+                let above = self.b.ins().icmp(IntCC::SignedGreaterThan, i, limits[2]);
+                self.blend(above, upper, v)
+            })
+            .collect();
+        Lanes { ty, parts }
+    }
+
+    fn byte_vector(&mut self, bytes: &[u8]) -> Value {
+        let c = self.b.func.dfg.constants.insert(bytes.to_vec().into());
+        self.b.ins().vconst(types::I8X16, c)
     }
 
     fn check(&mut self, value: ValueId, size: &IndexExpr, wrap: bool, mask: Option<ValueId>, width: Width) -> Val {
@@ -322,4 +365,9 @@ impl Emitter<'_> {
             self.define(r, v);
         }
     }
+}
+
+/// True for tables that permutations of bytes read.
+fn is_small(table: &[Literal]) -> bool {
+    table.len() <= 8 && matches!(table[0].dtype, DType::F32 | DType::I32)
 }

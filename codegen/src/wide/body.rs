@@ -32,20 +32,24 @@ pub fn count_uses(seg: &Segment) -> Uses {
     uses
 }
 
+/// What is emitted otherwise than instruction by instruction.
+///
 /// Selections of floats that are one instruction: `a > b ? a : b` is maxps, which gives b where they are unordered or
 /// both zeros, and `a < b ? a : b` is minps.
 #[derive(Default)]
-struct Extremes {
+struct Found {
     /// By the selection's result: the instruction, and its operands.
     selects: HashMap<ValueId, (Prim, ValueId, ValueId)>,
     /// Comparisons that nothing else reads: they are not emitted.
     masks: HashSet<ValueId>,
+    /// Operands of `a & b` by its result: where one is a constant, the result needs no limit to be an index of a table.
+    masked: HashMap<ValueId, Vec<ValueId>>,
 }
 
-impl Extremes {
+impl Found {
     /// Those of `code`, of which `uses` has the reads to come. (Uniform code counts none.)
-    fn find(code: &[LaneInst], uses: &Uses) -> Extremes {
-        let mut found = Extremes::default();
+    fn find(code: &[LaneInst], uses: &Uses) -> Found {
+        let mut found = Found::default();
         let mut compares = HashMap::new();
         let mut reads = Uses::new();
         for inst in code {
@@ -61,6 +65,9 @@ impl Extremes {
                         found.selects.insert(inst.results[0], (extreme, a, b));
                         *reads.entry(args[0]).or_default() += 1;
                     }
+                }
+                LaneOp::Prim(Prim::And, DType::I32, args) => {
+                    found.masked.insert(inst.results[0], args.clone());
                 }
                 _ => {}
             }
@@ -90,18 +97,18 @@ impl Emitter<'_> {
     }
 
     fn run(&mut self, code: &[LaneInst], uses: &mut Uses) -> Result<(), CodegenError> {
-        let extremes = Extremes::find(code, uses);
-        code.iter().try_for_each(|inst| self.run_inst(inst, uses, &extremes))
+        let found = Found::find(code, uses);
+        code.iter().try_for_each(|inst| self.run_inst(inst, uses, &found))
     }
 
-    fn run_inst(&mut self, inst: &LaneInst, uses: &mut Uses, extremes: &Extremes) -> Result<(), CodegenError> {
+    fn run_inst(&mut self, inst: &LaneInst, uses: &mut Uses, found: &Found) -> Result<(), CodegenError> {
         self.site = inst.site;
         inst.op.for_operands(&mut |v| {
             if let Some(n) = uses.get_mut(&v) {
                 *n -= 1;
             }
         });
-        if inst.results.first().is_some_and(|r| extremes.masks.contains(r)) {
+        if inst.results.first().is_some_and(|r| found.masks.contains(r)) {
             return Ok(());
         }
         let result = match &inst.op {
@@ -117,7 +124,7 @@ impl Emitter<'_> {
             }
             LaneOp::Prim(p, t, args) => {
                 let from = self.k.dtype(args[0]);
-                if let Some(&(extreme, a, b)) = extremes.selects.get(&inst.results[0]) {
+                if let Some(&(extreme, a, b)) = found.selects.get(&inst.results[0]) {
                     let (a, b) = (self.val(a)?, self.val(b)?);
                     let x = self.extreme(extreme, LaneTy::of(*t), a, b);
                     self.define(inst.results[0], x);
@@ -139,7 +146,11 @@ impl Emitter<'_> {
             }
             LaneOp::Lookup(table, index) => {
                 let v = self.val(*index)?;
-                self.lookup(table, self.k.dtype(*index), &v)?
+                let last = table.len() as i64 - 1;
+                let limits =
+                    |a: &ValueId| matches!(self.val(*a), Ok(Val::Const(l)) if (0..=last).contains(&l.as_i64()));
+                let inside = found.masked.get(index).is_some_and(|args| args.iter().any(limits));
+                self.lookup(table, self.k.dtype(*index), &v, inside)?
             }
             LaneOp::Load { buffer, access, mask } => self.load(*buffer, access, *mask)?,
             LaneOp::Store { buffer, access, value, mask, add } => {

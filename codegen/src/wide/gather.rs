@@ -222,8 +222,47 @@ impl Emitter<'_> {
         Ok(Some(self.convert(DType::I64, dtype, &v)?))
     }
 
-    /// Element `index` of a table, the index limited to it.
-    pub fn lookup(&mut self, table: &[Literal], from: DType, index: &Val) -> Result<Val, CodegenError> {
+    /// True for tables that one permutation reads: elements of 32 bits, no more than a register holds.
+    pub fn is_permutation(&self, table: &[Literal], index: DType) -> bool {
+        let dtype = table[0].dtype;
+        matches!(dtype, DType::F32 | DType::I32) && 4 * table.len() <= self.bytes() && !LaneTy::of(index).is_64()
+    }
+
+    /// A table in a register, permuted by the indices; those that are `inside` need no limits.
+    fn permute_table(
+        &mut self,
+        table: &[Literal],
+        from: DType,
+        index: &Val,
+        inside: bool,
+    ) -> Result<Val, CodegenError> {
+        let ty = LaneTy::of(table[0].dtype);
+        let mut index = index.clone();
+        if !inside {
+            for (p, limit) in [(Prim::Max, 0), (Prim::Min, table.len() as i64 - 1)] {
+                let limit = Val::Const(Literal::int(DType::I32, limit));
+                index = self.prim(p, DType::I32, from, &[index, limit], &[false; 2])?;
+            }
+        }
+        let mut bytes: Vec<u8> = table.iter().flat_map(|l| (l.bits as u32).to_le_bytes()).collect();
+        bytes.resize(self.bytes(), 0);
+        let table = Src::Pool(self.pool_vector(&bytes));
+        let code = self.pick(Code::VEX_Vpermps_ymm_ymm_ymmm256, Code::EVEX_Vpermps_zmm_k1z_zmm_zmmm512b32);
+        let (n, uniform) = self.shape(LaneTy::I32, std::slice::from_ref(&index));
+        let parts = (0..n)
+            .map(|i| {
+                let index = self.part_reg(&index, i);
+                self.vec2(code, index, table)
+            })
+            .collect();
+        Ok(Self::wrap_parts(ty, parts, uniform))
+    }
+
+    /// Element `index` of a table, the index limited to it; `inside`: it is known to be.
+    pub fn lookup(&mut self, table: &[Literal], from: DType, index: &Val, inside: bool) -> Result<Val, CodegenError> {
+        if self.is_permutation(table, from) {
+            return self.permute_table(table, from, index, inside);
+        }
         let dtype = table[0].dtype;
         let mut bytes: Vec<u8> = table.iter().flat_map(|l| l.bits.to_le_bytes()[..dtype.size()].to_vec()).collect();
         bytes.resize(bytes.len().next_power_of_two().max(8), 0);

@@ -99,10 +99,26 @@ impl Emitter<'_> {
         self.prepare_accesses(&seg.body)
     }
 
+    /// True when something of a body runs lane by lane: several vectors in flight gain nothing then.
+    fn has_lane_loops(&self, body: &[LaneInst]) -> bool {
+        body.iter().any(|i| match &i.op {
+            LaneOp::Load { access, mask, .. } => mask.is_some() || matches!(access, Access::Indexed(_)),
+            LaneOp::Store { access, mask, add, .. } => {
+                mask.is_some() || !(is_unit(access) || is_strided(access) && !add)
+            }
+            LaneOp::Lookup(table, index) => !self.is_permutation(table, self.k.dtype(*index)),
+            LaneOp::Check { .. } | LaneOp::Call(..) => true,
+            LaneOp::Prim(Prim::IDiv | Prim::IRem, ..) => true,
+            LaneOp::Cold { body, .. } => self.has_lane_loops(body),
+            LaneOp::Index(Access::Indexed(_) | Access::Periodic(..)) => true,
+            LaneOp::Const(_) | LaneOp::Scalar(_) | LaneOp::Index(_) | LaneOp::Prim(..) => false,
+        })
+    }
+
     /// Vectors of 32-bit lanes per iteration.
     pub fn unroll(&self, seg: &Segment) -> usize {
         let wide = seg.body.iter().any(|i| i.results.iter().any(|&r| self.k.dtype(r).size() == 8));
-        let by_lane = has_lane_loops(&seg.body);
+        let by_lane = self.has_lane_loops(&seg.body);
         match (seg.cost <= LIGHT, wide, by_lane) {
             (_, _, true) => 1,
             (true, false, _) if !has_strides(&seg.body) => 4,
@@ -464,19 +480,6 @@ impl Emitter<'_> {
         let lanes = self.spread(dtype, x)?;
         self.store_lanes(dtype, &lanes, at)
     }
-}
-
-/// True when something of a body runs lane by lane: several vectors in flight gain nothing then.
-fn has_lane_loops(body: &[LaneInst]) -> bool {
-    body.iter().any(|i| match &i.op {
-        LaneOp::Load { access, mask, .. } => mask.is_some() || matches!(access, Access::Indexed(_)),
-        LaneOp::Store { access, mask, add, .. } => mask.is_some() || !(is_unit(access) || is_strided(access) && !add),
-        LaneOp::Check { .. } | LaneOp::Call(..) | LaneOp::Lookup(..) => true,
-        LaneOp::Prim(Prim::IDiv | Prim::IRem, ..) => true,
-        LaneOp::Cold { body, .. } => has_lane_loops(body),
-        LaneOp::Index(Access::Indexed(_) | Access::Periodic(..)) => true,
-        LaneOp::Const(_) | LaneOp::Scalar(_) | LaneOp::Index(_) | LaneOp::Prim(..) => false,
-    })
 }
 
 fn is_unit(access: &Access) -> bool {

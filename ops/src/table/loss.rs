@@ -67,7 +67,7 @@ pub(super) const ROWS: &[Row] = &[
         rule: FloatOnly("binary_cross_entropy_with_logits"),
         body: &[(
             Any,
-            "s = log1p_exp(-x)
+            "s = log1p_exp_short(-x)
              s = s if pos_weight is None else (1.0 + (pos_weight - 1.0) * target) * s
              l = (1.0 - target) * x + s
              y = reduce_loss(l if weight is None else l * weight, reduction)
@@ -204,7 +204,7 @@ pub(super) const ROWS: &[Row] = &[
         statics: &["reduction"],
         doc: "log(1 + exp(-target * x)).",
         rule: FloatOnly("soft_margin_loss"),
-        body: &[(Any, "reduce_loss(log1p_exp(-target * x), reduction)")],
+        body: &[(Any, "reduce_loss(log1p_exp_short(-target * x), reduction)")],
         unreferenced: "tests compare with torch",
         torch: "torch.nn.functional.soft_margin_loss",
         autocast: Autocast::F32,

@@ -114,7 +114,7 @@ pub(super) const ROWS: &[Row] = &[
         body: &[(
             Any,
             "d = x - reduce_upper(x, c, True)
-             log(reduce_sum(exp(d), c, False)) - squeeze(gather(d, c, unsqueeze(target, c)), c)",
+             log(reduce_sum(exp_short(d), c, False)) - squeeze(gather(d, c, unsqueeze(target, c)), c)",
         )],
         grad: &[(
             "x",

@@ -2,10 +2,29 @@
 //! units of the last place, against CORE-MATH in f64: over all 2^32 inputs, or over samples of them.
 //! Polynomials are our own (Sollya's fpminimax and remez); schemes that are known by a name are named.
 
-// n=round(x/ln2) by magic add whose constant carries the exponent bias (so 2^n is one shift), two-step
-// Cody-Waite with fma, degree-6 minimax (fpminimax, c0=c1=1); |x|>87 goes to a cold scale(). Worst error
-// 0.891 ULP, all inputs.
+// n=round(8x/ln2) by magic add, r=x-n*ln2/8 exact (fma, 24 bits of ln2/8). 2^n/8=t(1+d), t of a table of 8 by the low bits of n,
+// d its rounding errors; t q+t is the one large rounding, q=expm1(r)+c(1+r) of degree 4 (fpminimax), c=d+n*(what ln2/8
+// lacks). |x|>87 is cold, the same sum in f64. Worst error 0.567 ULP, all inputs.
 pub(super) const EXP: &str = "
+z = fma(x, 0x1.715476p3, 0x1.8p23)
+n = z - 0x1.8p23
+i = bits(z)
+j = i & 7
+r = fma(n, -0x1.62e43p-4, x)
+c = fma(n, 0x1.05c61p-32, lookup([0.0, -0x1.9c0c22p-27, 0x1.125002p-25, -0x1.0a355p-25, 0x1.26055cp-26, 0x1.67a1cap-28, -0x1.f9c304p-27, -0x1.a5217cp-28], j))
+t = float_from_bits((i << 20) + lookup([1065353216, 1065063874, 1064843248, 1064697559, 1064633587, 1064658730, 1064781053, 1065009351], j))
+q = fma(fma(fma(fma(0x1.56b202p-5, r, 0x1.555c7cp-3), r, 0x1.ffffeep-2), r, 1.0), r, fma(c, r, c))
+cold_n = rint((n - to_float(j)) * 0.125)
+cold_t = to_f64(float_from_bits(bits(t) - (to_int(cold_n) << 23)))
+cold_y = to_f32(scale(fma(cold_t, to_f64(q), cold_t), to_f64(cold_n)))
+cold(abs(x) > 87.0, where(x > 89.0, x * 0x1p127, where(x < -104.0, 0.0, cold_y)), fma(t, q, t))
+";
+
+// Exp for rows that promise no more than 2 ULP and sum many: softmax, log_softmax, logsumexp, cross_entropy. n=round(x/ln2)
+// by magic add whose constant carries the exponent bias (so 2^n is one shift), two-step Cody-Waite with fma, degree-6
+// minimax (fpminimax, c0=c1=1); |x|>87 goes to a cold scale(). Its reduction and polynomial
+// are in sigmoid, silu, mish and sinh too. Worst error 0.891 ULP, all inputs.
+pub(super) const EXP_SHORT: &str = "
 z = fma(x, 0x1.715476p0, 0x1.8000fep23)
 n = z - 0x1.8000fep23
 r0 = fma(n, -0x1.62e4p-1, x)
@@ -41,8 +60,8 @@ cold(abs(x) > 16.5, where(x > 60.0, where(x > 89.0, x * 0x1p127, scale(1.0 + q, 
 ";
 
 // x=2^k(1+f), 1+f in [2/3,4/3) by integer subtraction, log(1+f)=f+f^2 Q(f), Q degree 8 (fpminimax), k*ln2+f
-// added with an exact-error fma (fast two-sum) so that the k=+-1 zone stays below 1 ULP. Subnormals, scaled
-// by 2^23, and specials are cold. Worst error 0.937 ULP, all inputs.
+// added with an exact-error fma (fast two-sum) so that the k=+-1 zone stays below 1 ULP, and what ln2 lacks. Subnormals, scaled
+// by 2^23, and specials are cold: all else is below -2^24 by a wrapping addition. Worst error 0.874 ULP, all inputs.
 pub(super) const LOG: &str = "
 d = bits(x) - 1059760811
 k = to_float(d >> 23)
@@ -50,7 +69,7 @@ f = float_from_bits(bits(x) - (d & -8388608)) - 1.0
 t = fma(k, 0x1.62e43p-1, f)
 e = f - fma(k, -0x1.62e43p-1, t)
 q = fma(fma(fma(fma(fma(fma(fma(fma(-0x1.06fc5ep-3, f, 0x1.1ef6b4p-3), f, -0x1.f392f6p-4), f, 0x1.1eb624p-3), f, -0x1.5598bep-3), f, 0x1.99d284p-3), f, -0x1.ffff1p-3), f, 0x1.5555p-2), f, -0.5)
-y = t + fma(f * f, q, e)
+y = t + fma(f * f, q, fma(k, -0x1.05c61p-29, e))
 cold_u = x * 0x1p23
 cold_d = bits(cold_u) - 1059760811
 cold_k = to_float((cold_d >> 23) - 23)
@@ -58,54 +77,63 @@ cold_f = float_from_bits(bits(cold_u) - (cold_d & -8388608)) - 1.0
 cold_t = fma(cold_k, 0x1.62e43p-1, cold_f)
 cold_e = cold_f - fma(cold_k, -0x1.62e43p-1, cold_t)
 cold_q = fma(fma(fma(fma(fma(fma(fma(fma(-0x1.06fc5ep-3, cold_f, 0x1.1ef6b4p-3), cold_f, -0x1.f392f6p-4), cold_f, 0x1.1eb624p-3), cold_f, -0x1.5598bep-3), cold_f, 0x1.99d284p-3), cold_f, -0x1.ffff1p-3), cold_f, 0x1.5555p-2), cold_f, -0.5)
-cold_y = cold_t + fma(cold_f * cold_f, cold_q, cold_e)
-cold((bits(x) < 8388608) | (bits(x) > 2139095039), where(x == 0.0, -1.0 / abs(x), where(x > 0.0, where(x < inf, cold_y, x), (x - x) / (x - x))), y)
+cold_y = cold_t + fma(cold_f * cold_f, cold_q, fma(cold_k, -0x1.05c61p-29, cold_e))
+cold(bits(x) + 2139095040 > -16777217, where(x == 0.0, -1.0 / abs(x), where(x > 0.0, where(x < inf, cold_y, x), (x - x) / (x - x))), y)
 ";
 
-// Reduction of log f32; t=k+f*log2e with its exact fma error e (+f*log2e_lo), plus f^2 Q(f), Q degree 8
-// (fpminimax). Worst error 0.968 ULP, all inputs.
+// x=2^k m, m in [31/32,31/16) by integer subtraction, and m=z(1+u/z), z of a table of 8 by the next bits: log2 m=L+log2(1+u/z).
+// z are chosen so that L=log2(z) has 16 bits and g=log2(e)/z, less the constant's own low part, 24, to 2^-30 (found by search);
+// z=1 around 1. t=k+L+u g with its exact error, plus r^2 Q(r), r=u g, Q degree 4 (fpminimax). Cold as in log. Worst error
+// 0.637 ULP, all inputs.
 pub(super) const LOG2: &str = "
-d = bits(x) - 1059760811
+d = bits(x) - 1064828928
 k = to_float(d >> 23)
-f = float_from_bits(bits(x) - (d & -8388608)) - 1.0
-t = fma(f, 0x1.715476p0, k)
-e = fma(f, 0x1.4ae0cp-26, fma(f, 0x1.715476p0, k - t))
-w = fma(f * f, fma(fma(fma(fma(fma(fma(fma(fma(-0x1.79e14p-3, f, 0x1.966f6cp-3), f, -0x1.68e5dep-3), f, 0x1.9f419p-3), f, -0x1.ecc2ccp-3), f, 0x1.27926cp-2), f, -0x1.715414p-2), f, 0x1.ec7062p-2), f, -0x1.715476p-1), e)
-y = t + w
-cold_u = x * 0x1p23
-cold_d = bits(cold_u) - 1059760811
+j = (d >> 20) & 7
+u = float_from_bits(bits(x) - (d & -8388608)) - lookup([0x1p0, 0x1.1e6abp0, 0x1.3fb9f4p0, 0x1.5d707ap0, 0x1.801192p0, 0x1.a1f1dep0, 0x1.bf2618p0, 0x1.e70182p0], j)
+g = lookup([0x1.715476p0, 0x1.4a1ba6p0, 0x1.27b78p0, 0x1.0e9266p0, 0x1.ec5a16p-1, 0x1.c471dap-1, 0x1.a6e514p-1, 0x1.8448ep-1], j)
+h = k + lookup([0.0, 0x1.4bb8p-3, 0x1.4864p-2, 0x1.cbacp-2, 0x1.2ba2p-1, 0x1.6a12p-1, 0x1.9bf6p-1, 0x1.db08p-1], j)
+t = fma(u, g, h)
+e = fma(u, 0x1.4ae0cp-26, fma(u, g, h - t))
+r = u * g
+y = t + fma(r * r, fma(fma(fma(fma(-0x1.c433bcp-6, r, 0x1.7be026p-5), r, -0x1.54f928p-4), r, 0x1.47fceep-3), r, -0x1.62e432p-2), e)
+cold_x = x * 0x1p23
+cold_d = bits(cold_x) - 1064828928
 cold_k = to_float((cold_d >> 23) - 23)
-cold_f = float_from_bits(bits(cold_u) - (cold_d & -8388608)) - 1.0
-cold_t = fma(cold_f, 0x1.715476p0, cold_k)
-cold_e = fma(cold_f, 0x1.4ae0cp-26, fma(cold_f, 0x1.715476p0, cold_k - cold_t))
-cold_w = fma(cold_f * cold_f, fma(fma(fma(fma(fma(fma(fma(fma(-0x1.79e14p-3, cold_f, 0x1.966f6cp-3), cold_f, -0x1.68e5dep-3), cold_f, 0x1.9f419p-3), cold_f, -0x1.ecc2ccp-3), cold_f, 0x1.27926cp-2), cold_f, -0x1.715414p-2), cold_f, 0x1.ec7062p-2), cold_f, -0x1.715476p-1), cold_e)
-cold_y = cold_t + cold_w
-cold((bits(x) < 8388608) | (bits(x) > 2139095039), where(x == 0.0, -1.0 / abs(x), where(x > 0.0, where(x < inf, cold_y, x), (x - x) / (x - x))), y)
+cold_j = (cold_d >> 20) & 7
+cold_u = float_from_bits(bits(cold_x) - (cold_d & -8388608)) - lookup([0x1p0, 0x1.1e6abp0, 0x1.3fb9f4p0, 0x1.5d707ap0, 0x1.801192p0, 0x1.a1f1dep0, 0x1.bf2618p0, 0x1.e70182p0], cold_j)
+cold_g = lookup([0x1.715476p0, 0x1.4a1ba6p0, 0x1.27b78p0, 0x1.0e9266p0, 0x1.ec5a16p-1, 0x1.c471dap-1, 0x1.a6e514p-1, 0x1.8448ep-1], cold_j)
+cold_h = cold_k + lookup([0.0, 0x1.4bb8p-3, 0x1.4864p-2, 0x1.cbacp-2, 0x1.2ba2p-1, 0x1.6a12p-1, 0x1.9bf6p-1, 0x1.db08p-1], cold_j)
+cold_t = fma(cold_u, cold_g, cold_h)
+cold_e = fma(cold_u, 0x1.4ae0cp-26, fma(cold_u, cold_g, cold_h - cold_t))
+cold_r = cold_u * cold_g
+cold_y = cold_t + fma(cold_r * cold_r, fma(fma(fma(fma(-0x1.c433bcp-6, cold_r, 0x1.7be026p-5), cold_r, -0x1.54f928p-4), cold_r, 0x1.47fceep-3), cold_r, -0x1.62e432p-2), cold_e)
+cold(bits(x) + 2139095040 > -16777217, where(x == 0.0, -1.0 / abs(x), where(x > 0.0, where(x < inf, cold_y, x), (x - x) / (x - x))), y)
 ";
 
-// Reduction of log f32; t=k*log10(2)_hi (exact product)+f*log10(e) with its exact fma error, the low parts
-// and the rounding error of f^2, plus f^2 Q(f), Q degree 9 (fpminimax). Worst error 0.954 ULP, all inputs.
+// As log2, with k*log10(2) in two pieces, the first added exactly. Worst error 0.657 ULP, all inputs.
 pub(super) const LOG10: &str = "
-d = bits(x) - 1059760811
+d = bits(x) - 1064828928
 k = to_float(d >> 23)
-f = float_from_bits(bits(x) - (d & -8388608)) - 1.0
-o = k * 0x1.344p-2
-t = fma(f, 0x1.bcb7b2p-2, o)
-e = fma(f, -0x1.5b235ep-27, fma(k, 0x1.3509f8p-18, fma(f, 0x1.bcb7b2p-2, o - t)))
-v = f * f
-c = fma(fma(f, f, -v), -0x1.bcb7b2p-3, e)
-y = t + fma(v, fma(fma(fma(fma(fma(fma(fma(fma(fma(0x1.b0b452p-5, f, -0x1.ca4d7cp-5), f, 0x1.7d457ap-5), f, -0x1.b16d6cp-5), f, 0x1.fd0596p-5), f, -0x1.28bc8cp-4), f, 0x1.63c3eep-4), f, -0x1.bcb686p-4), f, 0x1.287a78p-3), f, -0x1.bcb7b2p-3), c)
-cold_u = x * 0x1p23
-cold_d = bits(cold_u) - 1059760811
+j = (d >> 20) & 7
+u = float_from_bits(bits(x) - (d & -8388608)) - lookup([0x1p0, 0x1.1cbc9ep0, 0x1.42c9bep0, 0x1.60fe42p0, 0x1.7ecf7p0, 0x1.a079bap0, 0x1.bd6e18p0, 0x1.e585cp0], j)
+g = lookup([0x1.bcb7b2p-2, 0x1.8fd5bap-2, 0x1.60b37ap-2, 0x1.42855cp-2, 0x1.296658p-2, 0x1.115c22p-2, 0x1.ff2e58p-3, 0x1.d4f848p-3], j)
+h = fma(k, 0x1.344p-2, lookup([0.0, 0x1.7a8p-5, 0x1.9c6p-4, 0x1.1dcp-3, 0x1.65ep-3, 0x1.b0d8p-3, 0x1.ecap-3, 0x1.1ca4p-2], j))
+t = fma(u, g, h)
+e = fma(u, -0x1.5b235ep-27, fma(k, 0x1.3509f8p-18, fma(u, g, h - t)))
+r = u * g
+y = t + fma(r * r, fma(fma(fma(fma(-0x1.5c95b2p3, r, 0x1.69678cp2), r, -0x1.86a608p1), r, 0x1.c46d4ap0), r, -0x1.26bb1cp0), e)
+cold_x = x * 0x1p23
+cold_d = bits(cold_x) - 1064828928
 cold_k = to_float((cold_d >> 23) - 23)
-cold_f = float_from_bits(bits(cold_u) - (cold_d & -8388608)) - 1.0
-cold_o = cold_k * 0x1.344p-2
-cold_t = fma(cold_f, 0x1.bcb7b2p-2, cold_o)
-cold_e = fma(cold_f, -0x1.5b235ep-27, fma(cold_k, 0x1.3509f8p-18, fma(cold_f, 0x1.bcb7b2p-2, cold_o - cold_t)))
-cold_v = cold_f * cold_f
-cold_c = fma(fma(cold_f, cold_f, -cold_v), -0x1.bcb7b2p-3, cold_e)
-cold_y = cold_t + fma(cold_v, fma(fma(fma(fma(fma(fma(fma(fma(fma(0x1.b0b452p-5, cold_f, -0x1.ca4d7cp-5), cold_f, 0x1.7d457ap-5), cold_f, -0x1.b16d6cp-5), cold_f, 0x1.fd0596p-5), cold_f, -0x1.28bc8cp-4), cold_f, 0x1.63c3eep-4), cold_f, -0x1.bcb686p-4), cold_f, 0x1.287a78p-3), cold_f, -0x1.bcb7b2p-3), cold_c)
-cold((bits(x) < 8388608) | (bits(x) > 2139095039), where(x == 0.0, -1.0 / abs(x), where(x > 0.0, where(x < inf, cold_y, x), (x - x) / (x - x))), y)
+cold_j = (cold_d >> 20) & 7
+cold_u = float_from_bits(bits(cold_x) - (cold_d & -8388608)) - lookup([0x1p0, 0x1.1cbc9ep0, 0x1.42c9bep0, 0x1.60fe42p0, 0x1.7ecf7p0, 0x1.a079bap0, 0x1.bd6e18p0, 0x1.e585cp0], cold_j)
+cold_g = lookup([0x1.bcb7b2p-2, 0x1.8fd5bap-2, 0x1.60b37ap-2, 0x1.42855cp-2, 0x1.296658p-2, 0x1.115c22p-2, 0x1.ff2e58p-3, 0x1.d4f848p-3], cold_j)
+cold_h = fma(cold_k, 0x1.344p-2, lookup([0.0, 0x1.7a8p-5, 0x1.9c6p-4, 0x1.1dcp-3, 0x1.65ep-3, 0x1.b0d8p-3, 0x1.ecap-3, 0x1.1ca4p-2], cold_j))
+cold_t = fma(cold_u, cold_g, cold_h)
+cold_e = fma(cold_u, -0x1.5b235ep-27, fma(cold_k, 0x1.3509f8p-18, fma(cold_u, cold_g, cold_h - cold_t)))
+cold_r = cold_u * cold_g
+cold_y = cold_t + fma(cold_r * cold_r, fma(fma(fma(fma(-0x1.5c95b2p3, cold_r, 0x1.69678cp2), cold_r, -0x1.86a608p1), cold_r, 0x1.c46d4ap0), cold_r, -0x1.26bb1cp0), cold_e)
+cold(bits(x) + 2139095040 > -16777217, where(x == 0.0, -1.0 / abs(x), where(x > 0.0, where(x < inf, cold_y, x), (x - x) / (x - x))), y)
 ";
 
 // k from 1+x with 1+x in [3/4,3/2)*2^k, f=2^-k x+(2^-k-1) exact (exponent subtraction on the bits of x),
@@ -175,9 +203,10 @@ half = k * 0.5
 where(rint(half) == half, p, -p)
 ";
 
-// n=round(2x/pi) by magic add, three-constant Cody-Waite (pi/2 rounded down piecewise) with the rounding
-// error of r kept in m, sin and cos kernels of degree 4 and 3 in r^2 (fpminimax), selected by n; |x|>2^18
-// is cold, `sin_huge`. Worst error 0.847 ULP, sampled.
+// n=round(2x/pi) by magic add, three-constant Cody-Waite (pi/2 rounded down piecewise), the angle being r-m with m the rounding
+// error of r; l that of r^2. sin=r-(r U(r^2)+m cos r), degree 4 in r^2, and cos=h+..., h=1-r^2/2 with its rounding error, degree 4
+// (fpminimax), selected by n; |x|>2^18 is cold, `sin_huge`. Worst error 0.617 ULP, 1/61 of all inputs: of it
+// 0.06 is the sum in brackets, where r is next to pi/4.
 pub(super) const SIN: &str = "
 z = fma(x, 0x1.45f306p-1, 0x1.8p23)
 n = z - 0x1.8p23
@@ -185,19 +214,20 @@ i = bits(z)
 r0 = fma(n, -0x1.921fb4p0, x)
 v = n * 0x1.4442dp-24
 r = r0 - v
-m = (v - (r0 - r)) - fma(n, -0x1.84698ap-48, fma(n, -0x1.4442dp-24, v))
+m = fma(n, 0x1.84698ap-48, fma(n, 0x1.4442dp-24, r - r0))
 s = r * r
-a = r - fma(r * s, fma(fma(fma(-0x1.875928p-19, s, 0x1.a082dep-13), s, -0x1.111198p-7), s, 0x1.555556p-3), m)
+l = fma(r, r, -s)
 h = fma(s, -0.5, 1.0)
-b = h + fma(s * s, fma(fma(0x1.9bc37cp-16, s, -0x1.6c1298p-10), s, 0x1.555554p-5), fma(r, m, fma(s, -0.5, 1.0 - h)))
+ss = s * s
+u = fma(s, 0x1.555556p-3, fma(ss, fma(fma(-0x1.875928p-19, s, 0x1.a082dep-13), s, -0x1.111198p-7), l * 0x1.555556p-3))
+a = r - fma(r, u, m * h)
+b = h + fma(ss, fma(fma(0x1.9bc37cp-16, s, -0x1.6c1298p-10), s, 0x1.555554p-5), fma(l, -0.5, fma(r, m, fma(s, -0.5, 1.0 - h))))
 g = where((i & 1) == 0, a, b)
 y = float_from_bits(bits(g) ^ ((i & 2) << 30))
 cold(abs(x) > 0x1p18, to_f32(sin_huge(x, 0.0)), y)
 ";
 
-// n=round(2x/pi) by magic add, three-constant Cody-Waite (pi/2 rounded down piecewise) with the rounding
-// error of r kept in m, sin and cos kernels of degree 4 and 3 in r^2 (fpminimax), selected by n; |x|>2^18
-// is cold, `sin_huge`. Worst error 0.847 ULP, sampled.
+// As sin, n being one more.
 pub(super) const COS: &str = "
 z = fma(x, 0x1.45f306p-1, 0x1.8p23)
 n = z - 0x1.8p23
@@ -205,11 +235,14 @@ i = bits(z)
 r0 = fma(n, -0x1.921fb4p0, x)
 v = n * 0x1.4442dp-24
 r = r0 - v
-m = (v - (r0 - r)) - fma(n, -0x1.84698ap-48, fma(n, -0x1.4442dp-24, v))
+m = fma(n, 0x1.84698ap-48, fma(n, 0x1.4442dp-24, r - r0))
 s = r * r
-a = r - fma(r * s, fma(fma(fma(-0x1.875928p-19, s, 0x1.a082dep-13), s, -0x1.111198p-7), s, 0x1.555556p-3), m)
+l = fma(r, r, -s)
 h = fma(s, -0.5, 1.0)
-b = h + fma(s * s, fma(fma(0x1.9bc37cp-16, s, -0x1.6c1298p-10), s, 0x1.555554p-5), fma(r, m, fma(s, -0.5, 1.0 - h)))
+ss = s * s
+u = fma(s, 0x1.555556p-3, fma(ss, fma(fma(-0x1.875928p-19, s, 0x1.a082dep-13), s, -0x1.111198p-7), l * 0x1.555556p-3))
+a = r - fma(r, u, m * h)
+b = h + fma(ss, fma(fma(0x1.9bc37cp-16, s, -0x1.6c1298p-10), s, 0x1.555554p-5), fma(l, -0.5, fma(r, m, fma(s, -0.5, 1.0 - h))))
 g = where((i & 1) == 0, b, a)
 y = float_from_bits(bits(g) ^ (((i + 1) & 2) << 30))
 cold(abs(x) > 0x1p18, to_f32(sin_huge(x, 0.25)), y)
@@ -244,16 +277,21 @@ y = where(b, fma(q * v, c, q), h - (fma(d * v, c, 0x1.777a5cp-25) - l))
 float_from_bits(bits(y) | (bits(x) & -2147483648))
 ";
 
-// Asin kernel; pi/2-asin, 2p or pi-2p. Worst error 1.068 ULP (of 0.5 that the root's rounding adds), all |x|>1/4.
+// Asin kernel; pi/2-asin(x), 2 asin(q) or pi-2 asin(q): h=k-d, k of 0, pi/2 and pi in two pieces, d=x or 2q, with its rounding
+// error, less the rest and what the root lacks, (v-q^2)/q. Worst error 0.584 ULP, 1/61 of all inputs.
 pub(super) const ACOS: &str = "
 a = abs(x)
 b = a < 0.5
 v = where(b, x * x, fma(a, -0.5, 0.5))
 q = where(b, a, sqrt(v))
-p = fma(q * v, fma(fma(fma(fma(fma(0x1.1acb92p-5, v, 0x1.0fe1b2p-6), v, 0x1.ffbf34p-6), v, 0x1.6d3e6ap-5), v, 0x1.3334cep-4), v, 0x1.555554p-3), q)
-u = where(x < 0.0, p, -p)
-y = where(b, 0x1.921fb6p0 + (u - 0x1.777a5cp-25), where(x < 0.0, 0x1.921fb6p1 - (p + p + 0x1.777a5cp-24), p + p))
-y
+c = fma(fma(fma(fma(fma(0x1.1acb92p-5, v, 0x1.0fe1b2p-6), v, 0x1.ffbf34p-6), v, 0x1.6d3e6ap-5), v, 0x1.3334cep-4), v, 0x1.555554p-3)
+n = x < 0.0
+g = fma(q, -q, v) / (q + 0x1p-60)
+d = where(b, x, where(n, q + q, -2.0 * q))
+k = where(b, 0x1.921fb6p0, where(n, 0x1.921fb6p1, 0.0))
+l = where(b, 0x1.777a5cp-25, where(n, 0x1.777a5cp-24 + g, -g))
+h = k - d
+h - (fma(d * v, c, l) - ((k - h) - d))
 ";
 
 // v=1/|x| for |x|>1, v+v^3 P(v^2) degree 9 (fpminimax), h-(v^3 P+lo), h=pi/2-v with its rounding error. Worst error
@@ -286,7 +324,7 @@ r = where(bits(x) < 0, 0x1.921fb6p1 - (q + 0x1.777a5cp-24), q)
 float_from_bits(bits(r) | (bits(y) & -2147483648))
 ";
 
-// |x|<1: odd polynomial degree 3 in x^2; else t+(q t-g), t=2^(n-1), q=expm1(r) of the exp row, g=1/(4h),
+// |x|<1: odd polynomial degree 3 in x^2; else t+(q t-g), t=2^(n-1), q=expm1(r) of `exp_short`, g=1/(4h),
 // h=exp(|x|)/2. Worst error 1.273 ULP, sampled.
 pub(super) const SINH: &str = "
 a = abs(x)
@@ -303,17 +341,20 @@ y = cold(a > 87.0, where(a > 90.0, a * 0x1p127, scale(1.0 + q, n - 1.0)), where(
 float_from_bits(bits(y) | (bits(x) & -2147483648))
 ";
 
-// t+(q t+g), as sinh. Worst error 1.299 ULP, sampled.
+// Exp row for t(1+q)=exp(|x|)/2, g=1/(4t(1+q)); t+g with its rounding error, plus q t. Worst error 0.873 ULP, 1/61 of all
+// inputs; 1.25 in units of the place below, next to 1.
 pub(super) const COSH: &str = "
 a = abs(x)
-z = fma(a, 0x1.715476p0, 0x1.8000fcp23)
-n = z - 0x1.8000fcp23
-r0 = fma(n, -0x1.62e4p-1, a)
-r = fma(n, -0x1.7f7d1cp-20, r0)
-q = r * fma(fma(fma(fma(fma(0x1.694cd4p-10, r, 0x1.123988p-7), r, 0x1.555a26p-5), r, 0x1.555492p-3), r, 0x1.fffffap-2), r, 1.0)
-t = float_from_bits(bits(z) << 23)
+z = fma(a, 0x1.715476p3, 0x1.8p23)
+n = z - 0x1.8p23
+i = bits(z)
+j = i & 7
+r = fma(n, 0x1.05c61p-32, fma(n, -0x1.62e43p-4, a))
+t = float_from_bits((i << 20) + lookup([1056964608, 1056675266, 1056454640, 1056308951, 1056244979, 1056270122, 1056392445, 1056620743], j))
+q = fma(fma(fma(fma(0x1.56b202p-5, r, 0x1.555c7cp-3), r, 0x1.ffffeep-2), r, 1.0), r, lookup([0.0, -0x1.9c0c22p-27, 0x1.125002p-25, -0x1.0a355p-25, 0x1.26055cp-26, 0x1.67a1cap-28, -0x1.f9c304p-27, -0x1.a5217cp-28], j))
 g = 0.25 / fma(q, t, t)
-cold(a > 87.0, where(a > 90.0, a * 0x1p127, scale(1.0 + q, n - 1.0)), t + fma(q, t, g))
+h = t + g
+cold(a > 87.0, where(a > 90.0, a * 0x1p127, 0x1p64 * fma(float_from_bits(bits(t) - 536870912), q, float_from_bits(bits(t) - 536870912))), h + fma(t, q, (t - h) + g))
 ";
 
 // b-b b^2/max(D,E), b=x limited to [-1,1], one division for both halves: D(b^2), degree 3 (fpminimax), is the minimax
@@ -337,133 +378,19 @@ d = fma(fma(fma(-0x1.e7495p-13, w, 0x1.75b386p-8), w, -0x1.33330ep0), w, -0x1.80
 fma(b, w / where(e < d, e, d), b)
 ";
 
-// |x|<1: x+x P(x^2), degree 6 (fpminimax); else 1-2^(g-2), g(|x|-1)=minimax degree-6 polynomial of
-// log2(erfc)+2 weighted by erfc (remez, coefficients rounded one at a time; the shift keeps g small near
-// 1, so its rounding is harmless), 2^g by magic add and a degree-5 minimax polynomial. Worst error 0.991
-// ULP, all inputs.
+// |x|<3/4: x+x P(x^2), degree 5; else 1-2^(g-2), g(|x|-1)=degree-6 polynomial of log2(erfc)+2 weighted by erfc (both minimax by
+// linear programming, coefficients rounded one at a time; the shift keeps g small near 1, so its rounding is harmless),
+// 2^g=2^n(1+q) by magic add and the polynomial of exp2, (1-2^n)-2^n q fused. Worst error 0.738 ULP, 1/61 of all inputs.
 pub(super) const ERF: &str = "
 a = abs(x)
 c = minimum(a, 3.93) - 1.0
-g = fma(fma(fma(fma(fma(fma(0x1.18bb54p-12, c, -0x1.595264p-9), c, 0x1.d39596p-7), c, -0x1.ea7a7p-5), c, -0x1.37638ap0), c, -0x1.e7532p1), c, -0x1.563ab8p-1)
+g = fma(fma(fma(fma(fma(fma(0x1.40c02p-12, c, -0x1.6bbc46p-9), c, 0x1.d96eb8p-7), c, -0x1.eb3e66p-5), c, -0x1.376256p0), c, -0x1.e75328p1), c, -0x1.563ab8p-1)
 z = g + 0x1.8000fap23
 f = g - (z - 0x1.8000fap23)
-p = fma(fma(fma(fma(fma(0x1.5d39ap-10, f, 0x1.3d21b2p-7), f, 0x1.c6b3d8p-5), f, 0x1.ebf8aep-3), f, 0x1.62e42cp-1), f, 0x1.000002p0)
-l = fma(-p, float_from_bits(bits(z) << 23), 1.0)
-s = x * x
-m = fma(x, fma(fma(fma(fma(fma(fma(0x1.4c5cb4p-14, s, -0x1.a5197ap-11), s, 0x1.542fecp-8), s, -0x1.b7fec4p-6), s, 0x1.ce2d52p-4), s, -0x1.81274p-2), s, 0x1.06eba8p-3), x)
-where(a < 1.0, m, float_from_bits(bits(l) | (bits(x) & -2147483648)))
-";
-
-// 1/(1+exp(-x)) with exp(-x)=2^n(1+q), q=expm1(r) of the exp row, denominator fma(q,2^n,1)+2^n (no
-// rounding of exp itself); |x|>87 cold. Worst error 1.999 ULP, all inputs.
-pub(super) const SIGMOID: &str = "
-z = fma(x, -0x1.715476p0, 0x1.8000fep23)
-n = z - 0x1.8000fep23
-r0 = fma(n, 0x1.62e4p-1, x)
-r = fma(n, 0x1.7f7d1cp-20, r0)
-q = r * fma(fma(fma(fma(fma(0x1.694cd4p-10, r, -0x1.123988p-7), r, 0x1.555a26p-5), r, -0x1.555492p-3), r, 0x1.fffffap-2), r, -1.0)
-t = float_from_bits(bits(z) << 23)
-d = fma(q, t, 1.0) + t
-cold(abs(x) > 87.0, where(x > 0.0, 1.0, where(x < -104.0, 0.0, scale(1.0 / (1.0 + q), -n))), 1.0 / d)
-";
-
-// Exp row for e=exp(-|x|); log1p(e)=e+e^2 Q(e), Q minimax degree 8 on [0,1]; min(x,0) minus it. Worst
-// error 1.829 ULP, all inputs.
-pub(super) const LOGSIGMOID: &str = "
-a = float_from_bits(bits(x) | -2147483648)
-z = fma(a, 0x1.715476p0, 0x1.8000fep23)
-n = z - 0x1.8000fep23
-r0 = fma(n, -0x1.62e4p-1, a)
-r = fma(n, -0x1.7f7d1cp-20, r0)
-p = fma(fma(fma(fma(fma(fma(0x1.694cd4p-10, r, 0x1.123988p-7), r, 0x1.555a26p-5), r, 0x1.555492p-3), r, 0x1.fffffap-2), r, 1.0), r, 1.0)
-e = cold(a < -87.0, where(a < -104.0, 0.0, scale(p, n)), p * float_from_bits(bits(z) << 23))
-l = fma(e * e, fma(fma(fma(fma(fma(fma(fma(fma(-0x1.afc06ep-9, e, 0x1.492c9p-6), e, -0x1.d695d8p-5), e, 0x1.b4872ap-4), e, -0x1.3a2fa4p-3), e, 0x1.934142p-3), e, -0x1.ff2136p-3), e, 0x1.554da4p-2), e, -0x1.ffffdp-2), e)
-minimum(x, 0.0) - l
-";
-
-// x/(1+exp(-x)) with the sigmoid row denominators; -inf gives NaN as x*sigmoid(x) does. Worst error 1.998
-// ULP, all inputs.
-pub(super) const SILU: &str = "
-z = fma(x, -0x1.715476p0, 0x1.8000fep23)
-n = z - 0x1.8000fep23
-r0 = fma(n, 0x1.62e4p-1, x)
-r = fma(n, 0x1.7f7d1cp-20, r0)
-q = r * fma(fma(fma(fma(fma(0x1.694cd4p-10, r, -0x1.123988p-7), r, 0x1.555a26p-5), r, -0x1.555492p-3), r, 0x1.fffffap-2), r, -1.0)
-t = float_from_bits(bits(z) << 23)
-d = fma(q, t, 1.0) + t
-cold(abs(x) > 87.0, where(x > 0.0, x, where(x < -110.0, x * 0.0, scale(x / (1.0 + q), -n))), x / d)
-";
-
-// Exp row for e=exp(-|x|); log1p(e)=e+e^2 Q(e), Q minimax degree 8 on [0,1]; plus max(x,0). Worst error
-// 1.829 ULP, all inputs.
-pub(super) const SOFTPLUS: &str = "
-a = float_from_bits(bits(x) | -2147483648)
-z = fma(a, 0x1.715476p0, 0x1.8000fep23)
-n = z - 0x1.8000fep23
-r0 = fma(n, -0x1.62e4p-1, a)
-r = fma(n, -0x1.7f7d1cp-20, r0)
-p = fma(fma(fma(fma(fma(fma(0x1.694cd4p-10, r, 0x1.123988p-7), r, 0x1.555a26p-5), r, 0x1.555492p-3), r, 0x1.fffffap-2), r, 1.0), r, 1.0)
-e = cold(a < -87.0, where(a < -104.0, 0.0, scale(p, n)), p * float_from_bits(bits(z) << 23))
-l = fma(e * e, fma(fma(fma(fma(fma(fma(fma(fma(-0x1.afc06ep-9, e, 0x1.492c9p-6), e, -0x1.d695d8p-5), e, 0x1.b4872ap-4), e, -0x1.3a2fa4p-3), e, 0x1.934142p-3), e, -0x1.ff2136p-3), e, 0x1.554da4p-2), e, -0x1.ffffdp-2), e)
-maximum(x, 0.0) + l
-";
-
-// x tanh(log1p(e)), e=exp(x), with one division by D=1+e+e^2/2 doubled: for x>-0.4 x-2x/D, else u-u(e+e^2)/D
-// with u=x e, so that what cancels is small. u is fma(x 2^n, q, x 2^n), q=expm1(r) of the exp row: x e
-// without the rounding of e. Above 40 the limit of x changes nothing, x<-87 cold. Worst error 2.446 ULP, all inputs.
-pub(super) const MISH: &str = "
-c = minimum(x, 40.0)
-z = fma(c, 0x1.715476p0, 0x1.8000fep23)
-n = z - 0x1.8000fep23
-r0 = fma(n, -0x1.62e4p-1, c)
-r = fma(n, -0x1.7f7d1cp-20, r0)
-q = r * fma(fma(fma(fma(fma(0x1.694cd4p-10, r, 0x1.123988p-7), r, 0x1.555a26p-5), r, 0x1.555492p-3), r, 0x1.fffffap-2), r, 1.0)
-t = float_from_bits(bits(z) << 23)
-e = fma(q, t, t)
-d = fma(e, e + 2.0, 2.0)
-w = x * t
-u = fma(w, q, w)
-o = x > -0.4
-a = where(o, x, u)
-b = where(o, c + c, u * fma(e, e, e))
-cold(x < -87.0, where(x < -110.0, x * 0.0, scale(fma(x, q, x), n)), float_from_bits(bits(a - b / d) | (bits(x) & -2147483648)))
-";
-
-// max(x,0)-a*Phi(-a), a=|x|, for x>-4 with Phi(-a)=2^(H-C a^2-2), C=log2(e)/2 in f32 and
-// H=log2(Phi(-a))+2+C a^2 = 1-a K, K degree 9 in 2.5-a (minimax by linear programming on [0,5.5], weighted by what it
-// does to the result, which beyond 4 is next to nothing; centred, for its powers cancel at the ends). 2^ by magic
-// add and degree 6. x<-4 is cold: exp(-x^2/2) with x^2 as a pair, times a minimax polynomial in 1/x^2, degree 6 on
-// [-14.7,-4]. No division on the fast side, no erf. Worst error 2.12 ULP for x>=-1; below, where C a^2 grows to 12
-// and is rounded, 11.4 at -3.7, and 2.1 for x<-4 again.
-pub(super) const GELU_ERF: &str = "
-c = maximum(float_from_bits(bits(x) | -2147483648), -5.5)
-v = c * c
-u = c + 2.5
-h = fma(c, fma(fma(fma(fma(fma(fma(fma(fma(fma(-0x1.d41222p-25, u, -0x1.0aedc4p-23), u, -0x1.f231dcp-24), u, 0x1.3ebed2p-19), u, 0x1.357de8p-15), u, 0x1.5e28fp-12), u, 0x1.440656p-9), u, 0x1.0e2cb8p-6), u, 0x1.afbec4p-4), u, 0x1.7551acp-1), 1.0)
-g = fma(v, -0x1.715476p-1, h)
-z = g + 0x1.8000fap23
-f = g - (z - 0x1.8000fap23)
-p = fma(fma(fma(fma(fma(fma(0x1.3f9068p-13, f, 0x1.5f0a66p-10), f, 0x1.3b30bp-7), f, 0x1.c6af78p-5), f, 0x1.ebfbd8p-3), f, 0x1.62e43p-1), f, 1.0)
-cold_v = x * x
-cold_n = rint(cold_v * -0x1.715476p-1)
-cold_r = fma(cold_n, -0x1.7f7d1cp-20, fma(fma(x, x, -cold_v), -0.5, fma(cold_n, -0x1.62e4p-1, cold_v * -0.5)))
-cold_p = fma(fma(fma(fma(fma(fma(0x1.694cd4p-10, cold_r, 0x1.123988p-7), cold_r, 0x1.555a26p-5), cold_r, 0x1.555492p-3), cold_r, 0x1.fffffap-2), cold_r, 1.0), cold_r, 1.0)
-cold_u = 1.0 / cold_v
-cold_t = fma(fma(fma(fma(fma(fma(0x1.0aa5bp9, cold_u, -0x1.730062p7), cold_u, 0x1.18fd22p5), cold_u, -0x1.75bb52p2), cold_u, 0x1.31f396p0), cold_u, -0x1.9881d2p-2), cold_u, 0x1.988452p-2)
-cold(x < -4.0, where(x < -15.0, x * 0.0, -scale(cold_p * cold_t, cold_n)), fma(c, p * float_from_bits(bits(z) << 23), maximum(x, 0.0)))
-";
-
-// x/(1+2^w), w=-2u log2(e)=x(A+Bx^2): in base 2 nothing is left to reduce, for the rounding of w is there in any base;
-// 2^w=2^n(1+q), q=expm1(f ln2) of degree 6 as in the exp2 row, 1+2^n rounded once where 2^n<2^24. The error of w grows as w
-// does: worst error 2.55 ULP for x>=-1, all of [-1,-1/4]; 53 ULP at -6, 157 at -10.
-pub(super) const GELU_TANH: &str = "
-v = x * x
-w = x * fma(v, -0x1.a5a7dp-4, -0x1.26aec2p+1)
-z = w + 0x1.8000fep23
-n = z - 0x1.8000fep23
-f = w - n
 q = f * fma(fma(fma(fma(fma(0x1.3fa208p-13, f, 0x1.5f0b82p-10), f, 0x1.3b30ap-7), f, 0x1.c6af76p-5), f, 0x1.ebfbd8p-3), f, 0x1.62e43p-1)
 t = float_from_bits(bits(z) << 23)
-d = fma(q, t, t + 1.0)
-cold(abs(w) > 125.0, where(x > 0.0, x, where(w > 160.0, x * 0.0, scale(x / (1.0 + q), -n))), x / d)
+l = fma(-t, q, 1.0 - t)
+s = x * x
+m = fma(x, fma(fma(fma(fma(fma(-0x1.62f246p-11, s, 0x1.4f625ap-8), s, -0x1.b7b006p-6), s, 0x1.ce2b34p-4), s, -0x1.81273cp-2), s, 0x1.06eba8p-3), x)
+where(a < 0.75, m, float_from_bits(bits(l) | (bits(x) & -2147483648)))
 ";

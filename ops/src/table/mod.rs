@@ -3,6 +3,7 @@
 //! its fields. To add an op, add a row to the file of its kind.
 
 mod activation;
+mod activation_f32;
 mod arithmetic;
 mod choice;
 mod compare;
