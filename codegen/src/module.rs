@@ -248,7 +248,11 @@ fn compile_with(
                     ids.push(id);
                     continue;
                 }
-                Inside::Call(module.declare_func_in_func(id, &mut context.func))
+                let strip = module.declare_func_in_func(id, &mut context.func);
+                // Functions of one module may lie anywhere, a small one in the heap and a large one in a mapping of its
+                // own: beyond the 2 GiB of a near call.
+                context.func.dfg.ext_funcs[strip].colocated = false;
+                Inside::Call(strip)
             }
             Err(why) => {
                 narrow.extend(why);

@@ -4,7 +4,7 @@ use super::emit_strip;
 use crate::error::CodegenError;
 use crate::host::HostFn;
 use crate::isa::Isa;
-use crate::module::expanded;
+use crate::module::{compile, expanded};
 use crate::schedule::schedule;
 use capstone::prelude::*;
 use iced_x86::{Decoder, DecoderOptions, Instruction, Mnemonic, OpKind};
@@ -133,4 +133,19 @@ fn constants_stay_in_registers() {
     // All but two registers hold a value or a constant.
     let held = 16 - 2 - vectors;
     assert_eq!(code.iter().filter(pool).count(), vectors * (constants - held));
+}
+
+/// A nest calls its strip wherever that lies: no near call, which reaches 2 GiB.
+#[test]
+#[allow(unsafe_code)]
+fn a_nest_calls_its_strip_at_any_distance() {
+    let text = "rtir 1\nkernel @f(in0: f32 in, out0: f32 out) syms 5 {\n  phase [i0 < s0, i1 < s1, i2 < s2] {\n    nest {\n      \
+                %0 = load.f32 in0[s3*i0 + s4*i1 + i2]\n      store out0[s1*s2*i0 + s2*i1 + i2], %0\n    }\n  }\n}\n";
+    let compiled = compile(&parse(text).expect("a kernel"), Isa::Avx2).expect("code");
+    let phase = compiled.symbols().iter().find(|s| s.name == "phase0").expect("a nest around the strip");
+    // SAFETY: the code lives as long as `compiled`.
+    let code = unsafe { std::slice::from_raw_parts(phase.address as *const u8, phase.size) };
+    let code: Vec<Instruction> = Decoder::with_ip(64, code, 0, DecoderOptions::NONE).into_iter().collect();
+    assert_eq!(code.iter().filter(|i| i.is_call_near_indirect()).count(), 1);
+    assert_eq!(code.iter().filter(|i| i.is_call_near()).count(), 0);
 }
