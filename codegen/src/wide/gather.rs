@@ -246,7 +246,11 @@ impl Emitter<'_> {
         }
         let mut bytes: Vec<u8> = table.iter().flat_map(|l| (l.bits as u32).to_le_bytes()).collect();
         bytes.resize(self.bytes(), 0);
-        let table = Src::Pool(self.pool_vector(&bytes));
+        // `Src::Pool` would be one element for all lanes on AVX-512.
+        let table = match self.wide512 {
+            true => Src::Reg(self.load_vector_const(&bytes)),
+            false => Src::Pool(self.pool_vector(&bytes)),
+        };
         let code = self.pick(Code::VEX_Vpermps_ymm_ymm_ymmm256, Code::EVEX_Vpermps_zmm_k1z_zmm_zmmm512b32);
         let (n, uniform) = self.shape(LaneTy::I32, std::slice::from_ref(&index));
         let parts = (0..n)
