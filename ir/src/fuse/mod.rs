@@ -316,9 +316,14 @@ impl<'g> Cx<'g> {
             .collect()
     }
 
+    /// A node that is a result of a reduction.
+    fn result_of(&self, red: RedId) -> NodeId {
+        self.red(red).results.iter().flatten().next().copied().expect("a reduction has a node")
+    }
+
     /// The index of a reduction's results over their own axes.
     fn own_index(&mut self, red: RedId) -> Idx {
-        let node = self.red(red).results.iter().flatten().next().copied().expect("a reduction has a node");
+        let node = self.result_of(red);
         self.own_axes(node).into_iter().map(IndexExpr::from).collect()
     }
 

@@ -141,7 +141,7 @@ impl Planner {
     fn stage_all(&mut self, cx: &mut Cx) -> Vec<Staged> {
         let mut staged = Vec::new();
         for red in self.materialised.clone() {
-            let node = cx.red(red).results.iter().flatten().next().copied().expect("a reduction has a node");
+            let node = cx.result_of(red);
             let axes = cx.own_axes(node);
             let root = Root { target: Target::Temp(red), axes };
             let outer = root.axes.iter().copied().collect();
@@ -254,7 +254,7 @@ impl Planner {
         if let Some(&order) = self.orders.get(&red) {
             return order;
         }
-        let node = cx.red(red).results.iter().flatten().next().copied().expect("a reduction has a node");
+        let node = cx.result_of(red);
         let kept = cx.own_axes(node);
         let kept_idx: Idx = kept.iter().map(|&a| a.into()).collect();
         let (at, reduced) = cx.reduced_index(red, &kept_idx);

@@ -14,8 +14,10 @@ d = fma(q, t, 1.0) + t
 cold(abs(x) > 87.0, where(x > 0.0, 1.0, where(x < -104.0, 0.0, scale(1.0 / (1.0 + q), -n))), 1.0 / d)
 ";
 
-// As softplus: min(x,0) minus the logarithm. Worst error 1.012 ULP, 1/61 of all inputs.
-pub(super) const LOGSIGMOID: &str = "
+/// What softplus and logsigmoid share: log1p(exp(-|x|)) as s + (c + w^2 Q(w)), see [`SOFTPLUS`].
+macro_rules! log1p_exp {
+    () => {
+        "
 a = float_from_bits(bits(x) | -2147483648)
 z = fma(a, 0x1.715476p3, 0x1.8p23)
 n = z - 0x1.8p23
@@ -35,9 +37,17 @@ h = lookup([0.0, 0x1.4b6b16p-3, 0x1.12544ep-2, 0x1.723408p-2, 0x1.c5206p-2, 0x1.
 s = fma(u, g, h)
 c = fma(d, g, fma(u, g, h - s))
 w = u * g
-m = minimum(x, 0.0)
+"
+    };
+}
+
+// As softplus: min(x,0) minus the logarithm. Worst error 1.012 ULP, 1/61 of all inputs.
+pub(super) const LOGSIGMOID: &str = concat!(
+    log1p_exp!(),
+    "m = minimum(x, 0.0)
 cold(a < -87.0, m - where(a < -104.0, 0.0, to_f32(scale(fma(cold_t, to_f64(q), cold_t), to_f64(cold_n)))), (m - fma(w * w, fma(fma(fma(fma(fma(0x1.e918eep-4, w, -0x1.545aeap-3), w, 0x1.99dceap-3), w, -0x1.0000fp-2), w, 0x1.555548p-2), w, -0x1p-1), c)) - s)
-";
+"
+);
 
 // 1.0507 x for x>0, else k(exp(x)-1), k=1.758: the reduction and polynomial of expm1 with k multiplied into the coefficients, q=k r
 // fused with the rest and what k lacks, 2^n q+k(2^n-1) fused. From -18 on it is -k. Worst error 1.279 ULP, 1/61 of all inputs; of
@@ -69,29 +79,12 @@ cold(abs(x) > 87.0, where(x > 0.0, x, where(x < -110.0, x * 0.0, scale(x / (1.0 
 // Exp row for e+d=exp(-|x|), d the rounding error of e; log1p(e+d)=s+c+w^2 Q(w): 1+e=z(1+u/z), z of a table of 8 chosen as
 // those of log2, s=L+u g with its exact error, w=u g, Q degree 5 (fpminimax). max(x,0) is added to the small part first, which
 // counts where x is small. Worst error 1.008 ULP, 1/61 of all inputs.
-pub(super) const SOFTPLUS: &str = "
-a = float_from_bits(bits(x) | -2147483648)
-z = fma(a, 0x1.715476p3, 0x1.8p23)
-n = z - 0x1.8p23
-i = bits(z)
-j = i & 7
-r = fma(n, 0x1.05c61p-32, fma(n, -0x1.62e43p-4, a))
-t = float_from_bits((i << 20) + lookup([1065353216, 1065063874, 1064843248, 1064697559, 1064633587, 1064658730, 1064781053, 1065009351], j))
-q = fma(fma(fma(fma(0x1.56b202p-5, r, 0x1.555c7cp-3), r, 0x1.ffffeep-2), r, 1.0), r, lookup([0.0, -0x1.9c0c22p-27, 0x1.125002p-25, -0x1.0a355p-25, 0x1.26055cp-26, 0x1.67a1cap-28, -0x1.f9c304p-27, -0x1.a5217cp-28], j))
-cold_n = rint((n - to_float(j)) * 0.125)
-cold_t = to_f64(float_from_bits(bits(t) - (to_int(cold_n) << 23)))
-e = fma(t, q, t)
-d = fma(t, q, t - e)
-k = (bits(minimum(e + 1.0, 0x1.fffffep0)) >> 20) & 7
-u = e - lookup([0.0, 0x1.67bdcp-3, 0x1.3a96d8p-2, 0x1.bdf8cp-2, 0x1.1cfb28p-1, 0x1.61c3fcp-1, 0x1.a033ap-1, 0x1.dfb438p-1], k)
-g = lookup([0x1p0, 0x1.b3808p-1, 0x1.87ac0cp-1, 0x1.64aa56p-1, 0x1.48ebd6p-1, 0x1.2ec9e6p-1, 0x1.1a6bep-1, 0x1.085642p-1], k)
-h = lookup([0.0, 0x1.4b6b16p-3, 0x1.12544ep-2, 0x1.723408p-2, 0x1.c5206p-2, 0x1.0cf2cp-1, 0x1.3099eep-1, 0x1.527bb4p-1], k)
-s = fma(u, g, h)
-c = fma(d, g, fma(u, g, h - s))
-w = u * g
-m = maximum(x, 0.0)
+pub(super) const SOFTPLUS: &str = concat!(
+    log1p_exp!(),
+    "m = maximum(x, 0.0)
 cold(a < -87.0, m + where(a < -104.0, 0.0, to_f32(scale(fma(cold_t, to_f64(q), cold_t), to_f64(cold_n)))), s + (m + fma(w * w, fma(fma(fma(fma(fma(0x1.e918eep-4, w, -0x1.545aeap-3), w, 0x1.99dceap-3), w, -0x1.0000fp-2), w, 0x1.555548p-2), w, -0x1p-1), c)))
-";
+"
+);
 
 // Softplus for losses, logaddexp and mish's gradient. e=exp(-|x|) by the body of exp_short; log1p(e)=e+e^2 Q(e), Q minimax
 // degree 8 on [0,1]; plus max(x,0). Worst error 1.829 ULP, all inputs.
