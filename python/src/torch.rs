@@ -26,6 +26,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyString;
 use rusttorch_ir::dtype::DType;
+use rusttorch_runtime::Tensor as Memory;
 use rusttorch_runtime::pool::{ForeignPool, GetNumThreads, ParallelFor};
 use std::ffi::c_void;
 use std::ptr;
@@ -307,6 +308,24 @@ impl Torch {
         Ok((NewTensor::Object(tensor.unbind()), ptr::with_exposed_provenance_mut(data)))
     }
 
+    /// A new tensor over memory of ours, which it owns from now on; the memory again where this torch has no function
+    /// for it.
+    pub fn lend(&self, py: Python<'_>, memory: Box<Memory>) -> Result<NewTensor, Box<Memory>> {
+        let Some((s, from_blob)) = self.shim(py).and_then(|s| Some((s, s.from_blob?))) else { return Err(memory) };
+        let (rank, data) = (memory.rank() as i64, memory.data_ptr().cast());
+        let (shape, strides, dtype) = (memory.shape().as_ptr(), memory.strides().as_ptr(), code(memory.dtype()));
+        let (owner, mut handle) = (Box::into_raw(memory), ptr::null_mut());
+        // SAFETY: both arrays have `rank` entries; device type 0 is the CPU (its index is -1: torch refuses others), layout 0
+        // strided. The owner lives until `give_back` is called, once, or else until here.
+        unsafe {
+            let (ret, ctx) = (&raw mut handle, owner.cast());
+            if from_blob(data, rank, shape, strides, 0, dtype, 0, -1, ret, 0, ptr::null(), 0, give_back, ctx) != 0 {
+                return Err(Box::from_raw(owner));
+            }
+        }
+        Ok(NewTensor::Handle(handle, s.delete))
+    }
+
     /// The Python object of a new tensor.
     pub fn finish<'py>(&self, py: Python<'py>, tensor: NewTensor) -> PyResult<Bound<'py, PyAny>> {
         match &tensor {
@@ -456,6 +475,12 @@ pub enum NewTensor {
     Handle(Handle, unsafe extern "C" fn(Handle) -> Status),
     /// Made in Python.
     Object(Py<PyAny>),
+}
+
+/// Ends a loan, on whichever thread.
+unsafe extern "C" fn give_back(_data: *mut c_void, owner: *mut c_void) {
+    // SAFETY: made by `lend`; torch calls this once.
+    drop(unsafe { Box::from_raw(owner.cast::<Memory>()) });
 }
 
 impl Drop for NewTensor {

@@ -11,6 +11,25 @@ pub(crate) type Handle = *mut c_void;
 /// Of every function of the C ABI: 0 is success.
 pub(crate) type Status = i32;
 
+/// `torch_from_blob`: data, rank, sizes, strides, offset, dtype, device type and index, the result, layout, metadata and
+/// their size, what gives the data back, and what it is told beside the data.
+pub(crate) type FromBlob = unsafe extern "C" fn(
+    *mut c_void,
+    i64,
+    *const i64,
+    *const i64,
+    i64,
+    i32,
+    i32,
+    i32,
+    *mut Handle,
+    i32,
+    *const u8,
+    i64,
+    unsafe extern "C" fn(*mut c_void, *mut c_void),
+    *mut c_void,
+) -> Status;
+
 /// The C ABI's functions, and a few C++ ones that have no C counterpart yet. Their mangled names fix the
 /// arguments; a handle is documented to be an `at::Tensor*`, which holds one `TensorImpl*`. What they say
 /// of a few tensors made for it is compared with Python's answers before they are used
@@ -29,6 +48,8 @@ pub(crate) struct Shim {
     pub(crate) storage_size: unsafe extern "C" fn(Handle, *mut i64) -> Status,
     pub(crate) storage_offset: unsafe extern "C" fn(Handle, *mut i64) -> Status,
     pub(crate) empty_strided: unsafe extern "C" fn(i64, *const i64, *const i64, i32, i32, i32, *mut Handle) -> Status,
+    /// Of 2.11 and later: a tensor over memory that is given back by a function of ours.
+    pub(crate) from_blob: Option<FromBlob>,
     pub(crate) grad_enabled: unsafe extern "C" fn() -> bool,
     pub(crate) any_modes: unsafe extern "C" fn(bool) -> bool,
     pub(crate) key_included: unsafe extern "C" fn(u16) -> bool,
@@ -95,6 +116,8 @@ impl Shim {
             storage_size: function!(cpu, c"aoti_torch_get_storage_size"),
             storage_offset: function!(cpu, c"aoti_torch_get_storage_offset"),
             empty_strided: function!(cpu, c"aoti_torch_empty_strided"),
+            // SAFETY: the signature is that of the symbol.
+            from_blob: symbol_in(cpu, c"torch_from_blob").map(|f| unsafe { std::mem::transmute(f) }),
             grad_enabled: function!(cpu, c"aoti_torch_grad_mode_is_enabled"),
             any_modes: function!(c10, c"_ZN3c104impl20TorchDispatchModeTLS13any_modes_setEb"),
             key_included: function!(c10, c"_ZN3c104impl28tls_is_dispatch_key_includedENS_11DispatchKeyE"),

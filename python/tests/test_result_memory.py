@@ -40,8 +40,8 @@ def test_repeated_calls_fault_no_pages(kind: str, mib: int) -> None:
     before = faults()
     for _ in range(10):
         call()
-    # Below 32 MiB the memory is malloc's, which may give some back when others ask; ours never does.
-    few = 64 if mib >= 32 or kind == "rt" else mib * MIB // 4096 // 3
+    # Below 32 MiB NumPy's memory is malloc's, which may give some back when others ask; ours never does.
+    few = 64 if mib >= 32 or (kind == "torch" and mib >= 2) or kind == "rt" else mib * MIB // 4096 // 3
     assert (faults() - before) / 10 < few
 
 
@@ -78,17 +78,17 @@ def test_large_results_keep_their_strides() -> None:
     assert y.stride() == x.stride() and bool((y == 1).all())
 
 
-@pytest.mark.parametrize("kind", ["numpy", "torch"])
-def test_lent_memory_comes_back(kind: str) -> None:
-    x = operand(kind, 32 * MIB // 4)
+@pytest.mark.parametrize(("kind", "mib"), [("numpy", 32), ("torch", 2), ("torch", 32)])
+def test_lent_memory_comes_back(kind: str, mib: int) -> None:
+    x = operand(kind, mib * MIB // 4)
     f = rt.expr("x + 1.0")
     gc.collect()
     before = rt.memory_stats()["allocated"]
     y = f(x)
-    assert rt.memory_stats()["allocated"] - before == 32 * MIB
+    assert rt.memory_stats()["allocated"] - before == mib * MIB
     view = y[5:]
     del y
-    assert rt.memory_stats()["allocated"] - before == 32 * MIB
+    assert rt.memory_stats()["allocated"] - before == mib * MIB
     assert view[0] == 6
     del view
     assert rt.memory_stats()["allocated"] == before
