@@ -19,6 +19,8 @@ FUNCS ?=
 RECORD ?= benches/records/$(shell date -u +%F)-$(shell uname -m).json
 BENCH_ARGS ?=
 STRIDE ?= 1
+# glibc keeps freed blocks: the blocks of `make ulp` would come from the system anew, for half of its time.
+KEEP := MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=4294967296 MALLOC_TOP_PAD_=67108864
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-rust test-python test-aarch64 test-avx512 fuzz ulp lint format bench wheel clean
@@ -86,7 +88,7 @@ test-avx512: ## Compare the emulator of AVX-512 that the tests use with Bochs
 	cargo test --locked -p rusttorch-emulator --test bochs -- --ignored --nocapture
 
 ulp: $(call stamp,$(BENCH_VENV),bench) ## Accuracy of unary functions, all that the record lacks or FUNCS=exp,log; of every STRIDE-th input
-	cargo run --locked --release -p rusttorch-benches --bin ulp -- $(if $(FUNCS),--funcs $(FUNCS),--missing) --stride $(STRIDE) \
+	$(KEEP) cargo run --locked --release -p rusttorch-benches --bin ulp -- $(if $(FUNCS),--funcs $(FUNCS),--missing) --stride $(STRIDE) \
 	  --python $(BENCH_VENV)/bin/python --record benches/records/accuracy.json --document docs/accuracy.md
 
 lint: $(call stamp,$(VENV),lint) ## Check format, clippy, ruff and types

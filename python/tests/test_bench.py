@@ -13,10 +13,10 @@ import pytest
 from rusttorch.bench import environment
 from rusttorch.bench.cases import CASES, Case, make
 from rusttorch.bench.formula import Steps, numba_source, numexpr_text
-from rusttorch.bench.peers import Peers
+from rusttorch.bench.peers import Candidate, Peers
 from rusttorch.bench.report import document, size, text, where_not
 from rusttorch.bench.summary import summary
-from rusttorch.bench.timing import Effort, WrongResult, run
+from rusttorch.bench.timing import Effort, Measured, WrongResult, finalists, run
 
 BY_NAME = {case.name: case for case in CASES}
 LITTLE = Effort(seconds=0.0, rounds=3, turn=0.0)
@@ -108,6 +108,19 @@ def test_peers_that_fail_are_reported() -> None:
     result = run(Peers(["torch", "numpy"], 1), case, 4096, LITTLE)
     assert "no_such_function" in result["lacking"]["torch"]
     assert result["candidates"].keys() == {"ours", "numpy"}
+
+
+def test_the_fastest_peers_and_ours_meet_once_more() -> None:
+    def candidate(peer: str, form: str) -> Candidate:
+        return Candidate(peer, form, lambda: None, lambda result: ())
+
+    candidates = [candidate("ours", "reused"), candidate("ours", "fresh"), candidate("jax", "fresh")]
+    candidates += [candidate("numba", "reused"), candidate("numba", "fresh"), candidate("torch", "reused")]
+    measured = [Measured(rounds=[t, t, t]) for t in (9.0, 5.0, 2.5, 2.0, 3.5, 8.0)]
+    assert finalists(candidates, measured, "reused") == [0, 2, 3], "JAX by the form that it has, torch is too slow"
+    assert finalists(candidates, measured, "fresh") == [1, 2]
+    assert finalists(candidates[1:], measured[1:], "reused") == [], "ours has no such form"
+    assert finalists(candidates[:2], measured[:2], "reused") == [], "there is no peer"
 
 
 def test_runs_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:

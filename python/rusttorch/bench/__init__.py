@@ -7,7 +7,8 @@
 The rules, so that the figures can be believed:
 
 - One process per number of threads holds all candidates; they read the same operands and take turns, in an order
-  that is reversed from round to round. Figures are medians; a ratio is the median of the ratios of the rounds.
+  that is reversed from round to round. Ours and the peers that are within 1.3 times the fastest then run once more,
+  among themselves. Figures are medians; a ratio is the median of the ratios of the rounds.
 - Results are compared with float64 before anything is timed; a wrong one of ours ends the run, a peer that is
   wrong is left out. The worst error is in the table.
 - Every case runs with results written to memory that is there (``out=``, in-place functions; torch.compile's

@@ -1,4 +1,4 @@
-"""Results are checked against float64, then all candidates take turns under the clock."""
+"""Results are checked against float64, then all candidates take turns under the clock, and the fastest once more."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import numpy as np
 import rusttorch as rt
 from rusttorch.bench.cases import BY_ROW, Array, Case
 from rusttorch.bench.peers import Candidate, Operands, Peers
+from rusttorch.bench.summary import FORMS
 
 
 class WrongResult(Exception):
@@ -22,6 +23,8 @@ class WrongResult(Exception):
 
 #: Seconds of a call that is not repeated without being counted.
 SLOW = 0.05
+#: A peer within this factor of the fastest is one of the finalists.
+CLOSE = 1.3
 #: Elements of which the reference is computed, where rows do not depend on each other.
 SAMPLE = 1 << 17
 
@@ -132,6 +135,10 @@ class Effort:
     #: Seconds of a candidate's turn.
     turn: float
 
+    def heats(self) -> Effort:
+        """What it takes to find the peers that are nearly as fast as the fastest."""
+        return Effort(self.seconds / 2, self.rounds // 2 + 1, self.turn)
+
 
 def take_turns(candidates: list[Candidate], effort: Effort, first: list[float], clock: str = "wall") -> list[Measured]:
     """Times each candidate in every round, in an order that is reversed from round to round.
@@ -218,36 +225,65 @@ def run(peers: Peers, case: Case, n: int, effort: Effort, clock: str = "wall") -
         first.append(time.perf_counter() - start)
         kept.append(candidate)
     result["compile_ms"] = _rounded(_compile_ms() - before)
-    measured = take_turns(kept, effort, first, clock)
-    for candidate, error, m in zip(kept, errors, measured, strict=True):
+    measured = take_turns(kept, effort.heats(), first, clock)
+    over = {form: _ratios(kept, measured, form) for form in FORMS}
+    best = list(measured)
+    for form in FORMS:
+        again = finalists(kept, measured, form)
+        if not again:
+            continue
+        some = [kept[i] for i in again]
+        final = take_turns(some, effort, [first[i] for i in again], clock)
+        over[form] |= _ratios(some, final, form)
+        for i, m in zip(again, final, strict=True):
+            if kept[i].form == form:
+                best[i] = m
+    for candidate, error, m in zip(kept, errors, best, strict=True):
         entry: dict[str, Any] = m.summary()
         if error is not None:
             entry["ulp"] = float(f"{error:.3g}")
         if candidate.note:
             entry["note"] = candidate.note
         result["candidates"].setdefault(candidate.peer, {})[candidate.form] = entry
-    result["over"] = _ratios(kept, measured)
+    result["over"] = {form: ratios for form, ratios in over.items() if ratios}
     return result
 
 
-def _ratios(candidates: list[Candidate], measured: list[Measured]) -> dict[str, dict[str, float]]:
-    """By form and peer, how many times as long the peer takes: the median of the ratios of rounds.
+def _entrants(candidates: list[Candidate], form: str) -> dict[str, int]:
+    """By peer, its candidate of this form or, for one without, of the other; nobody where ours has none."""
+    if not any(c.peer == "ours" and c.form == form for c in candidates):
+        return {}
+    result: dict[str, int] = {}
+    for i, candidate in enumerate(candidates):
+        if candidate.form == form or candidate.peer not in result:
+            result[candidate.peer] = i
+    return result
 
-    A peer without the form takes part by the other one.
+
+def finalists(candidates: list[Candidate], measured: list[Measured], form: str) -> list[int]:
+    """Ours and the peers that are nearly as fast as the fastest.
+
+    They run once more among themselves: a slow candidate between two fast ones takes the operands out of the caches,
+    and what comes next pays for it.
     """
-    times = {(c.peer, c.form): m.rounds for c, m in zip(candidates, measured, strict=True)}
-    result: dict[str, dict[str, float]] = {}
-    for form, other in (("reused", "fresh"), ("fresh", "reused")):
-        ours = times.get(("ours", form))
-        if not ours:
-            continue
-        row: dict[str, float] = {}
-        for peer in dict.fromkeys(c.peer for c in candidates if c.peer != "ours"):
-            theirs = times.get((peer, form)) or times.get((peer, other))
-            assert theirs
-            row[peer] = _rounded(statistics.median(t / o for t, o in zip(theirs, ours, strict=False)))
-        result[form] = row
-    return result
+    medians = {p: statistics.median(measured[i].rounds) for p, i in _entrants(candidates, form).items()}
+    fastest = min((m for p, m in medians.items() if p != "ours"), default=0.0)
+    chosen = [p for p, m in medians.items() if p == "ours" or m <= CLOSE * fastest]
+    return [_entrants(candidates, form)[p] for p in chosen] if len(chosen) > 1 else []
+
+
+def _ratios(candidates: list[Candidate], measured: list[Measured], form: str) -> dict[str, float]:
+    """By peer, how many times as long it takes: the median of the ratios of rounds."""
+    entrants = _entrants(candidates, form)
+    return {
+        peer: _rounded(
+            statistics.median(
+                t / o for t, o in zip(measured[i].rounds, measured[entrants["ours"]].rounds, strict=False)
+            )
+        )
+        for peer, i in entrants.items()
+        if peer != "ours"
+    }
 
 
 def _compile_ms() -> float:
