@@ -35,6 +35,7 @@ def main() -> None:
         "numpy": numpy.__version__,
         "torch_isa": torch.backends.cpu.get_cpu_capability(),
     }
+    steps = numpy.arange(block, dtype=numpy.uint32) * numpy.uint32(stride)
     out = sys.stdout.buffer
     out.write(json.dumps(versions).encode() + b"\n")
     out.flush()
@@ -42,13 +43,12 @@ def main() -> None:
         functions = [function(e) for e in json.loads(line)]
         for number, first in enumerate(range(0, 1 << 32, block * stride)):
             out.write(numpy.uint64(number).tobytes())
-            bits = numpy.arange(first, min(first + block * stride, 1 << 32), stride, dtype=numpy.uint64)
-            x = bits.astype(numpy.uint32).view(numpy.float32)
+            x = (steps[: -((first - (1 << 32)) // stride)] + numpy.uint32(first)).view(numpy.float32)
             for f in functions:
                 result = f(x)
                 if result.dtype != numpy.float32 or result.shape != x.shape:
                     sys.exit(f"{line} gave {result.dtype}")
-                out.write(result.tobytes())
+                out.write(numpy.ascontiguousarray(result).data)
         out.flush()
 
 

@@ -38,6 +38,13 @@ pub struct Function {
     pub numpy: String,
 }
 
+impl Function {
+    /// Whether the row's bound holds at `x`; NaN is within.
+    fn contains(&self, x: f32) -> bool {
+        !(f64::from(x) < self.domain.0 || f64::from(x) > self.domain.1)
+    }
+}
+
 /// CORE-MATH: name, f64, f32; all correctly rounded.
 type Rounded = (&'static str, fn(f64) -> f64, fn(f32) -> f32);
 const CORE_MATH: &[Rounded] = &[
@@ -199,17 +206,26 @@ impl Kernel {
 pub struct Truth {
     exact: Vec<f64>,
     rounded: Vec<f32>,
+    /// What the correctly rounded results make.
+    best: Tally,
 }
 
 impl Truth {
     /// Evaluates the references.
     pub fn new(function: &Function, x: &[f32]) -> Truth {
         let exact: Vec<f64> = x.iter().map(|&x| (function.exact)(f64::from(x))).collect();
-        let rounded = match function.rounded {
+        let rounded: Vec<f32> = match function.rounded {
             Some(f) => x.iter().map(|&x| f(x)).collect(),
             None => exact.iter().map(|&v| v as f32).collect(),
         };
-        Truth { exact, rounded }
+        let mut best = Tally::default();
+        for ((&x, &exact), &rounded) in x.iter().zip(&exact).zip(&rounded) {
+            if function.contains(x) && rounded.is_finite() {
+                best.add_error(ulps(rounded, exact), x);
+                best.count += 1;
+            }
+        }
+        Truth { exact, rounded, best }
     }
 }
 
@@ -246,28 +262,39 @@ fn ulps(got: f32, exact: f64) -> f64 {
 }
 
 impl Tally {
-    /// Adds the results of a block.
-    pub fn add(&mut self, domain: (f64, f64), x: &[f32], got: &[f32], truth: &Truth) {
-        for (i, (&x, &got)) in x.iter().zip(got).enumerate() {
-            let (exact, rounded) = (truth.exact[i], truth.rounded[i]);
-            if f64::from(x) < domain.0 || f64::from(x) > domain.1 {
+    /// Adds the results of a block: those of the correctly rounded function, corrected where they differ.
+    pub fn add(&mut self, function: &Function, x: &[f32], got: &[f32], truth: &Truth) {
+        self.merge(&truth.best);
+        for (i, (&got, &rounded)) in got.iter().zip(&truth.rounded).enumerate() {
+            if got.to_bits() == rounded.to_bits() {
                 continue;
             }
+            let (x, exact) = (x[i], truth.exact[i]);
+            if !function.contains(x) {
+                continue;
+            }
+            let nearest = if rounded.is_finite() { ulps(rounded, exact) } else { 0.0 };
             if !rounded.is_finite() || got.is_nan() {
                 let same = got == rounded || (got.is_nan() && rounded.is_nan());
                 if !same {
                     (self.mismatched, self.mismatch) = (self.mismatched + 1, x);
+                    self.sum -= nearest;
+                    self.count -= u64::from(rounded.is_finite());
                 }
                 continue;
             }
             self.zeros += u64::from(got == 0.0 && exact == 0.0 && got.is_sign_negative() != exact.is_sign_negative());
             self.misrounded += u64::from(got != rounded);
-            let error = ulps(got, exact);
-            self.sum += error;
-            self.count += 1;
-            if error > self.worst {
-                (self.worst, self.at) = (error, x);
-            }
+            self.sum -= nearest;
+            // No less than the nearest number's, so the worst error of those is never too large.
+            self.add_error(ulps(got, exact), x);
+        }
+    }
+
+    fn add_error(&mut self, error: f64, x: f32) {
+        self.sum += error;
+        if error > self.worst {
+            (self.worst, self.at) = (error, x);
         }
     }
 
@@ -306,9 +333,6 @@ impl Tally {
 /// The inputs of block number `block`: bit patterns `stride` apart.
 pub fn inputs(block: u64, len: usize, stride: u64) -> Vec<f32> {
     let first = block * len as u64 * stride;
-    (0..len as u64)
-        .map(|i| first + i * stride)
-        .take_while(|b| *b <= u64::from(u32::MAX))
-        .map(|b| f32::from_bits(b as u32))
-        .collect()
+    let left = ((1u64 << 32) - first).div_ceil(stride);
+    (0..left.min(len as u64)).map(|i| f32::from_bits((first + i * stride) as u32)).collect()
 }

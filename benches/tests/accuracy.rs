@@ -27,7 +27,7 @@ fn rows_keep_their_bounds_on_a_sample() {
     let broken = |f: &Function| -> Option<String> {
         let got = Kernel::new(&f.text, x.len()).and_then(|k| k.run(&x)).unwrap_or_else(|e| panic!("{}: {e}", f.text));
         let mut tally = Tally::default();
-        tally.add(f.domain, &x, &got, &Truth::new(f, &x));
+        tally.add(f, &x, &got, &Truth::new(f, &x));
         let bound = f.bound.or_else(|| TAILS.iter().find(|(name, _)| *name == f.name).map(|t| t.1))?;
         // Bounds are rounded to three digits, and a correctly rounded result may be half an ULP off.
         let good = tally.worst <= bound.max(0.5) + 0.001 && tally.mismatched == 0 && tally.zeros == 0;

@@ -97,6 +97,8 @@ fn missing<'a>(cli: &Cli, chosen: Vec<&'a Function>) -> Result<Vec<&'a Function>
 struct Peers {
     input: ChildStdin,
     out: BufReader<ChildStdout>,
+    /// One block of one peer.
+    raw: Vec<u8>,
     versions: Value,
 }
 
@@ -111,7 +113,7 @@ impl Peers {
         let mut line = String::new();
         out.read_line(&mut line).map_err(|e| e.to_string())?;
         let versions = serde_json::from_str(&line).map_err(|_| "the peers did not start".to_string())?;
-        Ok(Peers { input, out, versions })
+        Ok(Peers { input, out, raw: vec![], versions })
     }
 
     /// Asks for all blocks of a function; the names of those who have it.
@@ -129,10 +131,10 @@ impl Peers {
         if u64::from_ne_bytes(number) != block {
             return Err(format!("the peers are out of step at block {block}"));
         }
+        self.raw.resize(len * 4, 0);
         let read = |_| {
-            let mut raw = vec![0; len * 4];
-            self.out.read_exact(&mut raw).map_err(|e| format!("the peers stopped: {e}"))?;
-            Ok(raw.chunks_exact(4).map(|b| f32::from_ne_bytes([b[0], b[1], b[2], b[3]])).collect())
+            self.out.read_exact(&mut self.raw).map_err(|e| format!("the peers stopped: {e}"))?;
+            Ok(self.raw.chunks_exact(4).map(|b| f32::from_ne_bytes([b[0], b[1], b[2], b[3]])).collect())
         };
         (0..peers).map(read).collect()
     }
@@ -176,7 +178,7 @@ fn measure(cli: &Cli, function: &Function, mut peers: Option<&mut Peers>, label:
             let ours =
                 if x.len() == BLOCK { kernel.run(&x)? } else { Kernel::new(&function.text, x.len())?.run(&x)? };
             for (tally, got) in tallies.iter_mut().zip(std::iter::once(&ours).chain(&theirs)) {
-                tally.add(function.domain, &x, got, &truth);
+                tally.add(function, &x, got, &truth);
             }
             bar.inc(1);
         }
