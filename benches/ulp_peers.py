@@ -9,6 +9,8 @@ expression.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import sys
 from collections.abc import Callable
@@ -37,6 +39,9 @@ def main() -> None:
     }
     steps = numpy.arange(block, dtype=numpy.uint32) * numpy.uint32(stride)
     out = sys.stdout.buffer
+    # Blocks wait for the reader in the pipe: on a busy machine each of its 64 KiB would be a switch between processes.
+    with contextlib.suppress(AttributeError, OSError):
+        fcntl.fcntl(out, fcntl.F_SETPIPE_SZ, 1 << 20)  # As much as a user may have.
     out.write(json.dumps(versions).encode() + b"\n")
     out.flush()
     for line in sys.stdin:
