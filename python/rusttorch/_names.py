@@ -69,6 +69,10 @@ NUMPY_KEYWORDS = {
     "a_max": "max",
 }
 NUMPY_DEFAULTS: dict[str, dict[str, Any]] = {"std": {"correction": 0}, "var": {"correction": 0}}
+# What NumPy gives as float64 for integers, where torch refuses them.
+NUMPY_FLOAT = frozenset({"mean", "std", "var"})
+# Further functions of NumPy's that are a row's.
+_NUMPY_SYNONYMS = {"around": "round", "rint": "round"}
 
 
 class Op(NamedTuple):
@@ -155,4 +159,6 @@ def numpy_functions() -> dict[Callable[..., Any], Op]:
         # numpy.true_divide and numpy.divide are one; the op without options is the one meant.
         if callable(function) and found.get(function, op).name != "true_divide":
             found[function] = op
+    for name, row in _NUMPY_SYNONYMS.items():
+        found[getattr(sys.modules["numpy"], name)] = ops()[row]
     return found

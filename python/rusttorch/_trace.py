@@ -83,6 +83,8 @@ class Tracer:
 
     def call(self, op: str, args: tuple[Any, ...], kwargs: dict[str, Any], said: str) -> Any:
         """A call of an op. ``said`` is what the user wrote."""
+        if op in _names.NUMPY_FLOAT and not self.of_torch and isinstance(args[0], Traced) and args[0].dtype.kind != "f":
+            args = (self.call("to", (args[0], "float64"), {}, said), *args[1:])
         if op in ("max", "min") and (len(args) > 1 or kwargs):
             # torch gives indices too; NumPy's are the values alone.
             if self.of_torch:
