@@ -39,7 +39,7 @@ pub(crate) fn attr(value: &Bound<'_, PyAny>) -> PyResult<Attr> {
     Err(PyTypeError::new_err(format!("an argument that shapes the result must be a Python value, not {class}")))
 }
 
-/// The name of a dtype: torch's, NumPy's, or the class of its numbers.
+/// The name of a dtype: torch's, ours, NumPy's, or the class of its numbers.
 fn dtype_name(value: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
     if let Ok(class) = value.cast::<PyType>() {
         let name = class.name()?.to_string();
@@ -53,8 +53,9 @@ fn dtype_name(value: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
     if value.hasattr("isnative")? {
         return value.getattr("name")?.extract().map(Some);
     }
-    let is_torchs = value.get_type().name()? == "dtype";
-    Ok(if is_torchs { Some(value.str()?.to_string().trim_start_matches("torch.").to_owned()) } else { None })
+    // torch's and ours, which say torch.float32 and rusttorch.float32.
+    let is_dtype = value.get_type().name()? == "dtype";
+    Ok(if is_dtype { value.str()?.to_string().rsplit('.').next().map(str::to_owned) } else { None })
 }
 
 /// The Python value of a literal.

@@ -180,6 +180,8 @@ def test_out_errors() -> None:
     readonly.flags.writeable = False
     with pytest.raises(ValueError, match="read-only"):
         rt.exp(np.ones(3), out=readonly)
+    nothing = torch.zeros(1, 0).expand(3, 0)
+    assert rt.exp(torch.zeros(3, 0), out=nothing) is nothing, "no two elements share memory"
     wide = torch.zeros(3, dtype=torch.float64)
     rt.exp(x, out=wide)
     torch.testing.assert_close(wide, torch.exp(x).double())

@@ -262,6 +262,13 @@ def test_pickles_and_inspects() -> None:
     assert "at_module_level" in repr(at_module_level)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, rt.float64, np.float64, np.dtype("float64"), "float64"], ids=repr)
+def test_conversions_take_any_librarys_dtype(dtype: Any) -> None:
+    convert: Any = rt.fuse(lambda x: x.to(dtype) * 2)
+    assert convert(torch.ones(2)).dtype == torch.float64
+    assert convert(rt.ones(2)).dtype == rt.float64
+
+
 @pytest.mark.parametrize("of_torch", [False, True])
 def test_out(of_torch: bool) -> None:
     def make(n: int) -> Any:
