@@ -405,8 +405,8 @@ impl Emitter<'_> {
         let mut copies = Vec::new();
         let each: Vec<Option<(AxisId, VReg)>> =
             if rows.is_empty() { vec![None] } else { rows.iter().map(|r| Some(*r)).collect() };
-        for row in each {
-            self.copy = Copy { axes: row.into_iter().collect(), ..Copy::default() };
+        for (column, row) in each.into_iter().enumerate() {
+            self.copy = Copy { axes: row.into_iter().collect(), column, ..Copy::default() };
             self.enter(seg)?;
             copies.push(std::mem::take(&mut self.copy));
         }
@@ -418,8 +418,15 @@ impl Emitter<'_> {
         // line of 4-byte elements at once.
         let merges = seg.reduces.iter().all(|r| r.order == Order::Rows) && copies.len() == ROWS_GROUP;
         let vectors = if seg.reduces.is_empty() || merges { self.unroll(seg).min(2) } else { 1 };
+        let whole = match rows {
+            [(axis, _), ..] if seg.is_short(self.k) => self.whole_rows(seg, *axis, rows.len()),
+            _ => vec![],
+        };
         self.lane_loop(tile, begin, end, vectors, &mut |e| {
             let kept = e.load_kept(seg)?;
+            if e.tail.is_none() {
+                e.load_rows(&whole, &copies[0], copies.len())?;
+            }
             let mut rows = Vec::new();
             for (row, c) in copies.iter().enumerate() {
                 e.copy = c.clone();
@@ -434,6 +441,7 @@ impl Emitter<'_> {
                     e.merge_rows(seg, &mut rows, row + 1)?;
                 }
             }
+            e.rows.clear();
             e.fold_tile(seg, rows)
         })?;
         self.copy = Copy::default();

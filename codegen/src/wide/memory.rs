@@ -467,6 +467,9 @@ impl Emitter<'_> {
                 Ok(Val::Lanes(self.load_lanes(dtype, at)?))
             }
             (Access::Strided(e, step), None) if self.tail.is_none() => {
+                if let Some(column) = self.column(buffer, e) {
+                    return Ok(Val::Lanes(column));
+                }
                 let base = self.base(Some(buffer), e)?;
                 Ok(Val::Lanes(self.load_strided(dtype, base, step)?))
             }

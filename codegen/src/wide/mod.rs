@@ -27,6 +27,7 @@ macro_rules! codes {
 mod arg;
 mod body;
 mod carry;
+mod columns;
 mod compare;
 mod constants;
 mod convert;
@@ -68,6 +69,8 @@ pub const ALIGN: u64 = 64;
 #[derive(Clone, Default)]
 struct Copy {
     axes: Vec<(AxisId, VReg)>,
+    /// Its number among the copies.
+    column: usize,
     vals: HashMap<ValueId, Val>,
     /// Address of lane 0 of every affine access.
     bases: HashMap<(Option<BufferId>, IndexExpr), VReg>,
@@ -117,6 +120,8 @@ struct Emitter<'a> {
     /// Loads that have been packed for the row at hand (`transpose.rs`): address such that adding `k * size`
     /// gives lane k.
     packed: HashMap<(BufferId, IndexExpr), VReg>,
+    /// Loads whose rows have been read, for the lanes in flight (`columns.rs`).
+    rows: columns::Rows,
     /// Values that live in tiles: pointer to lane 0 of the tile axis.
     tiles: HashMap<ValueId, VReg>,
 }
@@ -168,6 +173,7 @@ pub fn emit_strip(
         copy: Copy::default(),
         tile_begin: None,
         packed: HashMap::new(),
+        rows: HashMap::new(),
         tiles: HashMap::new(),
     };
     for (i, &a) in program.nest.iter().enumerate() {

@@ -12,7 +12,7 @@
 use super::Emitter;
 use super::memory::shift;
 use super::val::{LaneTy, Lanes, Src};
-use super::vcode::{A, VEC};
+use super::vcode::{A, INT, VEC};
 use crate::error::CodegenError;
 use iced_x86::Code;
 use regalloc2::VReg;
@@ -22,14 +22,14 @@ use std::ops::Range;
 
 /// Where the lanes in flight are.
 pub struct Steps {
-    /// Address of every fourth lane; one, where the step is a constant.
+    /// Address of every fourth lane; where the step is a constant, what lane 0 of all is at.
     pub pointers: Vec<VReg>,
     pub by: By,
 }
 
 pub enum By {
-    /// Bytes.
-    Const(i32),
+    /// The first lane in flight is at `index * scale`, the others `step` bytes apart.
+    Const { index: VReg, scale: u32, step: i32 },
     /// Once and three times, in bytes.
     Times(VReg, VReg),
 }
@@ -37,7 +37,7 @@ pub enum By {
 impl Steps {
     pub fn at(&self, lane: usize) -> A {
         match self.by {
-            By::Const(step) => A::Mem(self.pointers[0], step * lane as i32),
+            By::Const { index, scale, step } => A::Indexed(self.pointers[0], index, scale, step * lane as i32),
             By::Times(once, thrice) => {
                 let p = self.pointers[lane / 4];
                 match lane % 4 {
@@ -48,6 +48,15 @@ impl Steps {
             }
         }
     }
+}
+
+/// Vectors of which one is made.
+pub struct Parts<'a> {
+    pub first: VReg,
+    /// Vector i, from 1 on.
+    pub others: &'a dyn Fn(usize) -> A,
+    /// For each lane of the result its vector and its number in that.
+    pub numbers: Vec<(usize, usize)>,
 }
 
 /// The number of lane `k` within vector `i` of those that start `apart` elements apart: (i, number).
@@ -66,10 +75,9 @@ impl Emitter<'_> {
 
     fn steps(&mut self, base: VReg, step: &IndexExpr, dtype: DType) -> Result<Steps, CodegenError> {
         let k = self.first_lane()?;
-        if let Some(bytes) = self.constant_step(step, dtype.size()) {
-            let bytes_value = self.int(i64::from(bytes));
-            let offset = self.mul(k, bytes_value);
-            return Ok(Steps { pointers: vec![self.add(base, offset)], by: By::Const(bytes) });
+        if let Some(step) = self.constant_step(step, dtype.size()) {
+            let (index, scale) = self.scaled(k, step);
+            return Ok(Steps { pointers: vec![base], by: By::Const { index, scale, step } });
         }
         let step = self.index(step)?;
         let once = self.shift_left(step, shift(dtype));
@@ -85,6 +93,25 @@ impl Emitter<'_> {
         Ok(Steps { pointers, by: By::Times(once, thrice) })
     }
 
+    /// `k * bytes` as an index and its scale in an address.
+    pub fn scaled(&mut self, k: VReg, bytes: i32) -> (VReg, u32) {
+        let scale = 1 << bytes.trailing_zeros().min(3);
+        let v = match bytes / scale {
+            1 => return (k, scale as u32),
+            times @ (3 | 5 | 9) => {
+                let v = self.c.vreg(INT);
+                self.c.emit(Code::Lea_r64_m, &[A::Def(v), A::Indexed(k, k, times as u32 - 1, 0)]);
+                v
+            }
+            times => {
+                let v = self.c.vreg(INT);
+                self.c.emit(Code::Imul_r64_rm64_imm32, &[A::Def(v), A::Any(k), A::Imm32(times)]);
+                v
+            }
+        };
+        (v, scale as u32)
+    }
+
     /// The lanes in flight, all of which exist.
     pub fn load_strided(&mut self, dtype: DType, base: VReg, step: &IndexExpr) -> Result<Lanes, CodegenError> {
         let steps = self.steps(base, step, dtype)?;
@@ -98,10 +125,9 @@ impl Emitter<'_> {
             .map(|part| {
                 let first = part * per_part;
                 if let Some(step) = elements.filter(|&s| self.takes_apart(dtype, s))
-                    && matches!(steps.by, By::Const(_))
+                    && matches!(steps.by, By::Const { .. })
                 {
-                    let A::Mem(p, disp) = steps.at(first) else { unreachable!("the step is a constant") };
-                    return self.take_apart(dtype, p, disp, step);
+                    return self.load_apart(dtype, steps.at(first), step);
                 }
                 self.insert_lanes(dtype, first..first + per_part, &mut |_, l| steps.at(l))
             })
@@ -110,7 +136,7 @@ impl Emitter<'_> {
     }
 
     /// True for steps that whole vectors serve better than single elements.
-    fn takes_apart(&self, dtype: DType, step: usize) -> bool {
+    pub fn takes_apart(&self, dtype: DType, step: usize) -> bool {
         match (self.wide512, dtype.size()) {
             (false, 4) => (2..7).contains(&step),
             (false, 8) => step == 2,
@@ -120,24 +146,38 @@ impl Emitter<'_> {
         }
     }
 
-    /// A register of elements `step` apart, of 4 or 8 bytes.
-    fn take_apart(&mut self, dtype: DType, p: VReg, disp: i32, step: usize) -> VReg {
+    /// A register of elements `step` apart, of 4 or 8 bytes, the first one at an address.
+    fn load_apart(&mut self, dtype: DType, at: A, step: usize) -> VReg {
         let size = dtype.size();
         let w = self.bytes() / size;
-        let at = |i: usize| A::Mem(p, disp + (i * (w - 1) * size) as i32);
-        let numbers: Vec<(usize, usize)> = (0..w).map(|k| part_of(k, step, w - 1)).collect();
-        let mut v = self.c.vreg(VEC);
+        let vector = |i: usize| at.beyond((i * (w - 1) * size) as i32);
+        let load = match (self.wide512, size) {
+            (false, _) => Code::VEX_Vmovups_ymm_ymmm256,
+            (true, 8) => Code::EVEX_Vmovupd_zmm_k1z_zmmm512,
+            (true, _) => Code::EVEX_Vmovups_zmm_k1z_zmmm512,
+        };
+        let first = self.c.vreg(VEC);
+        self.c.emit(load, &[A::Def(first), vector(0)]);
+        let numbers = (0..w).map(|k| part_of(k, step, w - 1)).collect();
+        self.take_apart(dtype, Parts { first, others: &vector, numbers })
+    }
+
+    /// Elements of 4 or 8 bytes out of several vectors; at 256 bits no two of them have the same number.
+    pub fn take_apart(&mut self, dtype: DType, Parts { first, others, numbers }: Parts<'_>) -> VReg {
+        let size = dtype.size();
+        let w = numbers.len();
+        let vectors = 1 + numbers.iter().map(|n| n.0).max().unwrap_or(0);
+        let mut v = first;
         if !self.wide512 {
-            self.c.emit(Code::VEX_Vmovups_ymm_ymmm256, &[A::Def(v), at(0)]);
-            for i in 1..step {
+            let blend = if size == 8 {
+                Code::VEX_Vblendpd_ymm_ymm_ymmm256_imm8
+            } else {
+                Code::VEX_Vblendps_ymm_ymm_ymmm256_imm8
+            };
+            for i in 1..vectors {
                 let mask = numbers.iter().filter(|n| n.0 == i).fold(0u8, |m, n| m | 1 << n.1);
-                let code = if size == 8 {
-                    Code::VEX_Vblendpd_ymm_ymm_ymmm256_imm8
-                } else {
-                    Code::VEX_Vblendps_ymm_ymm_ymmm256_imm8
-                };
                 let blended = self.c.vreg(VEC);
-                self.c.emit(code, &[A::Def(blended), A::Use(v), at(i), A::Imm8(mask)]);
+                self.c.emit(blend, &[A::Def(blended), A::Use(v), others(i), A::Imm8(mask)]);
                 v = blended;
             }
             if size == 8 {
@@ -147,13 +187,12 @@ impl Emitter<'_> {
             let order = self.order_vector(size, &numbers.iter().map(|n| n.1).collect::<Vec<_>>());
             return self.vec2(Code::VEX_Vpermps_ymm_ymm_ymmm256, order, Src::Reg(v));
         }
-        let (load, permute) = if size == 8 {
-            (Code::EVEX_Vmovupd_zmm_k1z_zmmm512, Code::EVEX_Vpermi2pd_zmm_k1z_zmm_zmmm512b64)
+        let permute = if size == 8 {
+            Code::EVEX_Vpermi2pd_zmm_k1z_zmm_zmmm512b64
         } else {
-            (Code::EVEX_Vmovups_zmm_k1z_zmmm512, Code::EVEX_Vpermi2ps_zmm_k1z_zmm_zmmm512b32)
+            Code::EVEX_Vpermi2ps_zmm_k1z_zmm_zmmm512b32
         };
-        self.c.emit(load, &[A::Def(v), at(0)]);
-        for i in 1..step {
+        for i in 1..vectors {
             // The first permutation brings the lanes of vector 0 to their places.
             let from = |(k, &(of, number)): (usize, &(usize, usize))| match of {
                 _ if of == i => w + number,
@@ -162,7 +201,7 @@ impl Emitter<'_> {
             };
             let order = self.order_vector(size, &numbers.iter().enumerate().map(from).collect::<Vec<_>>());
             let merged = self.c.vreg(VEC);
-            self.c.emit(permute, &[A::Mod(merged, order), A::Use(v), at(i)]);
+            self.c.emit(permute, &[A::Mod(merged, order), A::Use(v), others(i)]);
             v = merged;
         }
         v

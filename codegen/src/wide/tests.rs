@@ -135,6 +135,21 @@ fn constants_stay_in_registers() {
     assert_eq!(code.iter().filter(pool).count(), vectors * (constants - held));
 }
 
+/// The columns of a short row are taken out of vectors that are read once; a row of 4 conflicts when it is blended.
+#[test]
+fn short_rows_are_read_once() {
+    let reads = |columns: usize| {
+        let text = format!(
+            "rtir 1\nkernel @f(in0: f32 in, out0: f32 out) syms 1 {{\n  phase [i0 < s0] {{\n    nest [i1 < {columns}] {{\n      \
+             %0 = load.f32 in0[{columns}*i0 + i1]\n      %1 = reduce.sum.f32.lanes %0\n    }}\n    nest {{\n      \
+             store out0[i0], %1\n    }}\n  }}\n}}\n"
+        );
+        let read = |i: &&Instruction| reads_memory(i) && i.mnemonic() != Mnemonic::Lea && !i.is_ip_rel_memory_operand();
+        first_loop(&text).iter().filter(read).count()
+    };
+    assert_eq!([3, 4, 5].map(reads), [3, 16, 5]);
+}
+
 /// A nest calls its strip wherever that lies: no near call, which reaches 2 GiB.
 #[test]
 #[allow(unsafe_code)]

@@ -52,6 +52,17 @@ pub enum A {
     Imm64(i64),
 }
 
+impl A {
+    /// The address `bytes` further on.
+    pub fn beyond(self, bytes: i32) -> A {
+        match self {
+            A::Mem(base, disp) => A::Mem(base, disp + bytes),
+            A::Indexed(base, index, scale, disp) => A::Indexed(base, index, scale, disp + bytes),
+            _ => unreachable!("no address"),
+        }
+    }
+}
+
 /// An operand after registers became numbers into [`VCode::operands`] of the instruction.
 #[derive(Clone, Copy, Debug)]
 pub enum Arg {
