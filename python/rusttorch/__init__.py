@@ -87,6 +87,7 @@ _HOMES = {
         "masked_select",
         "median",
         "msort",
+        "multinomial",
         "randperm",
         "nanmedian",
         "nonzero",
@@ -112,6 +113,10 @@ _HOMES = {
     ),
     "_fuse": ("fuse",),
     "_grad": ("value_and_grad",),
+    "_grids": (
+        "gradient",
+        "histogram",
+    ),
     "_indexing": (
         "diagonal_scatter",
         "index_add",
@@ -152,6 +157,7 @@ _HOMES = {
         "mm",
         "mv",
         "norm",
+        "renorm",
         "tensordot",
         "vdot",
     ),
@@ -165,6 +171,7 @@ _HOMES = {
     ),
     "_shapes": (
         "adjoint",
+        "as_strided",
         "clone",
         "diag_embed",
         "diagflat",
@@ -175,6 +182,8 @@ _HOMES = {
         "movedim",
         "logspace",
         "numel",
+        "pixel_shuffle",
+        "pixel_unshuffle",
         "repeat_interleave",
         "rot90",
         "split_with_sizes",

@@ -130,6 +130,45 @@ def randperm(n: int, *, generator: Any = None, dtype: Any = None) -> Any:
 
 
 @public()
+def multinomial(input: Any, num_samples: int, replacement: bool = False, *, generator: Any = None) -> Any:
+    """Numbers of columns drawn with probabilities proportional to the elements of ``input``, of a vector or of every
+    row of a matrix, with or without replacement: int64, ``num_samples`` a row. ``torch.multinomial``, which draws
+    others after the same ``manual_seed``.
+
+    Raises:
+        RuntimeError: an element is negative or not finite, a row has no positive one, or too many are to be drawn.
+
+    >>> import numpy as np, rusttorch as rt
+    >>> rt.multinomial(np.array([0.0, 3.0, 0.0]), 2, replacement=True)
+    array([1, 1])
+    """
+    if input.ndim not in (1, 2):
+        raise RuntimeError("prob_dist must be 1 or 2 dim")
+    if not input.is_floating_point():
+        raise RuntimeError(f"multinomial only supports floating-point dtypes for input, got: {title(input)}")
+    if num_samples <= 0:
+        raise RuntimeError("cannot sample n_sample <= 0 samples")
+    if not replacement and num_samples > input.shape[-1]:
+        raise RuntimeError("cannot sample n_sample > prob_dist.size(-1) samples without replacement")
+    weights = input.to("float64")
+    if not bool(op("all")(op("logical_and")(op("ge")(weights, 0), op("isfinite")(weights)))):
+        raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
+    sums = _rusttorch._scan("cumsum", weights, -1)[0]
+    total = sums.narrow(-1, input.shape[-1] - 1, 1)
+    if not bool(op("all")(op("gt")(total, 0))):
+        raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
+    shape = [*input.shape[:-1], num_samples if replacement else input.shape[-1]]
+    drawn = _rusttorch.rand(shape, dtype="float64", generator=generator)
+    if replacement:
+        # Behind all sums that are not larger: an element of weight 0 has the sum of the one before it.
+        return _rusttorch._search(sums.contiguous(), (drawn * total).contiguous(), True)
+    # The order of exponentially distributed times of these rates.
+    times = op("true_divide")(op("neg")(op("log1p")(op("neg")(drawn))), weights)
+    times = op("where")(op("gt")(weights, 0), times, float("inf"))
+    return _rusttorch._first(times, input.ndim - 1, num_samples, False)[1]
+
+
+@public()
 def unique(
     input: Any,
     sorted: bool = True,

@@ -7,6 +7,7 @@ that is wanted later is a batch, one that is not is summed over, and what only o
 from __future__ import annotations
 
 import math
+import string
 from typing import Any
 
 from rusttorch import _rusttorch
@@ -23,16 +24,18 @@ def einsum(equation: Any, *operands: Any) -> Any:
     those of the result, by default the letters that are there once, in alphabetical order; ``torch.einsum``. ``...``
     stands for further dimensions, which are broadcast. All operands have one dtype.
 
+    ``einsum(x, [0, 1], y, [1, 2], [0, 2])`` says the same by numbers below 52, behind each operand and, for the
+    result, last; ``...`` is Python's.
+
     Raises:
         RuntimeError: the equation and the operands do not fit.
-        NotImplementedError: subscripts given as lists.
 
     >>> import numpy as np, rusttorch as rt
     >>> rt.einsum("ij,j->i", np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([1.0, 10.0]))
     array([21., 43.])
     """
     if not isinstance(equation, str):
-        raise NotImplementedError("einsum() with lists of subscripts is not supported")
+        equation, operands = _from_lists(equation, *operands)
     many = list(operands[0] if len(operands) == 1 and isinstance(operands[0], (list, tuple)) else operands)
     if not many:
         raise ValueError("einsum(): must provide at least one operand")
@@ -62,6 +65,28 @@ def einsum(equation: Any, *operands: Any) -> Any:
     value, labels = _summed(value, labels, set(output))
     result = value.permute([labels.index(label) for label in output])
     return result.clone() if result.numel() and len(many) == 1 and result is many[0] else result
+
+
+def _from_lists(*args: Any) -> tuple[str, tuple[Any, ...]]:
+    """The equation that operands, each with a list of numbers behind it, and perhaps a last list mean."""
+
+    def term(numbers: Any) -> str:
+        said = ""
+        for n in numbers:
+            if n is not ... and not 0 <= n < 52:
+                raise ValueError("einsum(): subscript in subscript list is not within the valid range [0, 52)")
+            said += "..." if n is ... else (string.ascii_uppercase + string.ascii_lowercase)[n]
+        return said
+
+    if len(args) < 2:
+        raise ValueError(
+            "einsum(): must specify the equation string and at least one operand, or at least one operand and its "
+            "subscripts list"
+        )
+    equation = ",".join(term(numbers) for numbers in args[1::2])
+    if len(args) % 2:
+        equation += "->" + term(args[-1])
+    return equation, args[: len(args) - len(args) % 2 : 2]
 
 
 def _labels(term: str, start: int, rank: int, operand: int | None) -> list[_Label]:

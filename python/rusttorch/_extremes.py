@@ -88,7 +88,7 @@ min = _Extreme("min", min_result)
 aminmax_result = namedtuple("aminmax_result", ("min", "max"))
 
 
-def aminmax(x: Any, *, dim: int | None = None, keepdim: bool = False, axis: int | None = None) -> Any:
+def aminmax(x: Any, *, dim: int | None = None, keepdim: bool = False, axis: int | None = None, out: Any = None) -> Any:
     """The smallest and the largest element, of everything or along ``dim``: a named tuple of ``min`` and ``max``, one
     kernel; ``torch.aminmax``. NaN if there is one.
 
@@ -98,7 +98,8 @@ def aminmax(x: Any, *, dim: int | None = None, keepdim: bool = False, axis: int 
     array([3., 5.])
     """
     dim = axis if dim is None else dim
-    smallest, largest = _both(dim, keepdim)(x)
+    options = {} if out is None else {"out": out}
+    smallest, largest = _both(dim, keepdim)(x, **options)
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(smallest, torch.Tensor):
         return torch.return_types.aminmax((smallest, largest))

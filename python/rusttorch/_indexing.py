@@ -152,9 +152,10 @@ def _check_slices(name: str, input: Any, dim: int, index: Any, source: Any) -> i
 
 
 def _slices(input: Any, dim: int, index: Any, source: Any, how: str) -> Any:
-    if bool(op("any")(op("logical_or")(op("lt")(index, 0), op("ge")(index, input.shape[dim] if input.ndim else 1)))):
-        raise IndexError("index out of range in self")
-    return _rusttorch._index_slices(input, dim, index.long(), source, how)
+    try:
+        return _rusttorch._index_slices(input, dim, index.long(), source, how)
+    except RuntimeError as error:
+        raise IndexError("index out of range in self") from error
 
 
 @public(in_place=True)
@@ -229,12 +230,10 @@ def index_copy(input: Any, dim: int, index: Any, source: Any) -> Any:
         raise IndexError(
             f"{said} Number of indices ({count}) should be equal to source.size(dim) ({source.shape[dim]})"
         )
-    size = input.shape[dim] if input.ndim else 1
-    wrong = op("logical_or")(op("lt")(index, 0), op("ge")(index, size)).reshape(-1)
-    if bool(op("any")(wrong)):
-        first = index.reshape(-1)[wrong][0].item()
-        raise IndexError(f"{said} index {first} is out of bounds for dimension {dim} with size {size}")
-    return _rusttorch._index_slices(input, dim, index.reshape(-1), source, "set")
+    try:
+        return _rusttorch._index_slices(input, dim, index.reshape(-1), source, "set")
+    except RuntimeError as error:
+        raise IndexError(f"{said} {error}") from error
 
 
 @public(in_place=True)
@@ -334,12 +333,7 @@ def index_select(input: Any, dim: int, index: Any) -> Any:
 def _flat_places(name: str, input: Any, index: Any) -> Any:
     if title(index) != "Long":
         raise RuntimeError(f"{name}(): Expected a long tensor for index, but got {title(index)}")
-    n, flat = input.numel(), index.reshape(-1)
-    wrong = op("logical_or")(op("lt")(flat, -n), op("ge")(flat, n))
-    if bool(op("any")(wrong)):
-        first = flat[wrong][0].item()
-        raise IndexError(f"out of range: tried to access index {first} on a tensor of {n} elements.")
-    return op("where")(op("lt")(flat, 0), flat + n, flat)
+    return _rusttorch._from_start(index.reshape(-1), input.numel())
 
 
 @public()
@@ -355,7 +349,7 @@ def take(input: Any, index: Any) -> Any:
     """
     if input.numel() == 0 and index.numel():
         raise IndexError("take(): tried to take from an empty tensor")
-    return input.reshape(-1)[_flat_places("take", input, index)].reshape(index.shape)
+    return input.reshape(-1).index_select(0, _flat_places("take", input, index)).reshape(index.shape)
 
 
 @public(in_place=True)

@@ -9,7 +9,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from rusttorch import _rusttorch
+from rusttorch import _out, _rusttorch
+from rusttorch._public import refuse_traced
 from rusttorch._rusttorch import Tensor
 
 
@@ -26,6 +27,10 @@ def cat(tensors: Sequence[Any], dim: int = 0, *, out: Any = None) -> Any:
         >>> rt.cat([np.zeros(2), np.ones(1)])
         array([0., 0., 1.])
     """
+    if out is None and (joined := _rusttorch._cat(tensors, dim, False)) is not None:
+        return joined
+    if (theirs := _all_torchs(tensors)) is not None:
+        return theirs.cat(tensors, dim, out=out)
     parts = _parts("cat", tensors)
     torch = _torch(parts)
     if torch is not None:
@@ -48,9 +53,7 @@ def cat(tensors: Sequence[Any], dim: int = 0, *, out: Any = None) -> Any:
                     f"Sizes of tensors must match except in dimension {dim}. Expected size {first.shape[d]} but got "
                     f"size {p.shape[d]} for tensor number {i} in the list."
                 )
-    shape = [*first.shape]
-    shape[dim] = sum(p.shape[dim] for p in kept)
-    return _joined(parts, kept, shape, dtype, dim, out)
+    return _joined("cat", parts, kept, dtype, dim, out)
 
 
 def stack(tensors: Sequence[Any], dim: int = 0, *, out: Any = None) -> Any:
@@ -65,6 +68,10 @@ def stack(tensors: Sequence[Any], dim: int = 0, *, out: Any = None) -> Any:
         array([[0., 0.],
                [1., 1.]])
     """
+    if out is None and (joined := _rusttorch._cat(tensors, dim, True)) is not None:
+        return joined
+    if (theirs := _all_torchs(tensors)) is not None:
+        return theirs.stack(tensors, dim, out=out)
     parts = _parts("stack", tensors)
     torch = _torch(parts)
     if torch is not None:
@@ -79,9 +86,8 @@ def stack(tensors: Sequence[Any], dim: int = 0, *, out: Any = None) -> Any:
                 f"{i}"
             )
     dim = _wrap(dim, len(first) + 1)
-    shape = [*first[:dim], len(parts), *first[dim:]]
     single = [*first[:dim], 1, *first[dim:]]
-    return _joined(parts, [p.reshape(single) for p in parts], shape, _result_dtype(parts), dim, out)
+    return _joined("stack", parts, [p.reshape(single) for p in parts], _result_dtype(parts), dim, out)
 
 
 def chunk(input: Any, chunks: int, dim: int = 0) -> tuple[Any, ...]:
@@ -136,6 +142,14 @@ def _torch(parts: Sequence[Any]) -> Any:
     return torch if torch is not None and any(isinstance(p, torch.Tensor) for p in parts) else None
 
 
+def _all_torchs(tensors: Sequence[Any]) -> Any:
+    """torch, when there is nothing else among these."""
+    torch = sys.modules.get("torch")
+    if torch is None or type(tensors) not in (list, tuple) or not tensors:
+        return None
+    return torch if all(isinstance(t, torch.Tensor) for t in tensors) else None
+
+
 def _to_torch(torch: Any, part: Any) -> Any:
     if isinstance(part, torch.Tensor):
         return part
@@ -146,6 +160,7 @@ def _array(name: str, argument: str, value: Any) -> Any:
     """A tensor of ours or an array of NumPy."""
     if isinstance(value, Tensor):
         return value
+    refuse_traced(name, [value])
     if hasattr(value, "__array__"):
         import numpy
 
@@ -157,6 +172,7 @@ def _parts(name: str, tensors: Sequence[Any]) -> list[Any]:
     if not isinstance(tensors, (list, tuple)):
         kind = type(tensors).__name__
         raise TypeError(f"{name}(): argument 'tensors' (position 1) must be tuple of Tensors, not {kind}")
+    refuse_traced(name, tensors)
     torch = _torch(tensors)
     parts = []
     for i, t in enumerate(tensors):
@@ -196,19 +212,14 @@ def _name(dtype: Any) -> str:
     return str(dtype).removeprefix("rusttorch.")
 
 
-def _joined(parts: list[Any], pieces: list[Any], shape: list[int], dtype: str, dim: int, out: Any) -> Any:
-    if any(isinstance(p, Tensor) for p in parts):
-        result = _rusttorch.empty(shape, dtype=dtype)
-        start = 0
-        for p in pieces:
-            result.narrow(dim, start, p.shape[dim]).copy_(p)
-            start += p.shape[dim]
-        return result if out is None else out.copy_(result)
-    import numpy
+def _joined(name: str, parts: list[Any], pieces: list[Any], dtype: str, dim: int, out: Any) -> Any:
+    ours = any(isinstance(p, Tensor) for p in parts)
+    if not ours and out is None:
+        import numpy
 
-    if out is None:
         return numpy.concatenate(pieces, axis=dim, dtype=dtype)
-    return numpy.concatenate(pieces, axis=dim, out=out)
+    result = _rusttorch._cat([_rusttorch.as_tensor(p).to(dtype) for p in pieces], dim, False)
+    return result if out is None else _out.written(name, result, out, ours)
 
 
 def _cut(x: Any, sizes: list[int], dim: int) -> tuple[Any, ...]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from rusttorch import _rusttorch
-from rusttorch._public import c_name, dtype_name, op, promoted, public, title
+from rusttorch._public import c_name, call_of, dtype_name, op, promoted, public, title, wrap
 from rusttorch._scans import _dtype_name as scan_dtype_name
 
 
@@ -15,11 +15,12 @@ from rusttorch._scans import _dtype_name as scan_dtype_name
 def norm(
     input: Any, p: float | str | None = "fro", dim: Any = None, keepdim: bool = False, *, dtype: Any = None
 ) -> Any:
-    """The ``p``-norm of the elements, of all or along ``dim``, converted to ``dtype`` first; ``torch.norm``.
-    ``"nuc"`` is not supported.
+    """The ``p``-norm of the elements, of all or along ``dim``, converted to ``dtype`` first, or with ``"nuc"`` the sum
+    of the singular values of a matrix, or of the matrices in two dimensions ``dim``, which NumPy computes;
+    ``torch.norm``.
     """
     if p == "nuc":
-        raise NotImplementedError("norm() with p='nuc' is not supported")
+        return _nuclear(input if dtype is None else input.to(scan_dtype_name(dtype)), dim, keepdim)
     if isinstance(p, str) and p != "fro":
         raise RuntimeError(f"linalg.matrix_norm: Order {p} not supported.")
     if not input.is_floating_point():
@@ -33,6 +34,97 @@ def norm(
             raise RuntimeError(f"linalg.vector_norm: dtype should be floating point or complex, but got {said}")
         input = input.to(name)
     return op("vector_norm")(input, 2 if p in ("fro", None) else p, dim, keepdim)
+
+
+def _dense_linalg(name: str, x: Any) -> Any:
+    """The array of NumPy, whose LAPACK computes what there are no kernels for."""
+    if not x.is_floating_point():
+        raise NotImplementedError(f"{name}: Expected a floating point or complex tensor as input. Got {title(x)}")
+    if title(x) not in ("Float", "Double"):
+        raise NotImplementedError(f"{name}: Low precision dtypes not supported. Got {title(x)}")
+    return x.numpy()
+
+
+def _nuclear(input: Any, dim: Any, keepdim: bool) -> Any:
+    name = "linalg.matrix_norm"
+    if input.ndim < 2:
+        raise RuntimeError(f"{name}: The input tensor A must have at least 2 dimensions.")
+    given = list(range(input.ndim)) if dim is None else [dim] if isinstance(dim, int) else list(dim)
+    if len(given) != 2:
+        raise RuntimeError(f"{name}: dim must be a 2-tuple. Got {' '.join(map(str, given))}")
+    rows, columns = (wrap(d, input.ndim) for d in given)
+    if rows == columns:
+        raise RuntimeError(f"{name}: dims must be different. Got ({given[0]}, {given[1]})")
+    values = _dense_linalg(name, input)
+    import numpy
+
+    sums = numpy.linalg.svd(numpy.moveaxis(values, (rows, columns), (-2, -1)), compute_uv=False).sum(-1)
+    result = _rusttorch.tensor(numpy.asarray(sums), dtype=input.dtype)
+    shape = [1 if d in (rows, columns) else n for d, n in enumerate(input.shape)]
+    return result.reshape(shape) if keepdim else result
+
+
+@public(in_place=True)
+def renorm(input: Any, p: float, dim: int, maxnorm: float) -> Any:
+    """A copy whose slices along ``dim`` have ``p``-norms of at most ``maxnorm``: those above are scaled down;
+    ``torch.renorm``.
+
+    Raises:
+        RuntimeError: there are less than two dimensions, ``p`` is not positive, or ``maxnorm`` is negative.
+
+    >>> import numpy as np, rusttorch as rt
+    >>> rt.renorm(np.array([[3.0, 4.0], [0.0, 0.5]]), 1, 0, 1)[1]
+    array([0. , 0.5])
+    """
+    if p <= 0:
+        raise RuntimeError("renorm: non-positive-norm not supported")
+    if maxnorm < 0:
+        raise RuntimeError(f"renorm: expected maxnorm to be >= 0 but got {maxnorm:g}")
+    if input.ndim < 2:
+        raise RuntimeError(f"renorm: input needs at least 2 dimensions, got {input.ndim} dimensions")
+    dim = wrap(dim, input.ndim)
+    if not input.is_floating_point():
+        raise NotImplementedError(
+            f"linalg.vector_norm: Expected a floating point or complex tensor as input. Got {title(input)}"
+        )
+    wide = input.to("float32") if title(input) in ("Half", "BFloat16") else input
+    norms = op("vector_norm")(wide, p, [d for d in range(input.ndim) if d != dim], True)
+    scale = op("where")(op("gt")(norms, maxnorm), op("true_divide")(maxnorm, norms + 1e-7), 1.0)
+    return op("mul")(wide, scale.to(wide.dtype)).to(input.dtype)
+
+
+def matmul(a: Any, b: Any) -> Any:
+    """``rusttorch.matmul`` of other tensors than of float32 and float64 alone, with torch's errors."""
+    for x in (a, b):
+        if x.ndim == 0:
+            raise RuntimeError(f"both arguments to matmul need to be at least 1D, but they are {a.ndim}D and {b.ndim}D")
+    if a.ndim == 1 and b.ndim == 1:
+        return vdot(a, b)
+    _same_dtype(a, b)
+    if title(a) == "Bool":
+        raise NotImplementedError("\"addmm_impl_cpu_\" not implemented for 'Bool'")
+    if a.ndim == 2 and b.ndim == 1:
+        return mv(a, b)
+    left = a.unsqueeze(0) if a.ndim == 1 else a
+    right = b.unsqueeze(-1) if b.ndim == 1 else b
+    k, (rows, m) = left.shape[-1], right.shape[-2:]
+    if k != rows:
+        if right.ndim == 2 or left.ndim == 2:
+            count = 1
+            for extent in left.shape[:-1]:
+                count *= extent
+            raise RuntimeError(f"mm: mat1 and mat2 shapes cannot be multiplied ({count}x{k} and {rows}x{m})")
+        size = left.shape[0] if left.ndim == 3 else 1
+        raise RuntimeError(
+            f"Expected size for first two dimensions of batch2 tensor to be: [{size}, {k}] but got: [{size}, {rows}]."
+        )
+    result = product(left, right)
+    result = result.squeeze(-2) if a.ndim == 1 else result
+    return result.squeeze(-1) if b.ndim == 1 else result
+
+
+#: Of arrays of every library.
+any_matmul = call_of(matmul)
 
 
 def product(a: Any, b: Any) -> Any:
@@ -360,7 +452,13 @@ def chain_matmul(*matrices: Any) -> Any:
 
 @public()
 def matrix_power(input: Any, n: int) -> Any:
-    """The product of ``n`` times the square matrices, not negative; ``torch.matrix_power``."""
+    """The product of ``n`` times the square matrices, or their inverses, which NumPy computes, where ``n`` is negative;
+    ``torch.matrix_power``.
+
+    Raises:
+        RuntimeError: the matrices are not square, or to be inverted and singular.
+        NotImplementedError: matrices of other dtypes than float32 and float64 are to be inverted.
+    """
     if input.ndim < 2:
         raise RuntimeError("linalg.matrix_power: The input tensor A must have at least 2 dimensions.")
     rows, columns = input.shape[-2:]
@@ -369,7 +467,15 @@ def matrix_power(input: Any, n: int) -> Any:
             f"linalg.matrix_power: A must be batches of square matrices, but they are {rows} by {columns} matrices"
         )
     if n < 0:
-        raise NotImplementedError("matrix_power() of a negative power is not supported")
+        import numpy
+
+        try:
+            inverse = numpy.linalg.inv(_dense_linalg("linalg.inv", input))
+        except numpy.linalg.LinAlgError as singular:
+            raise RuntimeError(
+                "linalg.inv: The inversion could not be completed because the input matrix is singular."
+            ) from singular
+        input, n = _rusttorch.tensor(inverse), -n
     result, square = None, input
     while n:
         if n % 2:

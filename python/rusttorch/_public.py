@@ -9,18 +9,18 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from importlib import import_module
 from typing import Any, TypeVar
 
-from rusttorch import _rusttorch
+from rusttorch import _out, _rusttorch
 from rusttorch._rusttorch import Tensor
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 #: The modules that have such functions.
-MODULES = ("_arrange", "_einsum", "_indexing", "_products", "_shapes", "_stacks", "_statistics")
+MODULES = ("_arrange", "_einsum", "_grids", "_indexing", "_products", "_shapes", "_stacks", "_statistics")
 
 #: The functions by name, and the names of those that are methods too, and methods in place (``name_``).
 FUNCTIONS: dict[str, Callable[..., Any]] = {}
@@ -43,7 +43,7 @@ def public(
     """
 
     def decorate(inner: _F) -> _F:
-        call = _call(inner, numbers)
+        call = call_of(inner, numbers)
         name = inner.__name__
         if function:
             FUNCTIONS[name] = call
@@ -70,19 +70,25 @@ def alias(name: str, of: _F) -> _F:
     return call  # type: ignore[return-value]
 
 
-def _call(inner: Callable[..., Any], numbers: bool) -> Callable[..., Any]:
+def call_of(inner: Callable[..., Any], numbers: bool = False) -> Callable[..., Any]:
+    """The function of arrays of every library that ``inner`` is of tensors of ours."""
     name, params = inner.__name__, list(inspect.signature(inner).parameters)
 
     @functools.wraps(inner)
     def call(*args: Any, **kwargs: Any) -> Any:
-        if len(args) == 1 and type(args[0]) is Tensor and not kwargs:
-            return inner(args[0])
-        operands = list(_flat((*args, *kwargs.values())))
         torch = sys.modules.get("torch")
+        kind = type(args[0]) if args and not kwargs else object
+        # The rest are numbers, or tensors of the same library: nothing to convert or to refuse.
+        if kind in (Tensor, torch and torch.Tensor) and all(type(x) in _NUMBERS or type(x) is kind for x in args):
+            return inner(*args) if kind is Tensor else _theirs(torch, name)(*args)
+        out = kwargs.pop("out", None) if "out" in kwargs and name in _out.FUNCTIONS else None
+        operands = list(_flat((*args, *kwargs.values())))
+        refuse_traced(name, operands)
         if torch is not None and any(isinstance(x, torch.Tensor) for x in operands):
-            home = torch if hasattr(torch, name) else torch.Tensor
             theirs = {k: _each(functools.partial(_torchs, torch), v) for k, v in kwargs.items()}
-            return getattr(home, name)(*(_each(functools.partial(_torchs, torch), a) for a in args), **theirs)
+            if out is not None:
+                theirs["out"] = out
+            return _theirs(torch, name)(*(_each(functools.partial(_torchs, torch), a) for a in args), **theirs)
         ours = any(isinstance(x, Tensor) for x in operands)
         if args and not (numbers and (ours or any(hasattr(x, "__array__") for x in operands))):
             _check_first(name, params[0], args)
@@ -90,12 +96,32 @@ def _call(inner: Callable[..., Any], numbers: bool) -> Callable[..., Any]:
             if param in _TENSORS and isinstance(value, (list, tuple)):
                 kind = type(value).__name__
                 raise TypeError(f"{name}(): argument '{param}' (position {i}) must be Tensor, not {kind}")
-        if kwargs.pop("out", None) is not None:
-            raise NotImplementedError(f"{name}() with out= is supported for torch's tensors only")
         result = inner(*(_each(_own, a) for a in args), **{k: _each(_own, v) for k, v in kwargs.items()})
+        if out is not None:
+            return _out.written(name, result, out, ours)
         return result if ours else _numpys(result)
 
+    if name in _out.FUNCTIONS:
+        signature = inspect.signature(inner)
+        extra = inspect.Parameter("out", inspect.Parameter.KEYWORD_ONLY, default=None, annotation="Any")
+        call.__signature__ = signature.replace(  # type: ignore[attr-defined]
+            parameters=sorted([*signature.parameters.values(), extra], key=lambda p: p.kind)
+        )
     return call
+
+
+def refuse_traced(name: str, operands: Iterable[Any]) -> None:
+    """Refuses arrays that a kernel is being made of."""
+    trace = sys.modules.get("rusttorch._trace")
+    if trace is not None and any(isinstance(x, trace.Traced) for x in operands):
+        raise trace.no_kernel(name)
+
+
+_NUMBERS = frozenset((int, bool, float, type(None)))
+
+
+def _theirs(torch: Any, name: str) -> Any:
+    return getattr(torch if hasattr(torch, name) else torch.Tensor, name)
 
 
 #: Arguments that are tensors wherever they are there.
@@ -197,9 +223,20 @@ _TITLES = {
 def c_name(x: Any) -> str:
     """As errors of C++ name the dtype of a tensor."""
     name = dtype_name(x.dtype)
-    return {"float32": "float", "float64": "double", "int64": "long long", "int32": "int", "int16": "short"}.get(
-        name, name
-    )
+    return _C_NAMES.get(name, name)
+
+
+_C_NAMES = {
+    "uint8": "unsigned char",
+    "int8": "signed char",
+    "int16": "short",
+    "int32": "int",
+    "int64": "long int",
+    "float16": "c10::Half",
+    "bfloat16": "c10::BFloat16",
+    "float32": "float",
+    "float64": "double",
+}
 
 
 def promoted(parts: list[Any]) -> list[Any]:

@@ -10,16 +10,19 @@ import sys
 from collections import namedtuple
 from typing import Any
 
-from rusttorch import _rusttorch
+from rusttorch import _out, _rusttorch
+from rusttorch._public import refuse_traced
 from rusttorch._rusttorch import Tensor, dtype
 
 
-def _torch_records(x: Any) -> Any:
-    """torch, where its autograd is to follow what is done with ``x``: then torch scans, whose gradients these are."""
+def _torchs(x: Any, out: Any) -> Any:
+    """torch, where it scans: where its autograd is to follow what is done with ``x``, whose gradients these are, and
+    where it has to check, and may resize, an ``out`` of its own.
+    """
     torch = sys.modules.get("torch")
-    if torch is not None and isinstance(x, torch.Tensor) and x.requires_grad and torch.is_grad_enabled():
-        return torch
-    return None
+    if torch is None or not isinstance(x, torch.Tensor):
+        return None
+    return torch if out is not None or (x.requires_grad and torch.is_grad_enabled()) else None
 
 
 def _kind(x: Any, name: str) -> str:
@@ -28,6 +31,7 @@ def _kind(x: Any, name: str) -> str:
         return "torch"
     if isinstance(x, Tensor):
         return "ours"
+    refuse_traced(name, [x])
     if hasattr(x, "__array__"):
         return "numpy"
     raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(x).__name__}")
@@ -81,7 +85,7 @@ def cumprod(x: Any, dim: int | None = None, *, dtype: Any = None, out: Any = Non
 
 def _number(name: str, x: Any, dim: int | None, dtype: Any, out: Any, axis: int | None) -> Any:
     dim = _dim(name, dim, axis)
-    if (torch := _torch_records(x)) is not None:
+    if (torch := _torchs(x, out)) is not None:
         dtype = dtype if dtype is None else getattr(torch, _dtype_name(dtype))
         return getattr(torch, name)(x, dim, dtype=dtype, out=out)
     (result,) = _scan(name, x, dim, dtype)
@@ -92,14 +96,13 @@ def _number(name: str, x: Any, dim: int | None, dtype: Any, out: Any, axis: int 
 
 
 def _written(name: str, result: Any, out: Any) -> Any:
-    """The result, in ``out`` if that is given: of its dtype's category and its shape."""
+    """The result, or the results, in ``out``, unless that is None. Neither is torch's."""
     if out is None:
         return result
-    if type(out) is not type(result) and not isinstance(out, type(result)):
-        raise TypeError(f"{name}(): argument 'out' must be {type(result).__name__}, not {type(out).__name__}")
-    if out.shape != result.shape:
-        raise RuntimeError(f"{name}(): out has shape {list(out.shape)}, but the result has shape {list(result.shape)}")
-    return _rusttorch._op_function("to")(result, _dtype_name(result.dtype), out=out)
+    own = _rusttorch.as_tensor
+    many = isinstance(result, tuple)
+    ours = isinstance(result[0] if many else result, Tensor)
+    return _out.written(name, tuple(map(own, result)) if many else own(result), out, ours)
 
 
 def _dim(name: str, dim: int | None, axis: int | None) -> int:
@@ -117,7 +120,7 @@ def logcumsumexp(x: Any, dim: int | None = None, *, out: Any = None, axis: int |
     array([0.        , 0.69314718, 0.69314718])
     """
     dim = _dim("logcumsumexp", dim, axis)
-    if (torch := _torch_records(x)) is not None:
+    if (torch := _torchs(x, out)) is not None:
         return torch.logcumsumexp(x, dim, out=out)
     (result,) = _scan("logcumsumexp", x, dim)
     return _written("logcumsumexp", result, out)
@@ -150,13 +153,10 @@ def cummin(x: Any, dim: int | None = None, *, out: Any = None, axis: int | None 
 
 def _extremes(name: str, result: Any, x: Any, dim: int | None, out: Any, axis: int | None) -> Any:
     dim = _dim(name, dim, axis)
-    if (torch := _torch_records(x)) is not None:
+    if (torch := _torchs(x, out)) is not None:
         return getattr(torch, name)(x, dim, out=out)
     values, indices = _scan(name, x, dim)
-    if out is not None:
-        if not isinstance(out, tuple | list) or len(out) != 2:
-            raise TypeError(f"{name}(): argument 'out' must be tuple of Tensors, not {type(out).__name__}")
-        values, indices = _written(name, values, out[0]), _written(name, indices, out[1])
+    values, indices = _written(name, (values, indices), out)
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(values, torch.Tensor):
         return getattr(torch.return_types, name)((values, indices))

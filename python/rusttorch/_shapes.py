@@ -83,6 +83,80 @@ def diagonal(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
 
 
 @public()
+def as_strided(input: Any, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None) -> Any:
+    """A view of the memory of ``input`` with these extents, and these distances, in elements, between them, from
+    element ``storage_offset`` of it on, by default where ``input`` starts; ``torch.as_strided``.
+
+    Raises:
+        RuntimeError: an element would be outside of the memory.
+
+    >>> import numpy as np, rusttorch as rt
+    >>> rt.as_strided(np.arange(5), (3, 3), (1, 1))
+    array([[0, 1, 2],
+           [1, 2, 3],
+           [2, 3, 4]])
+    """
+    if len(size) != len(stride):
+        raise RuntimeError("mismatch in length of strides and shape")
+    if any(n < 0 for n in size):
+        raise RuntimeError(f"Storage size calculation overflowed with sizes={list(size)} and strides={list(stride)}")
+    if any(s < 0 for s in stride):
+        raise RuntimeError(f"as_strided: Negative strides are not supported at the moment, got strides: {list(stride)}")
+    if storage_offset is not None and storage_offset < 0:
+        raise RuntimeError(f"Tensor: invalid storage offset {storage_offset}")
+    return _rusttorch._as_strided(input, list(size), list(stride), storage_offset)
+
+
+def _check_image(name: str, input: Any, factor: int, kind: str) -> None:
+    if input.ndim < 3:
+        raise RuntimeError(
+            f"{name} expects input to have at least 3 dimensions, but got input with {input.ndim} dimension(s)"
+        )
+    if factor <= 0:
+        raise RuntimeError(f"{name} expects a positive {kind}, but got {factor}")
+
+
+@public(method=False)
+def pixel_shuffle(input: Any, upscale_factor: int) -> Any:
+    """Blocks of ``upscale_factor`` by ``upscale_factor`` pixels made of as many channels: from ``(..., C*r*r, H, W)``
+    to ``(..., C, H*r, W*r)``; ``torch.pixel_shuffle``.
+
+    >>> import numpy as np, rusttorch as rt
+    >>> rt.pixel_shuffle(np.arange(4).reshape(4, 1, 1), 2)
+    array([[[0, 1],
+            [2, 3]]])
+    """
+    r = upscale_factor
+    _check_image("pixel_shuffle", input, r, "upscale_factor")
+    *rest, c, h, w = input.shape
+    if c % (r * r):
+        raise RuntimeError(
+            "pixel_shuffle expects its input's 'channel' dimension to be divisible by the square of upscale_factor, "
+            f"but input.size(-3)={c} is not divisible by {r * r}"
+        )
+    blocks, n = input.reshape([*rest, c // (r * r), r, r, h, w]), len(rest)
+    order = [*range(n), *(n + d for d in (0, 3, 1, 4, 2))]
+    return blocks.permute(order).contiguous().reshape([*rest, c // (r * r), h * r, w * r])
+
+
+@public(method=False)
+def pixel_unshuffle(input: Any, downscale_factor: int) -> Any:
+    """The pixels of blocks as channels, the inverse of :func:`pixel_shuffle`; ``torch.pixel_unshuffle``."""
+    r = downscale_factor
+    _check_image("pixel_unshuffle", input, r, "downscale_factor")
+    *rest, c, h, w = input.shape
+    for said, at, n in (("height", -2, h), ("width", -1, w)):
+        if n % r:
+            raise RuntimeError(
+                f"pixel_unshuffle expects {said} to be divisible by downscale_factor, but input.size({at})={n} is not "
+                f"divisible by {r}"
+            )
+    blocks, n = input.reshape([*rest, c, h // r, r, w // r, r]), len(rest)
+    order = [*range(n), *(n + d for d in (0, 2, 4, 1, 3))]
+    return blocks.permute(order).contiguous().reshape([*rest, c * r * r, h // r, w // r])
+
+
+@public()
 def unbind(input: Any, dim: int = 0) -> Any:
     """Views of all indices of a dimension, one by one; ``torch.unbind``."""
     return input.unbind(dim)
@@ -248,6 +322,10 @@ def repeat_interleave(
     at = wrap(0 if dim is None else dim, flat.ndim)
     flat = flat.reshape(1) if flat.ndim == 0 else flat
     n = flat.shape[at]
+    if isinstance(counts, int) and output_size in (None, n * counts):
+        shape = list(flat.shape)
+        copies = flat.unsqueeze(at + 1).expand([*shape[: at + 1], counts, *shape[at + 1 :]])
+        return copies.clone().reshape([*shape[:at], n * counts, *shape[at + 1 :]])
     if not isinstance(counts, Tensor) or counts.numel() == 1:
         counts = _rusttorch.full((n,), int(counts), dtype="int64")
     if counts.shape[0] != n:

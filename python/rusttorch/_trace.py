@@ -233,6 +233,8 @@ class Traced:
         op = _names.torch_functions().get(func)
         name = getattr(func, "__name__", repr(func))
         if op is None:
+            if _is_no_kernel(name):
+                raise no_kernel(name)
             raise TraceError(f"torch's {name}() has no counterpart in rusttorch and cannot be fused ({_where()})")
         for given, meant in (
             ("input", op.params[0]),
@@ -262,6 +264,8 @@ class Traced:
         name = f"numpy.{func.__name__}"
         op = _names.numpy_functions().get(func)
         if op is None:
+            if _is_no_kernel(func.__name__):
+                raise no_kernel(func.__name__)
             raise TraceError(f"{name} has no counterpart in rusttorch and cannot be fused ({_where()})")
         for given in ("a", "x", "array"):
             if given in kwargs and given not in op.params:
@@ -281,6 +285,8 @@ class Traced:
             for candidate, synonyms in _names._SYNONYMS.items():
                 if name in synonyms:
                     op = _names.ops()[candidate]
+        if op is None and _is_no_kernel(name):
+            raise no_kernel(name)
         if op is None:
             raise AttributeError(
                 f"a traced array has no attribute '{name}': rusttorch has no op of that name ({_where()})"
@@ -371,6 +377,24 @@ def _refuse(conversion: str) -> NoReturn:
     raise TraceError(
         f"{_where()}: the function asks for {_CONVERSIONS[conversion]}, which is only known when the kernel runs. "
         f"Use where() to choose between values; name an argument that decides what is computed in static_argnames=."
+    )
+
+
+def _is_no_kernel(name: str) -> bool:
+    """True for a function of ours, or a method, that is no op of the table."""
+    from rusttorch import _public, _scans
+
+    _public.load()
+    joins = ("cat", "stack", "concat", "concatenate", "chunk", "split")
+    return name in _public.FUNCTIONS or name in _public.METHODS or name in _scans.FUNCTIONS or name in joins
+
+
+def no_kernel(name: str) -> TraceError:
+    """The error of a function over whole arrays that is called with a traced one."""
+    return TraceError(
+        f"{name}() is no kernel, so it cannot be part of a function that is fused or differentiated ({_where()}): "
+        f"call it before or after. Gradients through {name}() are torch's: of a torch tensor that requires grad, "
+        f"rusttorch.{name}() has torch's backward"
     )
 
 

@@ -1,9 +1,10 @@
 //! Scans along a dimension, sorting and the like, over the operations of `rusttorch_ops::host`.
 
-use crate::tensor::{PyHost, PyTensor, new, run};
+use crate::tensor::{PyHost, PyTensor, exact, new, run};
 use crate::tensor_call::as_tensor;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::types::{PyList, PyTuple};
 use rusttorch_ops::host::{self, Extremes, Pick, Put, Scan, Unique, extremes, scan};
 use rusttorch_ops::lazy::Tensor;
 use rusttorch_runtime::Tensor as Memory;
@@ -13,9 +14,7 @@ use rusttorch_runtime::pool;
 #[pyfunction]
 fn _scan<'py>(name: &str, x: &Bound<'py, PyAny>, dim: i64) -> PyResult<Vec<Bound<'py, PyAny>>> {
     let py = x.py();
-    let host = PyHost(py);
-    let tensor = as_tensor(x, &format!("{name}(): argument 'input' (position 1)"))?;
-    let memory = run(|| tensor.memory(&host))?;
+    let memory = memory(x, &format!("{name}(): argument 'input' (position 1)"))?;
     let threads = crate::control::threads(py)?.0;
     let results = py.detach(|| {
         let _cap = pool::limit_threads(threads);
@@ -35,14 +34,57 @@ fn _scan<'py>(name: &str, x: &Bound<'py, PyAny>, dim: i64) -> PyResult<Vec<Bound
     results.into_iter().map(|y| new(py, Tensor::from(y))).collect()
 }
 
-/// The value of a tensor argument.
+/// The value of a tensor argument, whose last dimension is dense.
 fn memory(value: &Bound<'_, PyAny>, name: &str) -> PyResult<Memory> {
-    let tensor = as_tensor(value, name)?;
-    run(|| tensor.memory(&PyHost(value.py())))
+    rows_of(&as_tensor(value, name)?, value.py())
+}
+
+/// The value. Elements that are apart from each other are copied by a kernel, which transposes in registers.
+pub fn rows_of(tensor: &Tensor, py: Python<'_>) -> PyResult<Memory> {
+    let host = PyHost(py);
+    let apart = |(&n, &stride): (&i64, &i64)| n != 1 && stride != 1;
+    let layout = tensor.layout();
+    run(|| {
+        if layout.shape().iter().zip(layout.strides()).next_back().is_some_and(apart) {
+            return tensor.copied(true, &host)?.memory(&host);
+        }
+        tensor.memory(&host)
+    })
+}
+
+/// `cat` of a list of tensors of ours of one dtype that fit, or `stack` of them; None of what else there is: it is converted, or
+/// refused, in Python.
+#[pyfunction]
+fn _cat<'py>(tensors: &Bound<'py, PyAny>, dim: i64, stack: bool) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = tensors.py();
+    let items: Vec<Bound<'py, PyAny>> = match (tensors.cast::<PyList>(), tensors.cast::<PyTuple>()) {
+        (Ok(list), _) => list.iter().collect(),
+        (_, Ok(tuple)) => tuple.iter().collect(),
+        _ => return Ok(None),
+    };
+    let Some(parts) = items.iter().map(exact).collect::<Option<Vec<&Tensor>>>() else { return Ok(None) };
+    let Some(first) = parts.first().map(|t| t.layout()) else { return Ok(None) };
+    let rank = first.rank() as i64 + i64::from(stack);
+    if dim < -rank || dim >= rank {
+        return Ok(None);
+    }
+    let dim = dim.rem_euclid(rank);
+    let fits = |t: &&Tensor| {
+        let (own, of) = (t.layout().shape(), first.shape());
+        let same = |d: usize| own[d] == of[d] || (!stack && d as i64 == dim);
+        t.layout().dtype() == first.dtype() && own.len() == of.len() && (0..own.len()).all(same)
+    };
+    if !parts.iter().all(fits) {
+        return Ok(None);
+    }
+    let single = |t: &Tensor| if stack { run(|| t.unsqueeze(dim)) } else { Ok(t.clone()) };
+    let parts = parts.into_iter().map(|t| rows_of(&single(t)?, py)).collect::<PyResult<Vec<Memory>>>()?;
+    let joined = detached(py, || host::cat(&parts, dim))?;
+    Ok(Some(new(py, Tensor::from(joined))?))
 }
 
 /// Computes without the GIL, on as many threads as calls of ours may have.
-fn detached<T: Send>(py: Python<'_>, f: impl FnOnce() -> rusttorch_ops::Result<T> + Send) -> PyResult<T> {
+pub fn detached<T: Send>(py: Python<'_>, f: impl FnOnce() -> rusttorch_ops::Result<T> + Send) -> PyResult<T> {
     let threads = crate::control::threads(py)?.0;
     let result = py.detach(|| {
         let _cap = pool::limit_threads(threads);
@@ -182,14 +224,36 @@ fn _index_slices<'py>(
     new(py, Tensor::from(result))
 }
 
+/// Numbers of elements of `n`, those below 0 counted from the end, as numbers from the start.
+#[pyfunction]
+fn _from_start<'py>(index: &Bound<'py, PyAny>, n: i64) -> PyResult<Bound<'py, PyAny>> {
+    let memory = memory(index, "argument 'index'")?;
+    let places = detached(index.py(), || host::from_start(&memory, n))?;
+    new(index.py(), Tensor::from(places))
+}
+
 /// The diagonal of two dimensions: a view.
 #[pyfunction]
 fn _diagonal<'py>(x: &Bound<'py, PyTensor>, offset: i64, dim1: i64, dim2: i64) -> PyResult<Bound<'py, PyAny>> {
     x.get().viewed(x.py(), |t| t.diagonal(offset, dim1, dim2))
 }
 
+/// A view of the tensor's memory by extents and strides.
+#[pyfunction]
+fn _as_strided<'py>(
+    x: &Bound<'py, PyTensor>,
+    size: Vec<i64>,
+    stride: Vec<i64>,
+    offset: Option<i64>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let own = x.get().0.layout();
+    let offset = offset.unwrap_or((own.byte_offset() / own.dtype().size()) as i64);
+    x.get().viewed(x.py(), |t| t.as_strided(&size, &stride, offset, &PyHost(x.py())))
+}
+
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(_scan, m)?)?;
+    m.add_function(wrap_pyfunction!(_cat, m)?)?;
     m.add_function(wrap_pyfunction!(_sort, m)?)?;
     m.add_function(wrap_pyfunction!(_first, m)?)?;
     m.add_function(wrap_pyfunction!(_pick, m)?)?;
@@ -201,5 +265,7 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(_masked_scatter, m)?)?;
     m.add_function(wrap_pyfunction!(_scatter, m)?)?;
     m.add_function(wrap_pyfunction!(_index_slices, m)?)?;
+    m.add_function(wrap_pyfunction!(_as_strided, m)?)?;
+    m.add_function(wrap_pyfunction!(_from_start, m)?)?;
     m.add_function(wrap_pyfunction!(_diagonal, m)?)
 }

@@ -10,13 +10,14 @@ use crate::errors::{guarded, runtime_to_py};
 use crate::{tensor, tensor_call, through};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
+use pyo3::types::IntoPyDict;
 use rusttorch_ir::graph::TensorMeta;
 use rusttorch_runtime::matmul::{matmul_out, matmul_shape};
 use rusttorch_runtime::pool;
 use rusttorch_runtime::storage::Storage;
 use rusttorch_runtime::tensor::Tensor;
 
-/// The product of two matrices, of batches of them, or of vectors: torch.matmul of float32 or float64.
+/// The product of two matrices, of batches of them, or of vectors: torch.matmul.
 #[pyfunction]
 #[pyo3(signature = (a, b, *, out=None))]
 fn matmul<'py>(
@@ -52,6 +53,10 @@ fn matmul<'py>(
     let [Operand::Array(left), Operand::Array(right)] = &operands else {
         unreachable!("`operand` gives arrays");
     };
+    if ![left, right].iter().all(|x| tensor_call::is_multiplied(x.dtype)) {
+        let options = out.map(|out| [("out", out)].into_py_dict(py)).transpose()?;
+        return py.import("rusttorch._products")?.getattr("any_matmul")?.call((a, b), options.as_ref());
+    }
     // SAFETY: the arguments live, and are not written, until this function returns, which is when the
     // tensors are gone.
     let (left, right) = unsafe { (view(left)?, view(right)?) };

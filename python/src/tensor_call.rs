@@ -12,6 +12,7 @@ use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyTuple};
+use rusttorch_ir::dtype::DType;
 use rusttorch_ir::expr::Attr;
 use rusttorch_ops::lazy::{Function, Operand, Tensor};
 use rusttorch_runtime::Tensor as Memory;
@@ -165,12 +166,21 @@ pub fn product<'py>(a: &Bound<'py, PyAny>, b: &Bound<'py, PyAny>) -> PyResult<Bo
     let host = PyHost(py);
     let [a, b] = [a, b].map(|v| as_tensor(v, "matmul(): argument").and_then(|t| run(|| t.memory(&host))));
     let (a, b) = (a?, b?);
+    if !(is_multiplied(a.dtype()) && is_multiplied(b.dtype())) {
+        let [a, b] = [a, b].map(|m| new(py, Tensor::from(m)));
+        return py.import("rusttorch._products")?.call_method1("any_matmul", (a?, b?));
+    }
     let threads = crate::control::threads(py)?.0;
     let result = py.detach(|| {
         let _cap = rusttorch_runtime::pool::limit_threads(threads);
         rusttorch_runtime::matmul::matmul(&a, &b)
     });
     new(py, Tensor::from(result.map_err(runtime_to_py)?))
+}
+
+/// True for the dtypes whose products the runtime computes.
+pub fn is_multiplied(dtype: DType) -> bool {
+    matches!(dtype, DType::F32 | DType::F64)
 }
 
 /// True for a tensor of ours.

@@ -1,6 +1,7 @@
 //! `x[...]` and `x[...] = v`: numbers, slices, None and Ellipsis give views; lists and tensors of integers and
 //! bools gather and scatter.
 
+use crate::host::{detached, rows_of};
 use crate::tensor::{PyHost, PyTensor, exact, new, run};
 use crate::tensor_call::as_tensor;
 use crate::tensor_make;
@@ -8,7 +9,9 @@ use pyo3::exceptions::{PyIndexError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyEllipsis, PyList, PySlice, PyTuple};
 use rusttorch_ir::dtype::DType;
-use rusttorch_ops::lazy::{Operand, Scalar, Tensor, create, index};
+use rusttorch_ir::expr::Attr;
+use rusttorch_ops::host;
+use rusttorch_ops::lazy::{Operand, Tensor, create, index};
 
 /// A view, and per dimension of it what else picks its elements.
 struct Indexed {
@@ -182,18 +185,32 @@ pub fn index_select<'py>(
     }
     let d = tensor.get().dimension(dim)?;
     let host = PyHost(py);
-    let result = run(|| {
-        let picks = picks.reshape(&[-1], &host)?;
-        if Scalar::all(&picks.memory(&host)?)?.iter().any(|s| matches!(s, Scalar::Int(i) if *i < 0)) {
-            let text = "index out of range in self";
-            return Err(rusttorch_ops::Error::index(text));
-        }
-        let mut by = vec![None; d];
-        by.push(Some(picks));
-        index::positions(this, &by, &host)?.get(this, &host)?.copied(true, &host)
-    })?;
-    new(py, result)
+    let picks = run(|| picks.to_dtype(DType::I64, &host)?.reshape(&[-1], &host))?;
+    let layout = this.layout();
+    let size = layout.shape().get(d).copied().unwrap_or(1);
+    let index = run(|| picks.memory(&host))?;
+    run(|| host::check_index(&index, d, size).map_err(|_| rusttorch_ops::Error::index("index out of range in self")))?;
+    let slice = layout.shape().iter().skip(d + 1).product::<i64>() * layout.dtype().size() as i64;
+    if layout.rank() > 0 && slice < SHORT_SLICE && index.numel() > 0 && layout.numel() > 0 {
+        // Element by element, by a kernel.
+        let mut shape = layout.shape().to_vec();
+        shape[d] = index.numel();
+        let mut line = vec![1; shape.len()];
+        line[d] = shape[d];
+        let gathered = run(|| {
+            let places = picks.view(&line)?.expand(&shape)?;
+            let dim = Operand::Literal(Attr::Int(d as i64));
+            Tensor::op("gather", &[Operand::Tensor(this.clone()), dim, Operand::Tensor(places)], DType::F32, &host)
+        })?;
+        return new(py, gathered);
+    }
+    let memory = rows_of(this, py)?;
+    let selected = detached(py, || host::select_slices(&memory, d as i64, &index))?;
+    new(py, Tensor::from(selected))
 }
+
+/// Bytes of a slice below which it is not worth a copy of its own.
+const SHORT_SLICE: i64 = 64;
 
 /// Every element becomes one number.
 pub fn fill(tensor: &Bound<'_, PyTensor>, value: &Bound<'_, PyAny>) -> PyResult<()> {

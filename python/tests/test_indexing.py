@@ -154,8 +154,6 @@ def test_errors() -> None:
     check("take", X, v)
     with pytest.raises(TypeError, match=r"take\(\): argument 'index' \(position 2\) must be Tensor, not list"):
         rt.take(ours(X), [0])
-    with pytest.raises(NotImplementedError, match=r"take\(\) with out="):
-        rt.take(ours(X), ours(ONE), out=rt.ones(1))
     check("put", X, torch.tensor([0, 7]), v[:2])
     check("put", X, torch.tensor([0, 1]), v[:1])
     check("put", X, ONE, ONE)

@@ -14,8 +14,6 @@ def test_norms() -> None:
         check("norm", x, p, dim=(0, 1), keepdim=True)
     check("norm", x.long())
     check("norm", x, "x")
-    with pytest.raises(NotImplementedError, match="nuc"):
-        rt.norm(ours(x), "nuc")
 
 
 def test_products() -> None:
@@ -147,8 +145,6 @@ def test_contractions() -> None:
     for n in range(6):
         check("matrix_power", square, n)
     check("matrix_power", x, 2)
-    with pytest.raises(NotImplementedError, match="negative power"):
-        rt.matrix_power(ours(square), -1)
 
 
 def test_distances() -> None:
@@ -210,5 +206,3 @@ def test_einsum() -> None:
         check("einsum", equation, *operands)
         check("einsum", equation, operands)
     check("einsum", "ij,kj->ik", x.long(), x.long())
-    with pytest.raises(NotImplementedError, match="lists of subscripts"):
-        rt.einsum(ours(x), [0, 1], [1, 0])

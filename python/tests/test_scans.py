@@ -117,13 +117,6 @@ def test_out_and_methods(name, kind):
         results = getattr(mine, name)(1)
         for g, w in zip(results if several else (results,), wants, strict=True):
             same(torch.as_tensor(g.numpy()), w)
-    if not several:
-        with pytest.raises(RuntimeError, match="shape"):
-            getattr(rt, name)(mine, 1, out=make(torch.zeros(3)))
-        with pytest.raises(RuntimeError, match="can't be cast"):
-            getattr(rt, name)(mine, 1, out=make(torch.zeros(3, 4, dtype=torch.int64)))
-    with pytest.raises(TypeError, match="'out' must be"):
-        getattr(rt, name)(mine, 1, out=[1, 2])
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -3,7 +3,9 @@
 use crate::error::Result;
 use rusttorch_ir::half::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16};
 use rusttorch_runtime::Tensor;
+use rusttorch_runtime::pool::{OwnPool, Parallel};
 use std::ops::{Add, Mul};
+use std::sync::{Mutex, PoisonError};
 
 /// A dtype's elements in memory, and the number that is carried for them.
 pub trait Lane {
@@ -11,8 +13,14 @@ pub trait Lane {
     const SIZE: usize;
     /// Bits of [`Lane::key`] that differ.
     const KEY_BITS: u32;
+    /// An element in memory, of any alignment.
+    type Bytes: Copy + Send + Sync;
+    /// The elements of whole ones. Loops over them need no checks of lengths, so they become vector code.
+    fn items(bytes: &[u8]) -> &[Self::Bytes];
+    fn items_mut(bytes: &mut [u8]) -> &mut [Self::Bytes];
+    fn get(bytes: Self::Bytes) -> Self::Number;
+    fn put(number: Self::Number) -> Self::Bytes;
     fn load(bytes: &[u8]) -> Self::Number;
-    fn store(number: Self::Number, bytes: &mut [u8]);
     fn add(a: Self::Number, b: Self::Number) -> Self::Number;
     fn mul(a: Self::Number, b: Self::Number) -> Self::Number;
     /// Keys are ordered as the elements are: -0 and 0 are equal, NaNs are equal and above all else, as PyTorch sorts.
@@ -58,12 +66,24 @@ macro_rules! lanes {
             type Number = $number;
             const SIZE: usize = size_of::<$t>();
             const KEY_BITS: u32 = $bits;
-            fn load(bytes: &[u8]) -> $number {
-                let $v = <$t>::from_ne_bytes(bytes.try_into().expect("elements are cut to their size"));
+            type Bytes = [u8; size_of::<$t>()];
+            fn items(bytes: &[u8]) -> &[Self::Bytes] {
+                bytes.as_chunks().0
+            }
+            fn items_mut(bytes: &mut [u8]) -> &mut [Self::Bytes] {
+                bytes.as_chunks_mut().0
+            }
+            #[inline]
+            fn get(bytes: Self::Bytes) -> $number {
+                let $v = <$t>::from_ne_bytes(bytes);
                 $wide
             }
-            fn store($w: $number, bytes: &mut [u8]) {
-                bytes.copy_from_slice(&<$t>::to_ne_bytes($narrow));
+            #[inline]
+            fn put($w: $number) -> Self::Bytes {
+                <$t>::to_ne_bytes($narrow)
+            }
+            fn load(bytes: &[u8]) -> $number {
+                Self::get(bytes.try_into().expect("elements are cut to their size"))
             }
             fn add(a: $number, b: $number) -> $number {
                 $add(a, b)
@@ -154,22 +174,40 @@ impl RowMajor {
     }
 }
 
+/// The elements in row-major order, of which any bytes can be copied out.
+pub struct Source(Tensor);
+
+impl Source {
+    pub fn of(x: &Tensor) -> Result<Source> {
+        Ok(Source(x.contiguous()?))
+    }
+
+    /// The bytes from `at` on.
+    pub fn read(&self, at: usize, out: &mut [u8]) {
+        self.0.storage().read(self.0.byte_offset() + at, out);
+    }
+}
+
 /// The elements in row-major order, a piece after another: they are copied where the caches hold them.
-pub struct Pieces {
-    elements: Tensor,
+pub struct Pieces<'a> {
+    source: &'a Source,
     buffer: Vec<u8>,
-    /// What was given of what is in the buffer, which starts with byte `start` of the elements.
+    /// What was given of what is in the buffer.
     given: usize,
     filled: usize,
-    start: usize,
+    /// Where what is behind the buffer starts, and what is to be given ends.
+    next: usize,
+    end: usize,
 }
 
 /// Bytes that are copied at a time.
-const PIECE: usize = 1 << 15;
+pub const PIECE: usize = 1 << 14;
 
-impl Pieces {
-    pub fn of(x: &Tensor) -> Result<Pieces> {
-        Ok(Pieces { elements: x.contiguous()?, buffer: vec![0; PIECE], given: 0, filled: 0, start: 0 })
+impl Pieces<'_> {
+    /// The bytes of a range.
+    pub fn of(source: &Source, range: std::ops::Range<usize>) -> Pieces<'_> {
+        let buffer = vec![0; PIECE.min(range.len())];
+        Pieces { source, buffer, given: 0, filled: 0, next: range.start, end: range.end }
     }
 
     /// The next bytes.
@@ -178,15 +216,30 @@ impl Pieces {
     /// When there are no more so many.
     pub fn next(&mut self, bytes: usize) -> &[u8] {
         if self.given + bytes > self.filled {
-            self.start += self.given;
+            // What was not given is read again.
+            self.next -= self.filled - self.given;
             self.buffer.resize(self.buffer.len().max(bytes), 0);
-            (self.given, self.filled) = (0, self.buffer.len().min(self.elements.nbytes() - self.start));
-            let from = self.elements.byte_offset() + self.start;
-            self.elements.storage().read(from, &mut self.buffer[..self.filled]);
+            (self.given, self.filled) = (0, self.buffer.len().min(self.end - self.next));
+            self.source.read(self.next, &mut self.buffer[..self.filled]);
+            self.next += self.filled;
         }
         self.given += bytes;
         &self.buffer[self.given - bytes..self.given]
     }
+}
+
+/// Calls `f` with each of the parts, on as many threads as calls may have; the caller is one of them.
+pub fn share_out<T: Send>(parts: Vec<T>, f: impl Fn(T) + Sync) {
+    let parts: Vec<Mutex<Option<T>>> = parts.into_iter().map(|part| Mutex::new(Some(part))).collect();
+    OwnPool.run(parts.len(), &|i| {
+        let part = parts[i].lock().unwrap_or_else(PoisonError::into_inner).take();
+        f(part.expect("a task is run once"));
+    });
+}
+
+/// Threads that a call of this thread may use.
+pub fn threads() -> usize {
+    OwnPool.threads()
 }
 
 /// The bytes of a tensor that was made here.

@@ -6,11 +6,13 @@
 
 mod accumulate;
 mod find;
+mod join;
 mod lanes;
 mod order;
 mod scan;
 
-pub use accumulate::{Put, index_slices, scatter};
+pub use accumulate::{Put, check_index, from_start, index_slices, scatter, select_slices};
 pub use find::{masked_scatter, masked_select, nonzero};
+pub use join::cat;
 pub use order::{Pick, Unique, first, order_of_rows, pick, search, sort, unique};
 pub use scan::{Extremes, Scan, extremes, scan};

@@ -314,6 +314,14 @@ impl Tensor {
         Ok(self.with(self.view.unfold(dim, size, step)?, None))
     }
 
+    /// `torch.as_strided`: `offset` and strides in elements, of the storage, which is there then.
+    pub fn as_strided(&self, shape: &[i64], strides: &[i64], offset: i64, host: &dyn Host) -> Result<Tensor> {
+        let (storage, dtype) = (self.memory(host)?.storage().clone(), self.view.dtype());
+        let offset = usize::try_from(offset).unwrap_or(usize::MAX).saturating_mul(dtype.size());
+        let view = Memory::from_parts(storage, offset, shape, strides, dtype)?;
+        Ok(self.with(view.layout().clone(), None))
+    }
+
     /// `torch.select`.
     pub fn select(&self, dim: i64, index: i64) -> Result<Tensor> {
         Ok(self.with(self.view.select(dim, index)?, None))
