@@ -77,10 +77,10 @@ def call_of(inner: Callable[..., Any], numbers: bool = False) -> Callable[..., A
     @functools.wraps(inner)
     def call(*args: Any, **kwargs: Any) -> Any:
         torch = sys.modules.get("torch")
-        kind = type(args[0]) if args and not kwargs else object
+        own = type(args[0]) if args and not kwargs else object
         # The rest are numbers, or tensors of the same library: nothing to convert or to refuse.
-        if kind in (Tensor, torch and torch.Tensor) and all(type(x) in _NUMBERS or type(x) is kind for x in args):
-            return inner(*args) if kind is Tensor else _theirs(torch, name)(*args)
+        if own in (Tensor, torch and torch.Tensor) and all(type(x) in _NUMBERS or type(x) is own for x in args):
+            return inner(*args) if own is Tensor else _theirs(torch, name)(*args)
         out = kwargs.pop("out", None) if "out" in kwargs and name in _out.FUNCTIONS else None
         operands = list(_flat((*args, *kwargs.values())))
         refuse_traced(name, operands)
