@@ -8,7 +8,8 @@ from collections import namedtuple
 from typing import Any
 
 from rusttorch import _rusttorch
-from rusttorch._public import dtype_name, op, public, title, wrap
+from rusttorch._names import op_function as op
+from rusttorch._public import dtype_name, public, title, wrap
 
 sort_result = namedtuple("sort_result", ("values", "indices"))
 topk_result = namedtuple("topk_result", ("values", "indices"))

@@ -11,8 +11,9 @@ import string
 from typing import Any
 
 from rusttorch import _rusttorch
+from rusttorch._names import op_function as op
 from rusttorch._products import product
-from rusttorch._public import op, public, title
+from rusttorch._public import public, title
 
 #: A letter, or a dimension under the ellipsis, counted from the last one.
 _Label = str | int

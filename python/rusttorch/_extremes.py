@@ -8,7 +8,7 @@ from functools import cache
 from inspect import signature
 from typing import Any
 
-from rusttorch import _rusttorch
+from rusttorch import _names
 from rusttorch._rusttorch import Expr
 
 
@@ -22,8 +22,8 @@ class _Extreme:
         self.__name__ = self.__qualname__ = name
         self.__doc__ = type(self).__doc__
         self.__signature__ = signature(self.__call__)
-        self._all = _rusttorch._op_function(name)
-        self._two = _rusttorch._op_function(f"{name}imum")
+        self._all = _names.op_function(name)
+        self._two = _names.op_function(f"{name}imum")
         self._result = result
 
     def __repr__(self) -> str:

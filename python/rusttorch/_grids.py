@@ -7,7 +7,8 @@ from collections import namedtuple
 from typing import Any
 
 from rusttorch import _rusttorch
-from rusttorch._public import c_name, op, public, title, wrap
+from rusttorch._names import op_function as op
+from rusttorch._public import c_name, public, title, wrap
 from rusttorch._rusttorch import Tensor
 
 histogram_result = namedtuple("histogram_result", ("hist", "bin_edges"))

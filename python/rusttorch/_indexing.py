@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from rusttorch import _rusttorch
-from rusttorch._public import along, dtype_name, op, public, title, wrap
+from rusttorch._names import op_function as op
+from rusttorch._public import along, dtype_name, public, title, wrap
 from rusttorch._rusttorch import Tensor
 
 

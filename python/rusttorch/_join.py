@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from rusttorch import _out, _rusttorch
+from rusttorch import _names, _out, _rusttorch
 from rusttorch._public import refuse_traced
 from rusttorch._rusttorch import Tensor
 
@@ -204,7 +204,7 @@ def _result_dtype(parts: list[Any]) -> str:
     for p in parts[1:]:
         if (other := _name(p.dtype)) != name:
             one, two = (_rusttorch.empty(1, dtype=n) for n in (name, other))
-            name = _name(_rusttorch._op_function("maximum")(one, two).dtype)
+            name = _name(_names.op_function("maximum")(one, two).dtype)
     return name
 
 

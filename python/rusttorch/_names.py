@@ -102,13 +102,19 @@ def synonyms() -> dict[str, str]:
 
 
 @cache
+def op_function(name: str) -> Any:
+    """The function of a row. One object for all calls: what is known of a call is kept by its function."""
+    return _rusttorch._op_function(name)
+
+
+@cache
 def method(name: str, in_place: bool = False) -> Any:
     """The function that tensors have as a method of this name, or, ``in_place``, of this name and a ``_``; or None."""
     for op, synonyms in _SYNONYMS.items():
         if name in synonyms:
             name = op
     if name in ops():
-        return _rusttorch._op_function(name)
+        return op_function(name)
     from rusttorch import _public, _scans
 
     _public.load()

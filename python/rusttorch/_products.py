@@ -7,7 +7,8 @@ from __future__ import annotations
 from typing import Any
 
 from rusttorch import _rusttorch
-from rusttorch._public import c_name, call_of, dtype_name, op, promoted, public, title, wrap
+from rusttorch._names import op_function as op
+from rusttorch._public import c_name, call_of, dtype_name, promoted, public, title, wrap
 from rusttorch._scans import _dtype_name as scan_dtype_name
 
 

@@ -177,11 +177,6 @@ def _numpys(result: Any) -> Any:
     return result
 
 
-def op(name: str) -> Any:
-    """An op of the table."""
-    return _rusttorch._op_function(name)
-
-
 def dtype_name(of: Any) -> str:
     """``float32`` of our dtype."""
     return str(of).removeprefix("rusttorch.")

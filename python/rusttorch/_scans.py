@@ -10,7 +10,7 @@ import sys
 from collections import namedtuple
 from typing import Any
 
-from rusttorch import _out, _rusttorch
+from rusttorch import _names, _out, _rusttorch
 from rusttorch._public import refuse_traced
 from rusttorch._rusttorch import Tensor, dtype
 
@@ -40,7 +40,7 @@ def _kind(x: Any, name: str) -> str:
 def _scan(name: str, x: Any, dim: int, dtype: Any = None) -> list[Any]:
     kind = _kind(x, name)
     if dtype is not None:
-        x = _rusttorch._op_function("to")(x, _dtype_name(dtype))
+        x = _names.op_function("to")(x, _dtype_name(dtype))
     results = _rusttorch._scan(name, x, dim)
     if kind == "torch":
         from torch import from_dlpack
@@ -91,7 +91,7 @@ def _number(name: str, x: Any, dim: int | None, dtype: Any, out: Any, axis: int 
     (result,) = _scan(name, x, dim, dtype)
     if dtype is not None:
         # Narrower integers wrap, as their sums do.
-        result = _rusttorch._op_function("to")(result, _dtype_name(dtype))
+        result = _names.op_function("to")(result, _dtype_name(dtype))
     return _written(name, result, out)
 
 

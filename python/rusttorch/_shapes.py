@@ -12,7 +12,8 @@ from typing import Any
 
 from rusttorch import _rusttorch
 from rusttorch._join import split
-from rusttorch._public import METHODS, alias, along, dtype_name, op, public, title, wrap
+from rusttorch._names import op_function as op
+from rusttorch._public import METHODS, alias, along, dtype_name, public, title, wrap
 from rusttorch._rusttorch import Tensor
 
 

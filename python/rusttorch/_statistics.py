@@ -10,7 +10,8 @@ from collections import namedtuple
 from typing import Any
 
 from rusttorch import _rusttorch
-from rusttorch._public import alias, dtype_name, op, promoted, public, title, wrap
+from rusttorch._names import op_function as op
+from rusttorch._public import alias, dtype_name, promoted, public, title, wrap
 from rusttorch._rusttorch import Tensor
 
 
