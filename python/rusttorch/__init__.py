@@ -221,6 +221,7 @@ _HOMES = {
         "corrcoef",
         "cov",
         "cumulative_trapezoid",
+        "diff",
         "histc",
         "isin",
         "mode",

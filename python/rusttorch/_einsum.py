@@ -63,6 +63,9 @@ def einsum(equation: Any, *operands: Any) -> Any:
             raise RuntimeError(f"expected scalar type {title(value)} but found {title(other)}")
         wanted = {*output, *(label for _, later in parts[i + 1 :] for label in later)}
         value, labels = _product(value, labels, other, their, wanted)
+    if len(many) == 1 and (gone := [d for d, label in enumerate(labels) if label not in output]):
+        # torch's sum of integers is one of int64; what it multiplies it does not sum so.
+        value, labels = op("sum")(value, gone), [label for label in labels if label in output]
     value, labels = _summed(value, labels, set(output))
     result = value.permute([labels.index(label) for label in output])
     return result.clone() if result.numel() and len(many) == 1 and result is many[0] else result

@@ -53,7 +53,7 @@ class _Extreme:
             return self._all(x, **options)
         # The losers of a tie get no gradient here, and an equal share of it from `amax`.
         by_index = getattr(x, "requires_grad", False)
-        flags = str(getattr(x, "dtype", "")).removeprefix("torch.") == "bool"
+        flags = str(getattr(x, "dtype", "")).rpartition(".")[2] == "bool"
         along = _along(self.__name__, dim, keepdim or keepdims, by_index, flags)
         values, indices = along(x, **options)
         torch = sys.modules.get("torch")
@@ -83,6 +83,9 @@ max_result = namedtuple("max_result", ("values", "indices"))
 min_result = namedtuple("min_result", ("values", "indices"))
 max = _Extreme("max", max_result)
 min = _Extreme("min", min_result)
+
+#: What tensors have as methods.
+METHODS = {"max": max, "min": min}
 
 
 aminmax_result = namedtuple("aminmax_result", ("min", "max"))

@@ -113,14 +113,38 @@ def method(name: str, in_place: bool = False) -> Any:
     for op, synonyms in _SYNONYMS.items():
         if name in synonyms:
             name = op
-    if name in ops():
-        return op_function(name)
-    from rusttorch import _public, _scans
+    from rusttorch import _extremes, _public, _scans, _statistics, _views
 
+    if name in _extremes.METHODS:
+        return None if in_place else _extremes.METHODS[name]
+    if name == "where":
+        return None if in_place else _where
+    if name == "diff":
+        return None if in_place else _statistics.diff
+    if name == "float_power" and in_place:
+        return _float_power_in_place
+    if name in ops():
+        # The shape of a tensor stays what it is.
+        return None if in_place and name in _views.NUMPY else op_function(name)
     _public.load()
     if in_place and name not in _public.IN_PLACE | _scans.IN_PLACE:
         return None
     return _public.METHODS.get(name) or _scans.FUNCTIONS.get(name)
+
+
+def _where(self: Any, condition: Any, other: Any) -> Any:
+    """This tensor's elements where the condition is true, else those of ``other``; ``torch.Tensor.where``."""
+    return _rusttorch._op_function("where")(condition, self, other)
+
+
+def _float_power_in_place(self: Any, exponent: Any) -> Any:
+    if str(self.dtype) != "rusttorch.float64":
+        from rusttorch._public import title
+
+        raise RuntimeError(
+            f"the base given to float_power_ has dtype {title(self)} but the operation's result requires dtype Double"
+        )
+    return _rusttorch._op_function("float_power")(self, exponent)
 
 
 def resolve(path: str) -> Any:

@@ -129,16 +129,26 @@ any_matmul = call_of(matmul)
 
 
 def product(a: Any, b: Any) -> Any:
-    """``matmul`` of matrices, batches of them, or a vector behind, of every dtype but bool: 16-bit floats by way of
-    float32, integers as one kernel of products and sums.
+    """``matmul`` of two tensors of one dtype, of every dtype but bool: 16-bit floats by way of float32, integers as one
+    kernel of products and sums.
     """
     kind = dtype_name(a.dtype)
-    if kind in ("float16", "bfloat16"):
-        return _rusttorch.matmul(a.to("float32"), b.to("float32")).to(kind)
-    if a.is_floating_point() or kind == "bool":
+    if kind in ("float32", "float64", "bool"):
         return _rusttorch.matmul(a, b)
-    pairs = op("mul")(a, b) if b.ndim == 1 else op("mul")(a.unsqueeze(-1), b.unsqueeze(-3))
-    return op("sum")(pairs, -1 if b.ndim == 1 else -2).to(kind)
+    fits = a.ndim and b.ndim and a.shape[-1] == b.shape[max(b.ndim - 2, 0)]
+    if a.is_floating_point() or not fits:
+        return _rusttorch.matmul(a.to("float32"), b.to("float32")).to(kind)
+    if b.ndim == 1:
+        return op("sum")(op("mul")(a, b), -1).to(kind)
+    rows = a.unsqueeze(0) if a.ndim == 1 else a
+    result = op("sum")(op("mul")(rows.unsqueeze(-1), b.unsqueeze(-3)), -2).to(kind)
+    return result.squeeze(-2) if a.ndim == 1 else result
+
+
+def of_numpy(a: Any, b: Any) -> Any:
+    """:func:`product` of NumPy's arrays."""
+    result = product(_rusttorch.as_tensor(a), _rusttorch.as_tensor(b)).numpy()
+    return result if result.ndim else result[()]
 
 
 def _same_dtype(a: Any, b: Any) -> None:
@@ -385,7 +395,12 @@ def tensordot(a: Any, b: Any, dims: Any = 2) -> Any:
         raise RuntimeError("both inputs should have same dtype")
     for d, e in zip(first, second, strict=True):
         n, m = a.shape[d], b.shape[e]
-        if n != m:
+        # An extent of 1 is broadcast: the other one's elements are summed first.
+        if n == 1:
+            b = op("sum")(b, e, True).to(dtype_name(b.dtype))
+        elif m == 1:
+            a = op("sum")(a, d, True).to(dtype_name(a.dtype))
+        elif n != m:
             raise RuntimeError(
                 f"contracted dimensions need to match, but first has size {n} in dim {d} and second has size "
                 f"{m} in dim {e}"

@@ -344,15 +344,15 @@ def repeat_interleave(
     return places if repeats is None else flat.index_select(at, places)
 
 
-def _triangle(row: int, col: int, offset: int, lower: bool, dtype: Any) -> Any:
+def _triangle(row: int, col: int, offset: int, lower: bool, dtype: Any, device: Any) -> Any:
     for said, n in (("row", row), ("col", col)):
         if n < 0:
             raise RuntimeError(f"{said} must be non-negative, got{n}")
-    ones = _rusttorch.ones(row, col, dtype="bool")
+    ones = _rusttorch.ones(row, col, dtype="bool", device=device)
     return _rusttorch._nonzero(op("tril" if lower else "triu")(ones, offset)).t().contiguous().to(dtype or "int64")
 
 
-def tril_indices(row: int, col: int, offset: int = 0, *, dtype: Any = None) -> Any:
+def tril_indices(row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None) -> Any:
     """The rows and columns of the lower triangle of a matrix, row by row: a tensor of ours of shape (2, n);
     ``torch.tril_indices``.
 
@@ -360,15 +360,15 @@ def tril_indices(row: int, col: int, offset: int = 0, *, dtype: Any = None) -> A
     >>> rt.tril_indices(2, 2).tolist()
     [[0, 1, 1], [0, 0, 1]]
     """
-    return _triangle(row, col, offset, True, dtype)
+    return _triangle(row, col, offset, True, dtype, device)
 
 
-def triu_indices(row: int, col: int, offset: int = 0, *, dtype: Any = None) -> Any:
+def triu_indices(row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None) -> Any:
     """The rows and columns of the upper triangle of a matrix, row by row; ``torch.triu_indices``."""
-    return _triangle(row, col, offset, False, dtype)
+    return _triangle(row, col, offset, False, dtype, device)
 
 
-def logspace(start: float, end: float, steps: int, base: float = 10.0, *, dtype: Any = None) -> Any:
+def logspace(start: float, end: float, steps: int, base: float = 10.0, *, dtype: Any = None, device: Any = None) -> Any:
     """``base`` to the power of ``steps`` numbers with equal distances from ``start`` to ``end``: a tensor of ours,
     computed in float64; ``torch.logspace``.
 
@@ -376,7 +376,7 @@ def logspace(start: float, end: float, steps: int, base: float = 10.0, *, dtype:
     >>> rt.logspace(0, 2, 3).tolist()
     [1.0, 10.0, 100.0]
     """
-    powers = op("pow")(float(base), _rusttorch.linspace(start, end, steps, dtype="float64"))
+    powers = op("pow")(float(base), _rusttorch.linspace(start, end, steps, dtype="float64", device=device))
     return powers.to(dtype or _rusttorch.get_default_dtype())
 
 
@@ -479,11 +479,11 @@ METHODS.update(
         "reshape_as": lambda input, other: input.reshape(other.shape),
         "sum_to_size": lambda input, *size: _sum_to_size(input, _size("sum_to_size", size)),
         "ndimension": lambda input: input.ndim,
-        "half": lambda input: input.to("float16"),
-        "bfloat16": lambda input: input.to("bfloat16"),
-        "byte": lambda input: input.to("uint8"),
-        "char": lambda input: input.to("int8"),
-        "short": lambda input: input.to("int16"),
+        "half": lambda input, memory_format=None: input.to("float16", memory_format=memory_format),
+        "bfloat16": lambda input, memory_format=None: input.to("bfloat16", memory_format=memory_format),
+        "byte": lambda input, memory_format=None: input.to("uint8", memory_format=memory_format),
+        "char": lambda input, memory_format=None: input.to("int8", memory_format=memory_format),
+        "short": lambda input, memory_format=None: input.to("int16", memory_format=memory_format),
     }
 )
 
@@ -493,6 +493,8 @@ def _sum_to_size(input: Any, size: list[int]) -> Any:
     ones = [1] * (len(own) - len(size)) + size
     if len(size) > len(own) or any(n not in (1, m) for n, m in zip(ones, own, strict=True)):
         raise RuntimeError(f"size {{{size}}} is not expandable to size {{{own}}}.")
+    if not size:
+        return op("sum")(input)
     dims = [d for d, (n, m) in enumerate(zip(ones, own, strict=True)) if n != m]
     summed = op("sum")(input, dims, True) if dims else input
-    return summed.to(dtype_name(input.dtype)).reshape(size)
+    return summed.reshape(size)

@@ -10,7 +10,9 @@ from collections import namedtuple
 from typing import Any
 
 from rusttorch import _rusttorch
+from rusttorch._join import cat
 from rusttorch._names import op_function as op
+from rusttorch._products import product
 from rusttorch._public import alias, dtype_name, promoted, public, title, wrap
 from rusttorch._rusttorch import Tensor
 
@@ -329,14 +331,13 @@ def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any 
             )
         if count and bool(op("any")(op("lt")(given, 0))):
             raise RuntimeError(f"cov(): {said} cannot be negative")
-        given = given.to(x.dtype)
         weights = given if weights is None else weights * given
     total = count if weights is None else op("sum")(weights)
     mean = (op("sum")(x if weights is None else x * weights, 1, True)) / total
     if weights is None or correction == 0 or aweights is None:
         by = total - correction
     else:
-        by = total - correction * op("sum")(weights * aweights.to(x.dtype)) / total
+        by = total - correction * op("sum")(weights * aweights) / total
     if float(by) <= 0:
         warnings.warn(
             "cov(): degrees of freedom is <= 0. Correction should be strictly less than the number of observations.",
@@ -348,8 +349,8 @@ def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any 
     weighted = centred if weights is None else centred * weights
     # Division by a number of ours, so that 0 gives what floats give.
     by = _rusttorch.tensor(by, dtype=x.dtype) if isinstance(by, int) else by
-    result = _rusttorch.matmul(centred, weighted.t()) / by
-    return result.reshape(()) if result.numel() == 1 and input.ndim < 2 else result
+    result = product(centred, weighted.t()) / by
+    return result.reshape(()) if result.numel() == 1 else result
 
 
 @public()
@@ -364,16 +365,15 @@ def corrcoef(input: Any) -> Any:
 
 
 def _parts(name: str, y: Any, x: Any, dx: float, dim: int) -> Any:
-    """The areas between neighbours."""
+    """The areas between neighbours, or twice the areas where ``x`` is given."""
     if y.ndim == 0:
         said = f"Dimension specified as {dim} but tensor has no dimensions"
         raise IndexError(said if name == "trapezoid" else "slice() cannot be applied to a 0-dim tensor.")
     at = wrap(dim, y.ndim)
     y = y.transpose(at, -1)
-    y = y if y.is_floating_point() else y.to(_rusttorch.get_default_dtype())
-    sums = y[..., 1:] + y[..., :-1]
     if x is None:
-        return (sums * (dx / 2)).transpose(at, -1)
+        y = y if y.is_floating_point() else y.to(_rusttorch.get_default_dtype())
+        return ((y[..., 1:] + y[..., :-1]) * (dx / 2)).transpose(at, -1)
     if x.ndim == 1:
         if x.shape[0] != y.shape[-1]:
             raise RuntimeError(f"{name}: There must be one `x` value for each sample point")
@@ -381,7 +381,8 @@ def _parts(name: str, y: Any, x: Any, dx: float, dim: int) -> Any:
     else:
         x = x.transpose(wrap(dim, x.ndim), -1)
         widths = x[..., 1:] - x[..., :-1]
-    return (sums * widths / 2).transpose(at, -1)
+    # Of integers these are integers, and wrap, as PyTorch's do; they are halved when they have been summed.
+    return ((y[..., 1:] + y[..., :-1]) * widths).transpose(at, -1)
 
 
 @public(method=False)
@@ -392,7 +393,8 @@ def trapezoid(y: Any, x: Any = None, *, dx: float = 1, dim: int = -1) -> Any:
     >>> float(rt.trapezoid(np.array([0.0, 1.0, 2.0])))
     2.0
     """
-    return op("sum")(_parts("trapezoid", y, x, dx, dim), dim)
+    total = op("sum")(_parts("trapezoid", y, x, dx, dim), dim)
+    return total if x is None else total / 2
 
 
 trapz = alias("trapz", trapezoid)
@@ -401,16 +403,66 @@ trapz = alias("trapz", trapezoid)
 @public(method=False)
 def cumulative_trapezoid(y: Any, x: Any = None, *, dx: float = 1, dim: int = -1) -> Any:
     """The integrals up to each point but the first; ``torch.cumulative_trapezoid``. See :func:`trapezoid`."""
-    return _rusttorch._scan("cumsum", _parts("cumulative_trapezoid", y, x, dx, dim), dim)[0]
+    totals = _rusttorch._scan("cumsum", _parts("cumulative_trapezoid", y, x, dx, dim), dim)[0]
+    return totals if x is None else totals / 2
+
+
+def diff(x: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None) -> Any:
+    """The differences of neighbours along ``dim``, taken ``n`` times, of bools whether they differ, with ``prepend``
+    before and ``append`` behind; ``torch.diff``.
+
+    >>> import numpy as np, rusttorch as rt
+    >>> rt.diff(np.array([1, 4, 9]), append=np.array([16]))
+    array([3, 5, 7])
+    """
+    if n < 0:
+        raise RuntimeError(f"order must be non-negative but got {n}")
+    if prepend is not None or append is not None:
+        more = [p for p in (prepend, append) if p is not None]
+        for p in more:
+            if p.ndim != x.ndim:
+                raise RuntimeError("diff expects prepend or append to be the same dimension as input")
+            for d in range(x.ndim):
+                if d != wrap(dim, x.ndim) and p.shape[d] != x.shape[d]:
+                    raise RuntimeError(
+                        "diff expects the shape of tensor to prepend or append to match that of input except along the "
+                        f"differencing dimension; input.size({d}) = {x.shape[d]}, but got tensor.size({d}) = "
+                        f"{p.shape[d]}"
+                    )
+        x = cat([p for p in (prepend, x, append) if p is not None], dim)
+    if n == 0:
+        return x.clone() if hasattr(x, "clone") else x.copy()
+    for _ in range(n):
+        x = op("diff")(x, 1, dim)
+    return x
+
+
+# As of the op, which it is of most arguments.
+diff.args = ("x", "n", "dim")  # type: ignore[attr-defined]
+diff.inspect = op("diff").inspect  # type: ignore[attr-defined]
+
+
+def _and_mean(name: str, input: Any, dim: Any, unbiased: Any, correction: Any, keepdim: bool) -> Any:
+    if isinstance(dim, bool):
+        # torch's old form: std_mean(input, unbiased).
+        dim, unbiased = None, dim
+    if unbiased is not None:
+        correction = int(unbiased)
+    spread = op(name)(input, dim, correction=1 if correction is None else correction, keepdim=keepdim)
+    return spread, op("mean")(input, dim, keepdim)
 
 
 @public(method=False)
-def std_mean(input: Any, dim: Any = None, *, correction: float = 1, keepdim: bool = False) -> Any:
+def std_mean(
+    input: Any, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: float | None = None
+) -> Any:
     """The standard deviation and the mean, of all elements or along ``dim``; ``torch.std_mean``."""
-    return op("std")(input, dim, correction=correction, keepdim=keepdim), op("mean")(input, dim, keepdim)
+    return _and_mean("std", input, dim, unbiased, correction, keepdim)
 
 
 @public(method=False)
-def var_mean(input: Any, dim: Any = None, *, correction: float = 1, keepdim: bool = False) -> Any:
+def var_mean(
+    input: Any, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: float | None = None
+) -> Any:
     """The variance and the mean, of all elements or along ``dim``; ``torch.var_mean``."""
-    return op("var")(input, dim, correction=correction, keepdim=keepdim), op("mean")(input, dim, keepdim)
+    return _and_mean("var", input, dim, unbiased, correction, keepdim)

@@ -10,7 +10,7 @@ from rusttorch._rusttorch import Expr
 
 
 def call(expr: Expr, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> Any:
-    """The view that an op of :data:`_NUMPY` means; NotImplemented when the operand is neither torch's nor NumPy's."""
+    """The view that an op of :data:`NUMPY` means; NotImplemented when the operand is neither torch's nor NumPy's."""
     values, out = expr._bound(*args, **(kwargs or {}))
     x, options = values[0], values[1:]
     if out is not None:
@@ -25,7 +25,7 @@ def call(expr: Expr, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> An
         return NotImplemented
     # Refuses what the op refuses, and knows the shape.
     ((_, shape),) = expr._result_meta(*values)
-    view = _NUMPY[expr.__name__](x, shape, *options)
+    view = NUMPY[expr.__name__](x, shape, *options)
     # As everywhere, what has no dimensions is a scalar.
     return view if shape else view[()]
 
@@ -53,7 +53,7 @@ def _narrow(x: Any, shape: list[int], dim: int, start: int, length: int) -> Any:
     return _along(x, dim, slice(start, start + length))
 
 
-_NUMPY: dict[str, Callable[..., Any]] = {
+NUMPY: dict[str, Callable[..., Any]] = {
     "broadcast_to": _broadcast,
     "flatten": _reshaped,
     "narrow": _narrow,
@@ -61,7 +61,7 @@ _NUMPY: dict[str, Callable[..., Any]] = {
     "ravel": _reshaped,
     "reshape": _reshaped,
     "select": lambda x, shape, dim, index: _along(x, dim, index),
-    "squeeze": _reshaped,
+    "squeeze": lambda x, shape, dim=None: x.view() if dim == () else x.reshape(shape),
     "t": lambda x, shape: x.T,
     "transpose": lambda x, shape, dim0, dim1: x.swapaxes(dim0, dim1) if x.ndim else x,
     "unflatten": _reshaped,

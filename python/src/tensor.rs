@@ -8,6 +8,7 @@ use crate::device::{self, PyDevice};
 use crate::dtype::{self, PyDType};
 use crate::errors::{guarded, to_py};
 use crate::tensor_call::{self, compare, unary};
+use crate::tensor_write::is_contiguous_format;
 use crate::{exchange, tensor_index, torch};
 use pyo3::basic::CompareOp;
 use pyo3::exceptions::{PyAttributeError, PyIndexError, PyRuntimeError, PyTypeError};
@@ -185,7 +186,7 @@ impl PyTensor {
         if let Some(known) = memo.get_item(key)? {
             return Ok(known);
         }
-        let copy = slf.get().clone_(slf.py())?;
+        let copy = slf.get().clone_(slf.py(), None)?;
         memo.set_item(key, &copy)?;
         Ok(copy)
     }
@@ -274,7 +275,7 @@ impl PyTensor {
     }
 
     /// True when elements are row-major without gaps.
-    fn is_contiguous(&self) -> bool {
+    pub(crate) fn is_contiguous(&self) -> bool {
         self.0.layout().is_contiguous()
     }
 
@@ -284,7 +285,12 @@ impl PyTensor {
     }
 
     /// A row-major tensor of the same elements: itself, or a copy.
-    fn contiguous<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+    #[pyo3(signature = (memory_format=None))]
+    fn contiguous<'py>(
+        slf: &Bound<'py, Self>,
+        memory_format: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        is_contiguous_format(memory_format)?;
         if slf.get().is_contiguous() {
             return Ok(slf.clone().into_any());
         }
@@ -292,9 +298,14 @@ impl PyTensor {
     }
 
     /// A copy.
-    #[pyo3(name = "clone")]
-    pub(crate) fn clone_<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.viewed(py, |t| t.copied(false, &PyHost(py)))
+    #[pyo3(name = "clone", signature = (*, memory_format=None))]
+    pub(crate) fn clone_<'py>(
+        &self,
+        py: Python<'py>,
+        memory_format: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let row_major = is_contiguous_format(memory_format)?;
+        self.viewed(py, |t| t.copied(row_major, &PyHost(py)))
     }
 
     /// The same tensor: there are no gradients to be cut off from.

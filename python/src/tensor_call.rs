@@ -154,6 +154,11 @@ pub fn store(target: &Tensor, value: &Tensor, py: Python<'_>) -> PyResult<()> {
     run(|| target.assign(value, &PyHost(py)))
 }
 
+/// The dtypes of matrix products; those of others are made of conversions, or of a kernel.
+pub fn is_multiplied(dtype: DType) -> bool {
+    matches!(dtype, DType::F32 | DType::F64)
+}
+
 /// torch.matmul, which is computed at once.
 pub fn product<'py>(a: &Bound<'py, PyAny>, b: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     if [a, b].iter().any(|v| exact(v).is_none() && !v.hasattr("__array__").unwrap_or(false)) {
@@ -264,7 +269,7 @@ fn view(name: &str, operands: &[Operand], py: Python<'_>) -> PyResult<Option<Ten
         "transpose" => int(1).zip(int(2)).map(|(a, b)| x.transpose(a, b)),
         "unsqueeze" => int(1).map(|dim| x.unsqueeze(dim)),
         "squeeze" if matches!(operands[1], Operand::Literal(Attr::None)) => Some(x.squeeze(None)),
-        "squeeze" => int(1).map(|dim| x.squeeze(Some(dim))),
+        "squeeze" => list(1).map(|dims| x.squeeze_dims(&dims)),
         "reshape" => list(1).map(|shape| x.reshape(&shape, &host)),
         "flatten" => int(1).zip(int(2)).map(|(a, b)| x.flatten(a, b, &host)),
         "broadcast_to" => list(1).map(|shape| x.expand(&shape)),

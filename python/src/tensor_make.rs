@@ -4,6 +4,7 @@ use crate::borrow::{self, Session};
 use crate::exchange;
 use crate::tensor::{PyHost, PyTensor, exact, integers, new, run};
 use crate::tensor_call::foreign;
+use crate::tensor_random::in_kind;
 use crate::{device, dtype};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -228,7 +229,7 @@ macro_rules! constants {
             requires_grad: bool,
         ) -> PyResult<Bound<'py, PyAny>> {
             check(device, requires_grad)?;
-            new(input.py(), full_view(&like(input, dtype)?, $value)?)
+            in_kind(input, new(input.py(), full_view(&like(input, dtype)?, $value)?)?)
         }
     )*};
 }
@@ -276,7 +277,7 @@ fn full_like<'py>(
     requires_grad: bool,
 ) -> PyResult<Bound<'py, PyAny>> {
     check(device, requires_grad)?;
-    new(input.py(), full_view(&like(input, dtype)?, number(fill_value)?)?)
+    in_kind(input, new(input.py(), full_view(&like(input, dtype)?, number(fill_value)?)?)?)
 }
 
 /// Numbers from start in steps, before end.
@@ -310,8 +311,8 @@ fn arange<'py>(
 #[pyo3(signature = (start, end, steps, *, dtype=None, device=None, requires_grad=false))]
 fn linspace<'py>(
     py: Python<'py>,
-    start: f64,
-    end: f64,
+    start: &Bound<'py, PyAny>,
+    end: &Bound<'py, PyAny>,
     steps: i64,
     dtype: Option<&Bound<'py, PyAny>>,
     device: Option<&Bound<'py, PyAny>>,
@@ -319,6 +320,17 @@ fn linspace<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     check(device, requires_grad)?;
     let dtype = dtype_or_default(dtype)?;
+    let ranks = [start, end].map(|at| if at.hasattr("ndim")? { at.getattr("ndim")?.extract::<usize>() } else { Ok(0) });
+    if let [Ok(a), Ok(b)] = ranks
+        && a + b > 0
+    {
+        let text = format!(
+            "linspace only supports 0-dimensional start and end tensors, but got start with {a} dimension(s) and end \
+             with {b} dimension(s)."
+        );
+        return Err(PyRuntimeError::new_err(text));
+    }
+    let (start, end) = (start.extract()?, end.extract()?);
     new(py, run(|| Ok(create::linspace(start, end, steps, dtype)?.into()))?)
 }
 

@@ -295,7 +295,7 @@ fn described(input: &Bound<'_, PyAny>, name: &str) -> PyResult<(Vec<i64>, DType)
 }
 
 /// A new tensor of ours as an array of the library of `like`.
-fn in_kind<'py>(like: &Bound<'py, PyAny>, result: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+pub fn in_kind<'py>(like: &Bound<'py, PyAny>, result: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = like.py();
     if exact(like).is_some() {
         return Ok(result);

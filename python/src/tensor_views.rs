@@ -74,8 +74,9 @@ impl PyTensor {
 
     /// Without dimensions of extent 1.
     #[pyo3(signature = (dim=None))]
-    fn squeeze<'py>(&self, py: Python<'py>, dim: Option<i64>) -> PyResult<Bound<'py, PyAny>> {
-        self.viewed(py, |t| t.squeeze(dim))
+    fn squeeze<'py>(&self, py: Python<'py>, dim: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+        let dims = dim.map(|d| integers(&PyTuple::new(py, [d])?)).transpose()?;
+        self.viewed(py, |t| dims.map_or_else(|| t.squeeze(None), |dims| t.squeeze_dims(&dims)))
     }
 
     /// With a dimension of extent 1.

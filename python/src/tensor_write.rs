@@ -3,31 +3,65 @@
 use crate::tensor::{PyHost, PyTensor, exact, run};
 use crate::tensor_random::{self, Generator};
 use crate::{device, tensor_call, tensor_index};
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyNotImplementedError, PyRuntimeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyInt, PyTuple};
+use pyo3::types::{PyBool, PyInt, PyTuple};
 use rusttorch_ir::dtype::DType;
 use rusttorch_ops::lazy::random::Distribution;
+
+/// The tensor as this dtype: itself, or a copy.
+fn converted<'py>(
+    tensor: &Bound<'py, PyTensor>,
+    dtype: DType,
+    memory_format: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let (this, host) = (tensor.get(), PyHost(tensor.py()));
+    let row_major = is_contiguous_format(memory_format)?;
+    if this.0.layout().dtype() == dtype {
+        // As torch's, whatever its layout.
+        return Ok(tensor.clone().into_any());
+    }
+    this.viewed(tensor.py(), |t| {
+        let result = t.to_dtype(dtype, &host)?;
+        if row_major && !result.layout().is_contiguous() { result.copied(true, &host) } else { Ok(result) }
+    })
+}
+
+/// Whether torch's `memory_format` asks for rows; that strides be kept is the default.
+pub(crate) fn is_contiguous_format(memory_format: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+    let Some(format) = memory_format else { return Ok(false) };
+    match format.str()?.to_string().trim_start_matches("torch.") {
+        "preserve_format" => Ok(false),
+        "contiguous_format" => Ok(true),
+        other => Err(PyNotImplementedError::new_err(format!("memory_format={other} is not supported"))),
+    }
+}
 
 #[pymethods]
 impl PyTensor {
     /// Another dtype, or the device "cpu".
-    #[pyo3(signature = (*args, dtype=None, device=None, copy=false, non_blocking=false))]
+    #[pyo3(signature = (*args, dtype=None, device=None, copy=false, non_blocking=false, memory_format=None))]
     fn to<'py>(
         slf: &Bound<'py, Self>,
         args: &Bound<'py, PyTuple>,
         dtype: Option<&Bound<'py, PyAny>>,
         device: Option<&Bound<'py, PyAny>>,
-        copy: bool,
+        mut copy: bool,
         non_blocking: bool,
+        memory_format: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let _ = non_blocking;
         let mut target = dtype.map(crate::dtype::extract).transpose()?;
         if let Some(device) = device {
             device::check(device)?;
         }
+        let mut flags = 0;
         for arg in args {
-            if let Some(like) = exact(&arg) {
+            if arg.is_exact_instance_of::<PyBool>() {
+                // Of the two flags at the end, the second one is `copy`.
+                flags += 1;
+                copy |= flags == 2 && arg.is_truthy()?;
+            } else if let Some(like) = exact(&arg) {
                 target = Some(like.layout().dtype());
             } else if device::is_device(&arg)? {
                 device::check(&arg)?;
@@ -37,30 +71,35 @@ impl PyTensor {
         }
         let this = slf.get();
         let target = target.unwrap_or(this.0.layout().dtype());
-        if target == this.0.layout().dtype() {
-            return if copy { this.clone_(slf.py()) } else { Ok(slf.clone().into_any()) };
+        if copy && target == this.0.layout().dtype() {
+            return this.clone_(slf.py(), memory_format);
         }
-        this.viewed(slf.py(), |t| t.to_dtype(target, &PyHost(slf.py())))
+        converted(slf, target, memory_format)
     }
 
-    fn float<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        slf.get().viewed(slf.py(), |t| t.to_dtype(DType::F32, &PyHost(slf.py())))
+    #[pyo3(signature = (memory_format=None))]
+    fn float<'py>(slf: &Bound<'py, Self>, memory_format: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+        converted(slf, DType::F32, memory_format)
     }
 
-    fn double<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        slf.get().viewed(slf.py(), |t| t.to_dtype(DType::F64, &PyHost(slf.py())))
+    #[pyo3(signature = (memory_format=None))]
+    fn double<'py>(slf: &Bound<'py, Self>, memory_format: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+        converted(slf, DType::F64, memory_format)
     }
 
-    fn int<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        slf.get().viewed(slf.py(), |t| t.to_dtype(DType::I32, &PyHost(slf.py())))
+    #[pyo3(signature = (memory_format=None))]
+    fn int<'py>(slf: &Bound<'py, Self>, memory_format: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+        converted(slf, DType::I32, memory_format)
     }
 
-    fn long<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        slf.get().viewed(slf.py(), |t| t.to_dtype(DType::I64, &PyHost(slf.py())))
+    #[pyo3(signature = (memory_format=None))]
+    fn long<'py>(slf: &Bound<'py, Self>, memory_format: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+        converted(slf, DType::I64, memory_format)
     }
 
-    fn bool<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        slf.get().viewed(slf.py(), |t| t.to_dtype(DType::Bool, &PyHost(slf.py())))
+    #[pyo3(signature = (memory_format=None))]
+    fn bool<'py>(slf: &Bound<'py, Self>, memory_format: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+        converted(slf, DType::Bool, memory_format)
     }
 
     /// Overwrites the elements with those of another tensor.

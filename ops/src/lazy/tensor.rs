@@ -287,6 +287,26 @@ impl Tensor {
         Ok(self.reshaped(self.view.squeeze(dim)?))
     }
 
+    /// `torch.squeeze` of several dimensions.
+    pub fn squeeze_dims(&self, dims: &[i64]) -> Result<Tensor> {
+        let rank = self.view.rank().max(1) as i64;
+        let mut sorted: Vec<i64> = dims.iter().map(|&d| if d < 0 { d + rank } else { d }).collect();
+        sorted.sort_unstable();
+        if let Some(pair) = sorted.windows(2).find(|p| p[0] == p[1]) {
+            let text = format!("dim {} appears multiple times in the list of dims", pair[0]);
+            return Err(Error::new(ErrorKind::Runtime, text));
+        }
+        let mut view = (*self.view).clone();
+        for &dim in dims.iter().filter(|d| !(-rank..rank).contains(d)) {
+            view = view.squeeze(Some(dim))?;
+        }
+        // From the last one on, so that those before keep their numbers.
+        for &dim in sorted.iter().rev() {
+            view = view.squeeze(Some(dim))?;
+        }
+        Ok(self.reshaped(view))
+    }
+
     /// `torch.unsqueeze`.
     pub fn unsqueeze(&self, dim: i64) -> Result<Tensor> {
         Ok(self.reshaped(self.view.unsqueeze(dim)?))

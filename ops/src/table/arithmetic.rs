@@ -444,15 +444,23 @@ runtime_error("torch.clamp: At least one of 'min' or 'max' must not be None") if
         name: "round",
         params: "x, decimals=0",
         statics: &["decimals"],
-        doc: "Nearest integer, ties to even.",
+        doc: "Nearest integer, ties to even, or number of so many decimals, of tens, hundreds where negative.",
         rule: NoBool("\"round_vml_cpu\" not implemented for 'Bool'"),
-        body: &[(Float, "rint(x) if decimals == 0 else unsupported('round: decimals is not supported')"), (Int, "x")],
+        body: &[
+            (
+                Float,
+                "s = 10.0 ** decimals
+                 t = 10.0 ** -decimals
+                 y = rint(x * s) / s if decimals > 0 else rint(x / t) * t
+                 rint(x) if decimals == 0 else y",
+            ),
+            (Int, "x if decimals == 0 else unsupported('round: decimals of {} are not supported', dtype_name(x))"),
+        ],
         reference: Some(Unary(f64::round_ties_even)),
         ulp_f32: Some(0.0),
         ulp_f64: Some(0.0),
         torch: "torch.round",
         np: "numpy.round",
-        differs: "decimals may be 0.",
         ..Row::DEFAULT
     },
     Row {

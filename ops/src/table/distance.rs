@@ -215,7 +215,7 @@ pub(super) const ROWS: &[Row] = &[
         params: "x1, x2, p=2.0, eps=1e-6, keepdim=False",
         statics: &["p", "keepdim"],
         doc: "The p-norm of x1 - x2 + eps along the last dimension.",
-        rule: ToFloat,
+        rule: Inherit,
         body: &[(Any, "vector_norm(x1 - x2 + eps, p, -1, keepdim)")],
         unreferenced: "tests compare with torch",
         torch: "torch.nn.functional.pairwise_distance",

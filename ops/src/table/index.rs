@@ -19,9 +19,13 @@ pub(super) const ROWS: &[Row] = &[
         name: "take_along_dim",
         params: "x, indices, dim=None",
         statics: &["dim"],
-        doc: "As gather, x and indices being broadcast but in dim; of all elements when dim is None.",
+        doc: "As gather, x and indices being broadcast but in dim; of all elements when dim is None. Negative indices count from the end of dim.",
         rule: Inherit,
-        body: &[(Any, "take_along_dim(x, indices, dim)")],
+        body: &[(
+            Any,
+            "at = where(indices < 0, indices + size(x, dim), indices)
+             take_along_dim(x, indices if (dim is None) or (dtype_name(indices) == 'Bool') else at, dim)",
+        )],
         unreferenced: "reads by index: tests compare with loops",
         torch: "torch.take_along_dim",
         np: "numpy.take_along_axis",

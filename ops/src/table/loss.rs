@@ -168,7 +168,7 @@ pub(super) const ROWS: &[Row] = &[
         params: "x1, x2, target, margin=0.0, reduction='mean'",
         statics: &["reduction"],
         doc: "max(0, -target * (x1 - x2) + margin).",
-        rule: FloatOnly("margin_ranking_loss"),
+        rule: Inherit,
         body: &[(
             Any,
             "d = -target * (x1 - x2) + margin

@@ -294,7 +294,7 @@ pub(super) const ROWS: &[Row] = &[
         params: "anchor, positive, negative, margin=1.0, p=2.0, eps=1e-6, swap=False, reduction='mean'",
         statics: &["p", "swap", "reduction"],
         doc: "max(0, margin + the distance of anchor to positive - that to negative), p-norms along the last dimension; with swap, positive's distance to negative counts if it is smaller.",
-        rule: ToFloat,
+        rule: Inherit,
         body: &[(
             Any,
             "near = pairwise_distance(anchor, positive, p, eps)

@@ -405,7 +405,7 @@ pub(super) const ROWS: &[Row] = &[
         rule: ToFloat,
         body: &[(
             Any,
-            "z = x if eps is None else minimum(maximum(x, eps), 1.0 - eps)
+            "z = x if eps is None else where(x < eps, eps, where(x > 1.0 - eps, 1.0 - eps, x))
              log(z / (1.0 - z))",
         )],
         unreferenced: "cancels near 1/2, as in PyTorch: tests compare with torch",

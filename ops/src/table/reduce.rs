@@ -34,11 +34,11 @@ fn log_sum_exp(x: &[f64]) -> f64 {
 pub(super) const ROWS: &[Row] = &[
     Row {
         name: "sum",
-        params: "x, dim=None, keepdim=False",
-        statics: &["dim", "keepdim"],
-        doc: "Sum over dim, of integers as i64.",
+        params: "x, dim=None, keepdim=False, dtype=None",
+        statics: &["dim", "keepdim", "dtype"],
+        doc: "Sum over dim, of x as dtype, or of integers as i64.",
         rule: Accumulate,
-        body: &[(Any, "reduce_sum(x, dim, keepdim)")],
+        body: &[(Any, "reduce_sum(x if dtype is None else cast(x, dtype), dim, keepdim)")],
         reference: Some(Fold(|x| x.iter().sum())),
         torch: "torch.sum",
         np: "numpy.sum",
@@ -46,11 +46,11 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         name: "prod",
-        params: "x, dim=None, keepdim=False",
-        statics: &["dim", "keepdim"],
-        doc: "Product over dim, of integers as i64.",
+        params: "x, dim=None, keepdim=False, dtype=None",
+        statics: &["dim", "keepdim", "dtype"],
+        doc: "Product over dim, of x as dtype, or of integers as i64.",
         rule: Accumulate,
-        body: &[(Any, "reduce_prod(x, dim, keepdim)")],
+        body: &[(Any, "reduce_prod(x if dtype is None else cast(x, dtype), dim, keepdim)")],
         reference: Some(Fold(|x| x.iter().product())),
         torch: "torch.prod",
         np: "numpy.prod",
@@ -59,16 +59,27 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         name: "mean",
-        params: "x, dim=None, keepdim=False",
+        params: "x, dim=None, keepdim=False, dtype=None",
+        statics: &["dim", "keepdim", "dtype"],
+        doc: "Mean over dim, of x as dtype.",
+        rule: Inherit,
+        body: &[(Any, "float_mean(x if dtype is None else cast(x, dtype), dim, keepdim)")],
+        reference: Some(Fold(|x| x.iter().sum::<f64>() / x.len() as f64)),
+        torch: "torch.mean",
+        np: "numpy.mean",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "float_mean",
+        params: "x, dim, keepdim",
         statics: &["dim", "keepdim"],
-        doc: "Mean over dim.",
+        doc: "Mean over dim of floats.",
         rule: FloatElse(
             "mean(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. Got: {}",
         ),
         body: &[(Any, "reduce_sum(x, dim, keepdim) / count(x, dim)")],
-        reference: Some(Fold(|x| x.iter().sum::<f64>() / x.len() as f64)),
-        torch: "torch.mean",
-        np: "numpy.mean",
+        unreferenced: "mean has one",
+        internal: true,
         ..Row::DEFAULT
     },
     Row {
@@ -228,9 +239,20 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         name: "softmax",
+        params: "x, dim, dtype=None",
+        statics: &["dim", "dtype"],
+        doc: "exp(x) / sum(exp(x)) over dim, of x as dtype.",
+        rule: Inherit,
+        body: &[(Any, "float_softmax(x if dtype is None else cast(x, dtype), dim)")],
+        reference: Some(Along(|x| x.iter().map(|v| libm::exp(v - log_sum_exp(x))).collect())),
+        torch: "torch.softmax",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "float_softmax",
         params: "x, dim",
         statics: &["dim"],
-        doc: "exp(x) / sum(exp(x)) over dim.",
+        doc: "softmax of floats.",
         rule: FloatOnly("softmax_lastdim_kernel_impl"),
         body: &[(
             Any,
@@ -238,15 +260,26 @@ pub(super) const ROWS: &[Row] = &[
              e * (1.0 / reduce_sum(e, dim, True))",
         )],
         grad: &[("x", "(grad - reduce_sum(grad * result, dim, True)) * result")],
-        reference: Some(Along(|x| x.iter().map(|v| libm::exp(v - log_sum_exp(x))).collect())),
-        torch: "torch.softmax",
+        unreferenced: "softmax has one",
+        internal: true,
         ..Row::DEFAULT
     },
     Row {
         name: "log_softmax",
+        params: "x, dim, dtype=None",
+        statics: &["dim", "dtype"],
+        doc: "log(softmax(x)), of x as dtype.",
+        rule: Inherit,
+        body: &[(Any, "float_log_softmax(x if dtype is None else cast(x, dtype), dim)")],
+        reference: Some(Along(|x| x.iter().map(|v| v - log_sum_exp(x)).collect())),
+        torch: "torch.log_softmax",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "float_log_softmax",
         params: "x, dim",
         statics: &["dim"],
-        doc: "log(softmax(x)).",
+        doc: "log_softmax of floats.",
         rule: FloatOnly("log_softmax_lastdim_kernel_impl"),
         body: &[(
             Any,
@@ -254,8 +287,8 @@ pub(super) const ROWS: &[Row] = &[
              y - log(reduce_sum(exp_short(y), dim, True))",
         )],
         grad: &[("x", "grad - exp(result) * reduce_sum(grad, dim, True)")],
-        reference: Some(Along(|x| x.iter().map(|v| v - log_sum_exp(x)).collect())),
-        torch: "torch.log_softmax",
+        unreferenced: "log_softmax has one",
+        internal: true,
         ..Row::DEFAULT
     },
     Row {

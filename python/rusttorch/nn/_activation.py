@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from rusttorch.nn._calls import Array, call, expr, op
+from rusttorch.nn._calls import Array, call, dtype_of, op
 
 __all__ = [
     "celu",
@@ -40,6 +40,11 @@ __all__ = [
 
 def threshold(input: Array, threshold: float, value: float, inplace: bool = False) -> Array:
     """``input`` where above ``threshold``, else ``value``."""
+    if dtype_of(input).startswith(("int", "uint")):
+        # Numbers do not promote integers here.
+        threshold, value = int(threshold), int(value)
+    elif dtype_of(input) == "bool":
+        raise NotImplementedError("\"threshold_cpu\" not implemented for 'Bool'")
     return call("threshold", input, threshold, value, inplace=inplace)
 
 
@@ -57,6 +62,10 @@ def hardtanh(input: Array, min_val: float = -1.0, max_val: float = 1.0, inplace:
     """``input`` limited to [min_val, max_val]."""
     if min_val > max_val:
         raise ValueError("min_val cannot be greater than max_val")
+    if dtype_of(input).startswith(("int", "uint")):
+        # The limits do not promote integers, nor wrap where there are no negative ones.
+        least = 0 if dtype_of(input) == "uint8" else min_val
+        min_val, max_val = int(max(min_val, least)), int(max(max_val, least))
     return call("hardtanh", input, min_val, max_val, inplace=inplace)
 
 
@@ -89,6 +98,8 @@ def rrelu(
     input: Array, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False, inplace: bool = False
 ) -> Array:
     """leaky_relu of the mean slope; the random slopes of training are not supported."""
+    if lower > upper:
+        raise RuntimeError("Lower bound should be less than or equal to the upper bound")
     if training:
         raise NotImplementedError("rrelu(): training=True is not supported")
     return call("leaky_relu", input, (lower + upper) / 2, inplace=inplace)
@@ -174,11 +185,7 @@ def _along(name: str, input: Any, dim: int | None, dtype: Any) -> Any:
         )
         warnings.warn(text, stacklevel=3)
         dim = 0 if input.ndim in (0, 1, 3) else 1
-    if dtype is None:
-        return op(name)(input, dim)
-    # One kernel: converted, then the function.
-    kind = getattr(dtype, "__name__", str(dtype)).removeprefix("torch.")
-    return expr(f"f(x) = {name}(to(x, '{kind}'), {int(dim)})")(input)
+    return op(name)(input, dim, dtype)
 
 
 def softmax(input: Array, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Array:

@@ -34,9 +34,20 @@ def is_traced(*values: Any) -> bool:
     return trace is not None and any(isinstance(v, trace.Traced) for v in values)
 
 
+def dtype_of(x: Any) -> str:
+    """``float32`` of an array of any library; nothing where it is not known, of a stand-in of ``rusttorch.fuse``."""
+    return "" if is_traced(x) else str(getattr(x, "dtype", "")).rpartition(".")[2]
+
+
 def size(x: Any) -> str:
     """The shape as torch prints it."""
     return f"torch.Size({list(x.shape)})"
+
+
+def check_reduction(reduction: str) -> None:
+    """torch's error for what is no reduction, where it comes before those of the operands."""
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(f"{reduction} is not a valid value for reduction")
 
 
 def reduction_of(size_average: bool | None, reduce: bool | None, reduction: str) -> str:

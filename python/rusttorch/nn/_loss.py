@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from rusttorch.nn._calls import Array, call, expr, is_traced, op, reduction_of, warn_of_sizes
+from rusttorch.nn._calls import Array, call, check_reduction, expr, is_traced, op, reduction_of, warn_of_sizes
 
 __all__ = [
     "binary_cross_entropy",
@@ -200,6 +200,10 @@ def gaussian_nll_loss(
         if var < 0:
             raise ValueError("var has negative entry/entries")
     elif not is_traced(input, target, var):
+        own, theirs = list(input.shape), list(var.shape)  # type: ignore[attr-defined]
+        differ = [n for m, n in zip(own, theirs, strict=False) if m != n]
+        if own != theirs and own[:-1] != theirs and (len(own) != len(theirs) or sum(differ) != 1):
+            raise ValueError("var is of incorrect size")
         text = "f(x, t, v, eps) = gaussian_nll_loss(x, t, v, {}, eps, {!r}), any(v < 0)"
         loss: Array
         loss, negative = expr(text.format(bool(full), reduction))(input, target, var, eps)
@@ -258,6 +262,7 @@ def multi_margin_loss(
 ) -> Array:
     """max(0, margin - input[target] + input) ** p, over the classes but ``target``."""
     reduction = reduction_of(size_average, reduce, reduction)
+    check_reduction(reduction)
     if weight is not None and weight.ndim != 1:
         raise ValueError("weight must be one-dimensional")
     try:
@@ -274,8 +279,10 @@ def multilabel_margin_loss(
     reduction: str = "mean",
 ) -> Array:
     """max(0, 1 - input[j] + input[i]) over listed classes j and the others i."""
+    reduction = reduction_of(size_average, reduce, reduction)
+    check_reduction(reduction)
     try:
-        return call("multilabel_margin_loss", input, target, reduction_of(size_average, reduce, reduction))
+        return call("multilabel_margin_loss", input, target, reduction)
     except IndexError:
         raise RuntimeError("argument #2 'target' is out of range") from None
 

@@ -51,6 +51,11 @@ def rms_norm(input: Array, normalized_shape: Sequence[int], weight: Any = None, 
 
 def group_norm(input: Array, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Array:
     """Normalised over each of ``num_groups`` groups of channels (dimension 1)."""
+    if not is_traced(input):
+        shape = list(input.shape)  # type: ignore[attr-defined]
+        for said, n in (("number of channels", shape[1:2]), ("HxW", shape[2:])):
+            if 0 in n:
+                raise RuntimeError(f"Expected {said} to be greater than 0, got 0")
     return call("group_norm", input, num_groups, weight, bias, eps)
 
 
@@ -128,8 +133,11 @@ def _with_statistics(
     new_mean = f"(1 - momentum) * m + momentum * {mean}" if running_mean is not None else "0.0 * momentum"
     new_var = f"(1 - momentum) * v + momentum * {var}" if running_var is not None else "0.0 * momentum"
     text = f"f(x, m, v, w, b, momentum, eps) = {result}, {new_mean}, {new_var}"
-    y, new_mean, new_var = expr(text)(input, running_mean, running_var, weight, bias, momentum, eps)
+    recorded = any(getattr(x, "requires_grad", False) for x in (input, weight, bias))
+    # What a backward pass keeps may not change.
+    kept = [r.clone() if recorded and r is not None else r for r in (running_mean, running_var)]
+    y, new_mean, new_var = expr(text)(input, *kept, weight, bias, momentum, eps)
     for running, new in ((running_mean, new_mean), (running_var, new_var)):
         if running is not None:
-            running[...] = new
+            running[...] = new.detach() if recorded else new
     return y

@@ -1,0 +1,177 @@
+"""Arguments that torch's functions have beside those of an op, beside torch: dtypes, old forms, limits, layouts."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import rusttorch as rt
+import torch
+from beside_torch import check, ours, same, sample
+from rusttorch.nn import functional as F
+
+X = sample(torch.float32, (3, 4))
+INTS = torch.tensor([[3, -1, 2], [200, 7, -9]])
+BYTES = torch.tensor([[1, 200, 7], [2, 100, 9]], dtype=torch.uint8)
+
+#: Functions of ``torch``, on torch's tensors and on ours.
+CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
+    ("sum", (X, 1), {"dtype": torch.float64}),
+    ("sum", (BYTES,), {"dtype": torch.uint8}),
+    ("prod", (INTS,), {"dtype": torch.float32}),
+    ("mean", (INTS, 0), {"dtype": torch.float32}),
+    ("mean", (INTS,), {}),
+    ("softmax", (INTS, 0), {"dtype": torch.float64}),
+    ("softmax", (INTS, 0), {}),
+    ("log_softmax", (X, 1), {"dtype": torch.float64}),
+    ("round", (X * 100,), {"decimals": 2}),
+    ("round", (X * 100,), {"decimals": -1}),
+    ("logit", (X.sigmoid(), 0.6), {}),
+    ("logit", (X, 0.2), {}),
+    ("take_along_dim", (X, torch.tensor([[-1], [0], [-4]]), 1), {}),
+    ("take_along_dim", (X, torch.tensor([1, 11, 3])), {}),
+    ("diff", (X, 2), {}),
+    ("diff", (X, 0), {}),
+    ("diff", (X, 1, 0, X[:1], X[:2]), {}),
+    ("diff", (X, -1), {}),
+    ("diff", (X,), {"append": X[0]}),
+    ("diff", (X,), {"append": X[:2]}),
+    ("squeeze", (X[:1, :, None], (0, 2)), {}),
+    ("squeeze", (X[:1, :, None], ()), {}),
+    ("squeeze", (X[:1], (0, -2)), {}),
+    ("squeeze", (X, 2), {}),
+    ("corrcoef", (X[:1],), {}),
+    ("cov", (X.half(),), {"aweights": torch.tensor([1.0, 2.0, 0.5, 1.0])}),
+    ("trapezoid", (BYTES, BYTES), {}),
+    ("cumulative_trapezoid", (BYTES, BYTES), {}),
+    ("tensordot", (X[:1], X, ([0], [0])), {}),
+    ("einsum", ("ij->j", BYTES), {}),
+    ("einsum", ("ij,kj->ik", BYTES, BYTES), {}),
+    ("max", (X > 0, 1), {}),
+    ("matmul", (X.half(), X.half().T), {}),
+    ("matmul", (INTS, INTS[0]), {}),
+    ("matmul", (INTS[0], INTS.T), {}),
+    ("matmul", (INTS[0], INTS[1]), {}),
+    ("matmul", (INTS, INTS), {}),
+    ("matmul", (INTS.expand(4, 2, 3), BYTES.long().T), {}),
+    ("matmul", (X > 0, X > 0), {}),
+]
+
+
+def beside(theirs: Callable[[], Any], mine: Callable[[], Any], tensor: type) -> None:
+    try:
+        want = theirs()
+    except Exception as error:
+        kind = next(k for k in (IndexError, TypeError, ValueError, RuntimeError) if isinstance(error, k))
+        with pytest.raises(kind):
+            mine()
+        return
+    got = mine()
+    if tensor is torch.Tensor:
+        torch.testing.assert_close(got, want, rtol=1e-3, atol=1e-3, equal_nan=True)
+    else:
+        same(got, want)
+
+
+@pytest.mark.parametrize(("name", "args", "kwargs"), CALLS, ids=[f"{n}-{i}" for i, (n, *_) in enumerate(CALLS)])
+def test_functions(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    theirs, mine = getattr(torch, name), getattr(rt, name)
+    beside(lambda: theirs(*args, **kwargs), lambda: mine(*args, **kwargs), torch.Tensor)
+    options = {k: ours(v) for k, v in kwargs.items()}
+    beside(lambda: theirs(*args, **kwargs), lambda: mine(*ours(args), **options), rt.Tensor)
+
+
+def test_methods() -> None:
+    for x in (X, INTS, BYTES, X > 0):
+        same(ours(x).where(ours(x == x[0]), ours(x.flip(0))), x.where(x == x[0], x.flip(0)))
+        check("max", x, 1, True)
+        check("min", x, 0)
+        check("max", x, x.flip(1))
+        check("sum_to_size", x, 1, x.shape[1])
+        check("sum_to_size", x, ())
+    check("float_power_", X, 2)
+    check("float_power_", X.double(), 2)
+    for name in ("std_mean", "var_mean"):
+        check(name, X, True)
+        check(name, X, 1, unbiased=False)
+    own = ours(X.T)
+    for format in (torch.preserve_format, torch.contiguous_format):
+        for name in ("float", "double", "half", "clone"):
+            got = getattr(own, name)(memory_format=format)
+            assert got.stride() == getattr(X.T, name)(memory_format=format).stride()
+    with pytest.raises(NotImplementedError, match="memory_format=channels_last is not supported"):
+        own.float(memory_format=torch.channels_last)
+    with pytest.raises(AttributeError, match=r"torch\.Tensor has it, rusttorch does not"):
+        own.unsqueeze_(0)
+
+
+@pytest.mark.parametrize("name", ["empty_like", "zeros_like", "ones_like"])
+def test_tensors_like_others_are_of_their_kind(name: str) -> None:
+    like = getattr(rt, name)
+    got = like(X.T)
+    assert isinstance(got, torch.Tensor)
+    assert (got.dtype, got.shape, got.stride()) == (X.dtype, X.T.shape, X.T.stride())
+    assert isinstance(like(X.numpy(), dtype=rt.int8), np.ndarray)
+    assert isinstance(like(ours(X)), rt.Tensor)
+    assert torch.equal(rt.full_like(INTS, 7), torch.full_like(INTS, 7))
+
+
+#: Functions of ``torch.nn.functional`` on torch's tensors and on ours.
+LOSSES: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
+    ("softmin", (BYTES, 0), {"dtype": torch.float64}),
+    ("threshold", (INTS, 1.7, -2.5), {}),
+    ("threshold", (X > 0, 1, 2), {}),
+    ("hardtanh", (INTS, -1.5, 3.5), {}),
+    ("hardtanh", (BYTES, -1.5, 3.5), {}),
+    ("rrelu", (X, 0.3, 0.1), {}),
+    ("pairwise_distance", (BYTES, BYTES.flip(0)), {}),
+    ("triplet_margin_loss", (BYTES, BYTES.flip(0), BYTES.flip(1)), {}),
+    ("margin_ranking_loss", (BYTES, BYTES.flip(0), BYTES.flip(1)), {"margin": 0.5}),
+    ("group_norm", (X[None, :0], 1), {}),
+    ("group_norm", (X[None, :, :0], 3), {}),
+    ("multi_margin_loss", (X, X[0]), {"reduction": "abc"}),
+    ("multilabel_margin_loss", (X, X), {"reduction": "abc"}),
+    ("gaussian_nll_loss", (X, X, X[:, :2].abs()), {}),
+    ("gaussian_nll_loss", (X, X, X[:, :1].abs() + 1), {}),
+    ("gaussian_nll_loss", (X, X, X[:, 0].abs() + 1), {}),
+]
+
+
+@pytest.mark.parametrize(("name", "args", "kwargs"), LOSSES, ids=[f"{n}-{i}" for i, (n, *_) in enumerate(LOSSES)])
+def test_functional(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    theirs, mine = getattr(torch.nn.functional, name), getattr(F, name)
+    beside(lambda: theirs(*args, **kwargs), lambda: mine(*args, **kwargs), torch.Tensor)
+    options = {k: ours(v) for k, v in kwargs.items()}
+    beside(lambda: theirs(*args, **kwargs), lambda: mine(*ours(args), **options), rt.Tensor)
+
+
+@pytest.mark.parametrize("name", ["batch_norm", "instance_norm"])
+def test_running_statistics_of_a_training_step(name: str) -> None:
+    def step(f: Any) -> tuple[torch.Tensor, ...]:
+        x = sample(torch.float64, (4, 3, 5)).requires_grad_()
+        weight = torch.ones(3, dtype=torch.float64, requires_grad=True)
+        mean, var = torch.zeros(3, dtype=torch.float64), torch.ones(3, dtype=torch.float64)
+        f(x, mean, var, weight, None, True, 0.3).pow(3).sum().backward()
+        assert x.grad is not None
+        assert weight.grad is not None
+        assert not mean.requires_grad
+        return mean, var, x.grad, weight.grad
+
+    for got, want in zip(step(getattr(F, name)), step(getattr(torch.nn.functional, name)), strict=True):
+        torch.testing.assert_close(got, want)
+
+
+def test_gradient_of_matmul_is_torchs() -> None:
+    a, b = (sample(torch.float64, s, i).requires_grad_() for i, s in enumerate([(3, 4), (4, 2)]))
+    got = torch.autograd.grad(rt.matmul(a, b).sin().sum(), (a, b))
+    want = torch.autograd.grad(torch.matmul(a, b).sin().sum(), (a, b))
+    assert all(torch.equal(g, w) for g, w in zip(got, want, strict=True))
+    assert (rt.matmul(INTS.numpy(), INTS.numpy().T) == INTS.numpy() @ INTS.numpy().T).all()
+
+
+def test_ends_of_linspace_are_numbers() -> None:
+    for name in ("linspace", "logspace"):
+        with pytest.raises(RuntimeError, match="only supports 0-dimensional start and end tensors"):
+            getattr(rt, name)(INTS[0], INTS[1], 2)
+        assert getattr(rt, name)(torch.tensor(1), torch.tensor(2.0), 3, device="cpu").shape == (3,)
+    assert rt.tril_indices(2, 2, device="cpu").shape == (2, 3)
