@@ -437,9 +437,15 @@ def diff(x: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = N
     return x
 
 
+def _inspect_diff(x: Any, n: int = 1, dim: int = -1) -> Any:
+    from rusttorch._inspect import inspect
+
+    return inspect(op("diff"), x, n, dim)
+
+
 # As of the op, which it is of most arguments.
 diff.args = ("x", "n", "dim")  # type: ignore[attr-defined]
-diff.inspect = op("diff").inspect  # type: ignore[attr-defined]
+diff.inspect = _inspect_diff  # type: ignore[attr-defined]
 
 
 def _and_mean(name: str, input: Any, dim: Any, unbiased: Any, correction: Any, keepdim: bool) -> Any:

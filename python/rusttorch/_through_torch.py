@@ -216,6 +216,8 @@ def row(op: str) -> Callable[[list[Any], dict[str, Any]], Any]:
                 given[name] = _as_tensor(given[name], [v for v in given.values() if isinstance(v, torch.Tensor)])
         if "keepdim" in options and "dim" in defaults and "dim" not in options and not op.startswith("arg"):
             options["dim"] = tuple(range(given["x"].ndim))
+        if isinstance(options.get("dtype"), str):
+            options["dtype"] = getattr(torch, options["dtype"])
         return function(*(given[name] for name in required), **options)
 
     return apply
@@ -255,12 +257,12 @@ def _where(condition: Any, a: Any, b: Any) -> Any:
     return torch.where(condition if condition.dtype is torch.bool else condition != 0, a, b)
 
 
-def _prod(x: Any, dim: Any = None, keepdim: bool = False) -> Any:
+def _prod(x: Any, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Any:
     if dim is None:
-        return torch.prod(x)
+        return torch.prod(x, dtype=dtype)
     dims = (dim,) if isinstance(dim, int) else dim
     for d in sorted((d % max(x.ndim, 1) for d in dims), reverse=True):
-        x = torch.prod(x, d, keepdim)
+        x = torch.prod(x, d, keepdim, dtype=dtype)
     return x
 
 
