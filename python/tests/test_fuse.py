@@ -225,7 +225,8 @@ def test_what_has_no_op_raises_by_name() -> None:
     with pytest.raises(rt.TraceError, match="@"):
         rt.fuse(lambda a: a @ a)(np.ones((3, 3)))
     with pytest.raises(NotImplementedError, match="dtype="):
-        rt.fuse(lambda a: torch.sum(a, dtype=torch.float64))(x)
+        rt.fuse(lambda a: np.exp(a, dtype=np.float64))(np.ones(3, np.float32))
+    assert rt.fuse(lambda a: torch.sum(a, dtype=torch.float64))(x).dtype is torch.float64
 
 
 def test_a_stand_in_must_not_escape() -> None:
