@@ -145,12 +145,6 @@ def product(a: Any, b: Any) -> Any:
     return result.squeeze(-2) if a.ndim == 1 else result
 
 
-def of_numpy(a: Any, b: Any) -> Any:
-    """:func:`product` of NumPy's arrays."""
-    result = product(_rusttorch.as_tensor(a), _rusttorch.as_tensor(b)).numpy()
-    return result if result.ndim else result[()]
-
-
 def _same_dtype(a: Any, b: Any) -> None:
     if a.dtype != b.dtype:
         raise RuntimeError(f"expected m1 and m2 to have the same dtype, but got: {c_name(a)} != {c_name(b)}")

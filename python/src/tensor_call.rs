@@ -154,11 +154,6 @@ pub fn store(target: &Tensor, value: &Tensor, py: Python<'_>) -> PyResult<()> {
     run(|| target.assign(value, &PyHost(py)))
 }
 
-/// The dtypes of matrix products; those of others are made of conversions, or of a kernel.
-pub fn is_multiplied(dtype: DType) -> bool {
-    matches!(dtype, DType::F32 | DType::F64)
-}
-
 /// torch.matmul, which is computed at once.
 pub fn product<'py>(a: &Bound<'py, PyAny>, b: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     if [a, b].iter().any(|v| exact(v).is_none() && !v.hasattr("__array__").unwrap_or(false)) {
