@@ -161,14 +161,6 @@ def test_running_statistics_of_a_training_step(name: str) -> None:
         torch.testing.assert_close(got, want)
 
 
-def test_gradient_of_matmul_is_torchs() -> None:
-    a, b = (sample(torch.float64, s, i).requires_grad_() for i, s in enumerate([(3, 4), (4, 2)]))
-    got = torch.autograd.grad(rt.matmul(a, b).sin().sum(), (a, b))
-    want = torch.autograd.grad(torch.matmul(a, b).sin().sum(), (a, b))
-    assert all(torch.equal(g, w) for g, w in zip(got, want, strict=True))
-    assert (rt.matmul(INTS.numpy(), INTS.numpy().T) == INTS.numpy() @ INTS.numpy().T).all()
-
-
 def test_ends_of_linspace_are_numbers() -> None:
     for name in ("linspace", "logspace"):
         with pytest.raises(RuntimeError, match="only supports 0-dimensional start and end tensors"):

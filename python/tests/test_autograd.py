@@ -92,6 +92,8 @@ def test_what_has_no_backward_says_so() -> None:
         rt.exp(x, out=torch.empty(3, dtype=torch.float64))
     with pytest.raises(RuntimeError, match=r"torch\.no_grad\(\)"):
         rt.value_and_grad(lambda v: rt.sum(v * v))(x)
+    with pytest.raises(RuntimeError, match=r"torch\.no_grad\(\)"):
+        rt.matmul(x, x)
     with torch.no_grad():
         _, g = rt.value_and_grad(lambda v: rt.sum(v * v))(x)
     torch.testing.assert_close(g, 2 * x.detach())
