@@ -119,6 +119,8 @@ def method(name: str, in_place: bool = False) -> Any:
         return None if in_place else _extremes.METHODS[name]
     if name == "where":
         return None if in_place else _where
+    if name == "polygamma":
+        return _polygamma
     if name == "diff":
         return None if in_place else _statistics.diff
     if name == "float_power" and in_place:
@@ -134,7 +136,12 @@ def method(name: str, in_place: bool = False) -> Any:
 
 def _where(self: Any, condition: Any, other: Any) -> Any:
     """This tensor's elements where the condition is true, else those of ``other``; ``torch.Tensor.where``."""
-    return _rusttorch._op_function("where")(condition, self, other)
+    return op_function("where")(condition, self, other)
+
+
+def _polygamma(self: Any, n: int) -> Any:
+    """The n-th derivative of the digamma function; ``torch.Tensor.polygamma``."""
+    return op_function("polygamma")(n, self)
 
 
 def _float_power_in_place(self: Any, exponent: Any) -> Any:
@@ -144,7 +151,7 @@ def _float_power_in_place(self: Any, exponent: Any) -> Any:
         raise RuntimeError(
             f"the base given to float_power_ has dtype {title(self)} but the operation's result requires dtype Double"
         )
-    return _rusttorch._op_function("float_power")(self, exponent)
+    return op_function("float_power")(self, exponent)
 
 
 def resolve(path: str) -> Any:

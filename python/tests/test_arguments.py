@@ -167,3 +167,13 @@ def test_ends_of_linspace_are_numbers() -> None:
             getattr(rt, name)(INTS[0], INTS[1], 2)
         assert getattr(rt, name)(torch.tensor(1), torch.tensor(2.0), 3, device="cpu").shape == (3,)
     assert rt.tril_indices(2, 2, device="cpu").shape == (2, 3)
+
+
+def test_polygamma_of_a_tensor_takes_the_order() -> None:
+    x = torch.tensor([0.5, 1.5, 4.0])
+    torch.testing.assert_close(torch.from_numpy(rt.tensor(x).polygamma(2).numpy()), x.polygamma(2))
+    one = rt.tensor(3)
+    assert float(one.polygamma(1)) == pytest.approx(float(torch.tensor(3).polygamma(1)))
+    mine = rt.tensor(x)
+    mine.polygamma_(1)
+    torch.testing.assert_close(torch.from_numpy(mine.numpy()), x.polygamma(1))

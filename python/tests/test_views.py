@@ -174,3 +174,21 @@ def test_devices() -> None:
         rt.device("cuda")
     with pytest.raises(RuntimeError, match="must not include an index"):
         rt.device("cpu:0", 1)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "float32", "float64"])
+@pytest.mark.parametrize(
+    "widths", [(1, 2, 1), (2, 1, 1), (1, 1, 2), (3, 1), (1, 1), (2, 2), (0, 2, 2, 0), (1, 2, 4, 1), (17, 3)]
+)
+def test_parts_of_any_width_are_joined(dtype: str, widths: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(0)
+    for rows in (1, 3, 700):
+        parts = [rng.integers(0, 100, (rows, 2 * w)).astype(dtype) for w in widths]
+        for step in (1, 2):
+            # Dense rows, and every other column of rows.
+            some = [p[:, ::step] for p in parts]
+            ours = [rt.tensor(p)[:, ::step] for p in parts]
+            np.testing.assert_array_equal(rt.cat(ours, 1).numpy(), np.concatenate(some, 1))
+            np.testing.assert_array_equal(rt.cat([o.T for o in ours]).numpy(), np.concatenate([s.T for s in some]))
+            columns = [o[0] for o in ours]
+            np.testing.assert_array_equal(rt.cat(columns).numpy(), np.concatenate([s[0] for s in some]))

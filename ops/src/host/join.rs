@@ -139,9 +139,9 @@ impl Part {
 }
 
 fn put_runs<const RUN: usize>(runs: &[u8], rows: &mut [u8], row: usize, column: usize) {
-    if row == 2 * RUN {
+    if row == 2 * RUN && column.is_multiple_of(RUN) {
         for (to, from) in rows.as_chunks_mut::<RUN>().0.chunks_exact_mut(2).zip(runs.as_chunks::<RUN>().0) {
-            to[usize::from(column != 0)] = *from;
+            to[column / RUN] = *from;
         }
         return;
     }
