@@ -269,9 +269,13 @@ def plain_stub(function: Callable[..., Any]) -> str:
 
 def text() -> str:
     """The whole stub."""
-    rows = [stub(name, params, set(statics)) for name, params, statics, *_ in _rusttorch._op_table()]
+    functions = plain()
+    # A function may take more than the row of its name.
+    taken = {f.__name__ for f in functions}
+    table = [row for row in _rusttorch._op_table() if row[0] not in taken]
+    rows = [stub(name, params, set(statics)) for name, params, statics, *_ in table]
     second = [f"{name} = {op}\n" for name, op in sorted(_names.synonyms().items())]
-    return HEAD + "".join((*map(plain_stub, plain()), *rows, *second))
+    return HEAD + "".join((*map(plain_stub, functions), *rows, *second))
 
 
 def main() -> None:
