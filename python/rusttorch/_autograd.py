@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from rusttorch import _rusttorch
 from rusttorch._rusttorch import Expr
 
 
@@ -52,6 +53,37 @@ class _Call(torch.autograd.Function):  # type: ignore[misc]
             results = _refuse_twice(ctx.expr.__name__, results)
         found = iter(results)
         return None, *(next(found) if n else None for n in needed)
+
+
+def matmul(a: Any, b: Any) -> Any:
+    """The product, an operand of which requires grad."""
+    return _Matmul.apply(*(x if isinstance(x, torch.Tensor) else torch.from_dlpack(x) for x in (a, b)))
+
+
+class _Matmul(torch.autograd.Function):  # type: ignore[misc]
+    """Its backward is made of products, which have gradients themselves."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Any, b: Any) -> Any:
+        ctx.save_for_backward(a, b)
+        return _rusttorch.matmul(a, b)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Any) -> Any:
+        a, b = ctx.saved_tensors
+        # Vectors are matrices of one row, or of one column.
+        rows, columns = a if a.ndim > 1 else a.unsqueeze(0), b if b.ndim > 1 else b.unsqueeze(-1)
+        grad = grad if b.ndim > 1 else grad.unsqueeze(-1)
+        grad = grad if a.ndim > 1 else grad.unsqueeze(-2)
+        of_a = of_b = None
+        if ctx.needs_input_grad[0]:
+            of_a = _rusttorch.matmul(grad, columns.mT).sum_to_size(rows.shape).reshape(a.shape)
+        if ctx.needs_input_grad[1]:
+            if columns.ndim == 2:
+                # The sum over batches is that of one product.
+                rows, grad = rows.flatten(0, -2), grad.flatten(0, -2)
+            of_b = _rusttorch.matmul(rows.mT, grad).sum_to_size(columns.shape).reshape(b.shape)
+        return of_a, of_b
 
 
 _TENSOR = object()

@@ -84,10 +84,6 @@ min_result = namedtuple("min_result", ("values", "indices"))
 max = _Extreme("max", max_result)
 min = _Extreme("min", min_result)
 
-#: What tensors have as methods.
-METHODS = {"max": max, "min": min}
-
-
 aminmax_result = namedtuple("aminmax_result", ("min", "max"))
 
 

@@ -110,10 +110,10 @@ def _equal(input: Any, bins: int, range: Any) -> Any:
 
 
 @public(method=False)
-def gradient(input: Any, *, spacing: Any = 1, dim: Any = None, edge_order: int = 1) -> Any:
+def gradient(input: Any, *, spacing: Any = None, dim: Any = None, edge_order: int = 1) -> Any:
     """The derivatives along the dimensions ``dim``, by default all, a tuple, by differences of neighbours: central
-    ones, at the edges of order ``edge_order``. ``spacing`` is the distance of neighbours, or one for each dimension,
-    or for each the vector of its coordinates. ``torch.gradient``.
+    ones, at the edges of order ``edge_order``. ``spacing`` is the distance of neighbours, 1 when None, or one for each
+    dimension, or for each the vector of its coordinates. ``torch.gradient``.
 
     Raises:
         RuntimeError: ``spacing`` does not fit, or a dimension has too few elements.
@@ -131,7 +131,7 @@ def gradient(input: Any, *, spacing: Any = 1, dim: Any = None, edge_order: int =
         if dims.count(d) > 1:
             raise RuntimeError(f"dim {d} appears multiple times in the list of dims")
     if not isinstance(spacing, (list, tuple)):
-        spacing = [spacing] * len(dims)
+        spacing = [1 if spacing is None else spacing] * len(dims)
     elif len(spacing) != len(dims):
         said = f"'self.dim() = {rank}', since dim argument was not given" if dim is None else "the length of dim"
         raise RuntimeError(

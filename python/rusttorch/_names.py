@@ -113,18 +113,10 @@ def method(name: str, in_place: bool = False) -> Any:
     for op, synonyms in _SYNONYMS.items():
         if name in synonyms:
             name = op
-    from rusttorch import _extremes, _public, _scans, _statistics, _views
+    from rusttorch import _methods, _public, _scans, _views
 
-    if name in _extremes.METHODS:
-        return None if in_place else _extremes.METHODS[name]
-    if name == "where":
-        return None if in_place else _where
-    if name == "polygamma":
-        return _polygamma
-    if name == "diff":
-        return None if in_place else _statistics.diff
-    if name == "float_power" and in_place:
-        return _float_power_in_place
+    if name in _methods.METHODS or (in_place and name in _methods.IN_PLACE):
+        return (_methods.IN_PLACE if in_place else _methods.METHODS).get(name)
     if name in ops():
         # The shape of a tensor stays what it is.
         return None if in_place and name in _views.NUMPY else op_function(name)
@@ -132,26 +124,6 @@ def method(name: str, in_place: bool = False) -> Any:
     if in_place and name not in _public.IN_PLACE | _scans.IN_PLACE:
         return None
     return _public.METHODS.get(name) or _scans.FUNCTIONS.get(name)
-
-
-def _where(self: Any, condition: Any, other: Any) -> Any:
-    """This tensor's elements where the condition is true, else those of ``other``; ``torch.Tensor.where``."""
-    return op_function("where")(condition, self, other)
-
-
-def _polygamma(self: Any, n: int) -> Any:
-    """The n-th derivative of the digamma function; ``torch.Tensor.polygamma``."""
-    return op_function("polygamma")(n, self)
-
-
-def _float_power_in_place(self: Any, exponent: Any) -> Any:
-    if str(self.dtype) != "rusttorch.float64":
-        from rusttorch._public import title
-
-        raise RuntimeError(
-            f"the base given to float_power_ has dtype {title(self)} but the operation's result requires dtype Double"
-        )
-    return op_function("float_power")(self, exponent)
 
 
 def resolve(path: str) -> Any:

@@ -393,7 +393,7 @@ def unravel_index(indices: Any, shape: int | Sequence[int]) -> Any:
     extents = [shape] if isinstance(shape, int) else list(shape)
     if any(n < 0 for n in extents):
         raise ValueError(f"'shape' cannot have negative values, but got {tuple(extents)}")
-    found, rest = [], indices
+    found, rest = [], indices.to("int64")
     for n in reversed(extents):
         found.append(op("remainder")(rest, n))
         rest = op("div")(rest, n, "floor")

@@ -74,8 +74,7 @@ impl Target {
     /// An array over memory of ours; None where the library would not let it be written.
     #[cold]
     fn lent<'py>(self, py: Python<'py>, meta: &TensorMeta) -> PyResult<Option<(NewArray<'py>, *mut u8)>> {
-        let memory = Memory::empty_strided(&meta.shape, &meta.strides, meta.dtype).map_err(runtime_to_py)?;
-        let mut memory = Box::new(memory);
+        let mut memory = Memory::empty_strided(&meta.shape, &meta.strides, meta.dtype).map_err(runtime_to_py)?;
         let data = memory.data_ptr();
         if let Target::Torch(torch) = self {
             memory = match torch.lend(py, memory) {
@@ -83,7 +82,7 @@ impl Target {
                 Err(memory) => memory,
             };
         }
-        let ours = tensor::new(py, (*memory).into())?;
+        let ours = tensor::new(py, memory.into())?;
         let array = match self {
             Target::Torch(torch) => torch.module(py).call_method1("from_dlpack", (ours,))?,
             Target::Numpy => {

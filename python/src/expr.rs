@@ -6,7 +6,7 @@ use crate::errors::to_py;
 use crate::literal::{attr, from_attr, is_structural_exponent};
 use crate::{tensor_call, through, torch};
 use pyo3::IntoPyObjectExt;
-use pyo3::exceptions::{PyKeyError, PyNotImplementedError, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyKeyError, PyNotImplementedError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt, PyList, PyString, PyTuple};
 use rusttorch_ir::expr::{Attr, Expr as Node, Program, parse};
@@ -494,11 +494,7 @@ pub(crate) fn record<'py>(
     out: bool,
 ) -> PyResult<Bound<'py, PyAny>> {
     if out {
-        return Err(PyRuntimeError::new_err(format!(
-            "{}(): functions with out=... arguments don't support automatic differentiation, but one of the arguments \
-             requires grad.",
-            expr.get().label
-        )));
+        return Err(torch::grad_of_out(&expr.get().label));
     }
     if !expr.get().callable.program.gradients().is_empty() {
         return Err(torch::grad_error());

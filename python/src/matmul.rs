@@ -7,7 +7,7 @@ use crate::borrow::{Borrowed, Operand, Session};
 use crate::call::{DETACH_FROM, target};
 use crate::control;
 use crate::errors::{guarded, runtime_to_py};
-use crate::{tensor, tensor_call, through};
+use crate::{tensor, tensor_call, through, torch};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::IntoPyDict;
@@ -17,7 +17,7 @@ use rusttorch_runtime::pool;
 use rusttorch_runtime::storage::Storage;
 use rusttorch_runtime::tensor::Tensor;
 
-/// The product of two matrices, of batches of them, or of vectors: torch.matmul.
+/// The product of two matrices, of batches of them, or of vectors: torch.matmul. Autograd records it.
 #[pyfunction]
 #[pyo3(signature = (a, b, *, out=None))]
 fn matmul<'py>(
@@ -38,7 +38,7 @@ fn matmul<'py>(
             return Ok(out.clone());
         }
     }
-    let mut session = Session::new(py);
+    let mut session = Session::recording(py);
     if let Some(out) = out {
         session.check_result(out)?;
     }
@@ -49,6 +49,12 @@ fn matmul<'py>(
             return through::call("matmul", "matmul", what, (a, b, out), py);
         }
     };
+    if session.requires_grad() {
+        if out.is_some() {
+            return Err(torch::grad_of_out("matmul"));
+        }
+        return py.import("rusttorch._autograd")?.getattr("matmul")?.call1((a, b));
+    }
     session.settle(py, &mut operands)?;
     let [Operand::Array(left), Operand::Array(right)] = &operands else {
         unreachable!("`operand` gives arrays");

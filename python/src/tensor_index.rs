@@ -5,9 +5,9 @@ use crate::host::{detached, rows_of};
 use crate::tensor::{PyHost, PyTensor, exact, new, run};
 use crate::tensor_call::as_tensor;
 use crate::tensor_make;
-use pyo3::exceptions::{PyIndexError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyIndexError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyEllipsis, PyList, PySlice, PyTuple};
+use pyo3::types::{PyBool, PyEllipsis, PyFloat, PyInt, PyList, PySlice, PyTuple};
 use rusttorch_ir::dtype::DType;
 use rusttorch_ir::expr::Attr;
 use rusttorch_ops::host;
@@ -153,7 +153,12 @@ pub fn set(tensor: &Bound<'_, PyTensor>, key: &Bound<'_, PyAny>, value: &Bound<'
     let Indexed { view, by } = resolve(tensor, key)?;
     let value = match exact(value) {
         Some(value) => value.clone(),
-        None => as_tensor(value, "can't assign the value: it")?,
+        None => {
+            if value.is_instance_of::<PyInt>() || value.is_instance_of::<PyFloat>() {
+                tensor_make::check_fits(tensor_make::number(value)?, view.layout().dtype())?;
+            }
+            as_tensor(value, "can't assign the value: it")?
+        }
     };
     if by.iter().all(Option::is_none) {
         return run(|| view.assign_part(&value, &host));
@@ -172,19 +177,31 @@ pub fn set(tensor: &Bound<'_, PyTensor>, key: &Bound<'_, PyAny>, value: &Bound<'
 pub fn index_select<'py>(
     tensor: &Bound<'py, PyTensor>,
     dim: i64,
-    picks: &Bound<'py, PyAny>,
+    index: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = tensor.py();
     let this = &tensor.get().0;
-    let picks = as_tensor(picks, "index_select(): argument 'index' (position 2)")?;
+    let picks = as_tensor(index, "index_select(): argument 'index' (position 2)")?;
     if !matches!(picks.layout().dtype(), DType::I64 | DType::I32) {
         return Err(PyTypeError::new_err("index_select(): Expected dtype int32 or int64 for index"));
     }
     if picks.layout().rank() > 1 {
         return Err(error("index_select(): Index is supposed to be a vector".to_owned()));
     }
-    let d = tensor.get().dimension(dim)?;
     let host = PyHost(py);
+    if this.layout().rank() == 0 {
+        // A vector of one element, but for its shape.
+        let n = picks.layout().numel();
+        if n != 1 {
+            let text = format!("index_select(): Index to scalar can have only 1 value, got {n} value(s)");
+            return Err(PyRuntimeError::new_err(text));
+        }
+        let line = run(|| this.reshape(&[1], &host))?;
+        let selected = index_select(&Bound::new(py, PyTensor(line))?, dim, index)?;
+        let selected = exact(&selected).expect("made of ours").clone();
+        return new(py, run(|| selected.reshape(&[], &host))?);
+    }
+    let d = tensor.get().dimension(dim)?;
     let picks = run(|| picks.to_dtype(DType::I64, &host)?.reshape(&[-1], &host))?;
     let layout = this.layout();
     let size = layout.shape().get(d).copied().unwrap_or(1);
@@ -220,7 +237,7 @@ pub fn fill(tensor: &Bound<'_, PyTensor>, value: &Bound<'_, PyAny>) -> PyResult<
         if value.layout().rank() != 0 {
             let text = "fill_ only supports 0-dimension value tensor but got tensor with";
             let text = format!("{text} {} dimensions.", value.layout().rank());
-            return Err(pyo3::exceptions::PyRuntimeError::new_err(text));
+            return Err(PyRuntimeError::new_err(text));
         }
         return run(|| this.fill(value, &host));
     }

@@ -9,7 +9,7 @@ use crate::{device, dtype};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyFloat, PyInt, PyList, PyString, PyTuple};
-use rusttorch_ir::dtype::DType;
+use rusttorch_ir::dtype::{DType, wrap_int};
 use rusttorch_ops::lazy::{Scalar, Tensor, create};
 use rusttorch_runtime::{Tensor as Memory, View};
 
@@ -44,8 +44,13 @@ pub fn from_number(value: &Bound<'_, PyAny>) -> PyResult<Tensor> {
 /// torch's refusal of numbers that an integer dtype does not hold.
 pub fn check_fits(value: Scalar, dtype: DType) -> PyResult<()> {
     let fits = match value {
-        Scalar::Int(i) if dtype.is_int() => rusttorch_ir::dtype::wrap_int(dtype, i) == i,
-        Scalar::Float(f) if dtype.is_int() => f.is_finite() && f.abs() < 9.3e18,
+        // Negative numbers wrap, but not twice.
+        Scalar::Int(i) if dtype == DType::U8 => i.unsigned_abs() <= u64::from(u8::MAX),
+        Scalar::Int(i) if dtype.is_int() => wrap_int(dtype, i) == i,
+        Scalar::Float(f) if dtype.is_int() => {
+            let (low, high) = dtype.int_range();
+            (low as f64..=high as f64).contains(&f)
+        }
         _ => true,
     };
     if fits {
@@ -320,10 +325,12 @@ fn linspace<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     check(device, requires_grad)?;
     let dtype = dtype_or_default(dtype)?;
-    let ranks = [start, end].map(|at| if at.hasattr("ndim")? { at.getattr("ndim")?.extract::<usize>() } else { Ok(0) });
-    if let [Ok(a), Ok(b)] = ranks
-        && a + b > 0
-    {
+    let rank = |at: &Bound<'_, PyAny>| match at.is_instance_of::<PyFloat>() || at.is_instance_of::<PyInt>() {
+        true => 0,
+        false => at.getattr("ndim").and_then(|n| n.extract::<usize>()).unwrap_or(0),
+    };
+    let (a, b) = (rank(start), rank(end));
+    if a + b > 0 {
         let text = format!(
             "linspace only supports 0-dimensional start and end tensors, but got start with {a} dimension(s) and end \
              with {b} dimension(s)."

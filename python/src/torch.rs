@@ -30,6 +30,7 @@ use rusttorch_runtime::Tensor as Memory;
 use rusttorch_runtime::pool::{ForeignPool, GetNumThreads, ParallelFor};
 use std::ffi::c_void;
 use std::ptr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What is known of the loaded torch.
@@ -310,17 +311,23 @@ impl Torch {
 
     /// A new tensor over memory of ours, which it owns from now on; the memory again where this torch has no function
     /// for it.
-    pub fn lend(&self, py: Python<'_>, memory: Box<Memory>) -> Result<NewTensor, Box<Memory>> {
+    pub fn lend(&self, py: Python<'_>, memory: Memory) -> Result<NewTensor, Memory> {
         let Some((s, from_blob)) = self.shim(py).and_then(|s| Some((s, s.from_blob?))) else { return Err(memory) };
+        // First: it may hold its shape in itself.
+        let memory = Arc::new(memory);
         let (rank, data) = (memory.rank() as i64, memory.data_ptr().cast());
         let (shape, strides, dtype) = (memory.shape().as_ptr(), memory.strides().as_ptr(), code(memory.dtype()));
-        let (owner, mut handle) = (Box::into_raw(memory), ptr::null_mut());
-        // SAFETY: both arrays have `rank` entries; device type 0 is the CPU (its index is -1: torch refuses others), layout 0
-        // strided. The owner lives until `give_back` is called, once, or else until here.
+        let (owner, mut handle) = (Arc::into_raw(Arc::clone(&memory)), ptr::null_mut());
+        // SAFETY: both arrays have `rank` entries and live as long as `memory`; device type 0 is the CPU (its index is -1:
+        // torch refuses others), layout 0 strided. `give_back` is called once with `owner`, or, where torch failed before
+        // it knew of it, never.
         unsafe {
-            let (ret, ctx) = (&raw mut handle, owner.cast());
+            let (ret, ctx) = (&raw mut handle, owner.cast_mut().cast());
             if from_blob(data, rank, shape, strides, 0, dtype, 0, -1, ret, 0, ptr::null(), 0, give_back, ctx) != 0 {
-                return Err(Box::from_raw(owner));
+                if Arc::strong_count(&memory) > 1 {
+                    drop(Arc::from_raw(owner));
+                }
+                return Err(Arc::into_inner(memory).expect("torch has let go of it"));
             }
         }
         Ok(NewTensor::Handle(handle, s.delete))
@@ -464,6 +471,14 @@ pub fn grad_error() -> PyErr {
     )
 }
 
+/// T7, of a function that has a backward.
+pub fn grad_of_out(function: &str) -> PyErr {
+    PyRuntimeError::new_err(format!(
+        "{function}(): functions with out=... arguments don't support automatic differentiation, but one of the arguments \
+         requires grad."
+    ))
+}
+
 fn out_of_memory(dtype: DType, shape: &[i64]) -> PyErr {
     let text = format!("torch could not allocate a tensor of {} {:?}", dtype.torch_name(), shape);
     pyo3::exceptions::PyMemoryError::new_err(text)
@@ -479,8 +494,8 @@ pub enum NewTensor {
 
 /// Ends a loan, on whichever thread.
 unsafe extern "C" fn give_back(_data: *mut c_void, owner: *mut c_void) {
-    // SAFETY: made by `lend`; torch calls this once.
-    drop(unsafe { Box::from_raw(owner.cast::<Memory>()) });
+    // SAFETY: a count of an `Arc` that `lend` took for this; torch calls it once.
+    drop(unsafe { Arc::from_raw(owner.cast::<Memory>().cast_const()) });
 }
 
 impl Drop for NewTensor {

@@ -177,3 +177,59 @@ def test_polygamma_of_a_tensor_takes_the_order() -> None:
     mine = rt.tensor(x)
     mine.polygamma_(1)
     torch.testing.assert_close(torch.from_numpy(mine.numpy()), x.polygamma(1))
+
+
+@pytest.mark.parametrize("args", [(True,), (False,), (1, False), (1, True, True), ((0, 1), True)])
+@pytest.mark.parametrize("name", ["var", "std"])
+def test_a_bool_as_dim_of_var_and_std_is_unbiased(name: str, args: tuple[Any, ...]) -> None:
+    x = sample(torch.float64, (3, 5))
+    beside(lambda: getattr(torch, name)(x, *args), lambda: getattr(rt, name)(x, *args), torch.Tensor)
+    beside(lambda: getattr(x, name)(*args), lambda: getattr(ours(x), name)(*args), rt.Tensor)
+    mine = getattr(rt, name)(x, dim=None, correction=None)
+    torch.testing.assert_close(mine, getattr(torch, name)(x, dim=None, correction=None))
+
+
+def test_sums_and_products_of_bools_as_bools() -> None:
+    x = sample(torch.bool, (4, 6))
+    for name in ("sum", "prod"):
+        for dim in (None, 0, 1):
+            options = {} if dim is None else {"dim": dim}
+            mine = getattr(rt, name)(x, dtype=torch.bool, **options)
+            torch.testing.assert_close(mine, getattr(torch, name)(x, dtype=torch.bool, **options))
+
+
+LIMITS = [(-1, 5), (0, 300), (-300, 5), (-(2**40), 2**40), (-1, None), (None, 300), (3, 3)]
+
+
+@pytest.mark.parametrize(("low", "high"), LIMITS)
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64], ids=str)
+def test_limits_that_a_narrow_integer_does_not_hold_are_none(dtype: torch.dtype, low: Any, high: Any) -> None:
+    x = sample(dtype, (70,))
+    beside(lambda: torch.clamp(x, low, high), lambda: rt.clamp(x, low, high), torch.Tensor)
+    beside(lambda: x.clamp(low, high), lambda: ours(x).clamp(low, high), rt.Tensor)
+    fused = rt.fuse(lambda v: rt.clamp(v, low, high) + 1)
+    torch.testing.assert_close(fused(x), torch.clamp(x, low, high) + 1)
+
+
+@pytest.mark.parametrize("value", [-9, -255, -256, 255, 256, 2.7, -2.7, float("nan"), True])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int64], ids=str)
+def test_numbers_that_an_integer_dtype_holds(dtype: torch.dtype, value: Any) -> None:
+    def stored(x: Any) -> Any:
+        x[1] = value
+        return x
+
+    mine = ours(dtype)
+    beside(lambda: torch.full((2,), value, dtype=dtype), lambda: rt.full((2,), value, dtype=mine), rt.Tensor)
+    beside(lambda: torch.zeros(2, dtype=dtype).fill_(value), lambda: rt.zeros(2, dtype=mine).fill_(value), rt.Tensor)
+    beside(lambda: stored(torch.zeros(2, dtype=dtype)), lambda: stored(rt.zeros(2, dtype=mine)), rt.Tensor)
+
+
+@pytest.mark.parametrize("index", [[0], [1], [0, 0], []])
+def test_index_select_of_a_number(index: list[int]) -> None:
+    x, at = torch.tensor(3.0), torch.tensor(index, dtype=torch.int64)
+    beside(lambda: x.index_select(0, at), lambda: ours(x).index_select(0, ours(at)), rt.Tensor)
+
+
+def test_aminmax_is_a_method() -> None:
+    x = sample(torch.float32, (3, 5))
+    beside(lambda: x.aminmax(dim=1), lambda: ours(x).aminmax(dim=1), rt.Tensor)

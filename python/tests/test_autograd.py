@@ -92,11 +92,47 @@ def test_what_has_no_backward_says_so() -> None:
         rt.exp(x, out=torch.empty(3, dtype=torch.float64))
     with pytest.raises(RuntimeError, match=r"torch\.no_grad\(\)"):
         rt.value_and_grad(lambda v: rt.sum(v * v))(x)
-    with pytest.raises(RuntimeError, match=r"torch\.no_grad\(\)"):
-        rt.matmul(x, x)
     with torch.no_grad():
         _, g = rt.value_and_grad(lambda v: rt.sum(v * v))(x)
     torch.testing.assert_close(g, 2 * x.detach())
+
+
+SHAPES = [
+    ((3,), (3,)),
+    ((2, 3), (3,)),
+    ((3,), (3, 2)),
+    ((2, 3), (3, 4)),
+    ((2, 5, 3), (3, 4)),
+    ((2, 5, 3), (3,)),
+    ((3,), (2, 3, 4)),
+    ((4, 1, 5, 3), (2, 3, 4)),
+    ((0, 3), (3, 2)),
+    ((2, 0), (0, 2)),
+]
+
+
+@pytest.mark.parametrize(("left", "right"), SHAPES)
+def test_matmul_has_gradients_of_any_order(left: tuple[int, ...], right: tuple[int, ...]) -> None:
+    a, b = leaf(*left), leaf(*right)
+    ours, theirs = rt.matmul(a, b), torch.matmul(a, b)
+    seed = torch.randn_like(theirs).requires_grad_()
+    first = [torch.autograd.grad(y, (a, b), seed, create_graph=True) for y in (ours, theirs)]
+    torch.testing.assert_close(*first)
+    second = [torch.autograd.grad(sum(g.square().sum() for g in gs), (a, b, seed)) for gs in first]
+    torch.testing.assert_close(*second)
+
+
+def test_matmul_records_what_requires_grad_only() -> None:
+    a, b = leaf(2, 3), leaf(3, 2).detach()
+    rt.matmul(a, b).sum().backward()
+    torch.testing.assert_close(a.grad, b.sum(1).expand(2, 3))
+    assert not rt.matmul(b, a.detach()).requires_grad
+    with torch.no_grad():
+        assert not rt.matmul(a, b).requires_grad
+    with pytest.raises(RuntimeError, match="don't support automatic differentiation"):
+        rt.matmul(a, b, out=torch.empty(2, 2, dtype=a.dtype))
+    mixed = rt.matmul(a, rt.from_dlpack(b))
+    torch.testing.assert_close(torch.autograd.grad(mixed.sum(), a)[0], b.sum(1).expand(2, 3))
 
 
 def test_max_and_min_along_a_dimension_give_the_winner_the_gradient() -> None:

@@ -101,14 +101,6 @@ def test_errors() -> None:
         rt.matmul([[1.0]], x)
 
 
-def test_requires_grad() -> None:
-    x = torch.zeros(2, 2, requires_grad=True)
-    with pytest.raises(RuntimeError, match=r"torch\.no_grad"):
-        rt.matmul(x, x)
-    with torch.no_grad():
-        assert not rt.matmul(x, x).requires_grad
-
-
 def test_bits_do_not_depend_on_the_container() -> None:
     rng = np.random.default_rng(0)
     a, b = rng.standard_normal((200, 300)), rng.standard_normal((300, 100))

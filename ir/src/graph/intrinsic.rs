@@ -50,6 +50,10 @@ enum Intrinsic {
     NormDims,
     /// (x)
     IsNone,
+    /// (x): whether it is True or False.
+    IsBool,
+    /// (n, x): the number, or the next one that the integer dtype of x holds.
+    Within,
     /// (exponent): whether `pow_literal` takes it.
     IsSmallPower,
     /// (x, exponent): multiplications and roots for exponents that are small literals.
@@ -163,6 +167,8 @@ const INTRINSICS: &[(&str, usize, Intrinsic)] = &[
     ("count", 2, I::Count),
     ("norm_dims", 2, I::NormDims),
     ("is_none", 1, I::IsNone),
+    ("is_bool", 1, I::IsBool),
+    ("within", 2, I::Within),
     ("is_small_power", 1, I::IsSmallPower),
     ("pow_literal", 2, I::PowLiteral),
     ("pow_int", 2, I::PowInt),
@@ -206,93 +212,7 @@ pub(crate) fn is_indirect(name: &str) -> bool {
     INTRINSICS.iter().any(|&(n, _, i)| n == name && matches!(i, Intrinsic::Gather | Intrinsic::TakeAlongDim))
 }
 
-/// Python's result of an operator on literals, if it is one and has one.
-pub(super) fn fold(name: &str, args: &[Value]) -> Option<Lowered<Attr>> {
-    let attr = |i: usize| match args.get(i) {
-        Some(Value::Attr(a)) => Some(a),
-        _ => None,
-    };
-    let (a, b) = (attr(0)?, attr(1));
-    if let (2, "eq" | "ne", Some(b)) = (args.len(), name, b)
-        && matches!(
-            (a, b),
-            (Attr::Str(_) | Attr::None | Attr::List(_), _) | (_, Attr::Str(_) | Attr::None | Attr::List(_))
-        )
-    {
-        return Some(Ok(Attr::Bool((a == b) == (name == "eq"))));
-    }
-    let integer = |a: &Attr| match a {
-        Attr::Int(i) => Some(*i),
-        Attr::Bool(b) => Some(i64::from(*b)),
-        _ => None,
-    };
-    let float = |a: &Attr| match a {
-        Attr::Float(f) => Some(*f),
-        other => integer(other).map(|i| i as f64),
-    };
-    match (args.len(), name) {
-        (1, "logical_not") => return if let Attr::Bool(v) = a { Some(Ok(Attr::Bool(!v))) } else { None },
-        (1, "neg") => {
-            let negated = integer(a).and_then(i64::checked_neg).map(Attr::Int);
-            return negated.or_else(|| float(a).map(|f| Attr::Float(-f))).map(Ok);
-        }
-        (2, _) => {}
-        _ => return None,
-    }
-    let b = b?;
-    if let (Attr::Bool(x), Attr::Bool(y)) = (a, b) {
-        match name {
-            "logical_and" => return Some(Ok(Attr::Bool(*x && *y))),
-            "logical_or" => return Some(Ok(Attr::Bool(*x || *y))),
-            _ => {}
-        }
-    }
-    if let (Some(x), Some(y)) = (integer(a), integer(b)) {
-        let exact = match name {
-            "add" => x.checked_add(y),
-            "sub" => x.checked_sub(y),
-            "mul" => x.checked_mul(y),
-            "floor_divide" if y != 0 => {
-                x.checked_div_euclid(y).map(|q| if y < 0 && x.rem_euclid(y) != 0 { q - 1 } else { q })
-            }
-            "remainder" if y != 0 => x.checked_rem(y).map(|r| if r != 0 && (r < 0) != (y < 0) { r + y } else { r }),
-            "pow" if y >= 0 => u32::try_from(y).ok().and_then(|e| x.checked_pow(e)),
-            _ => None,
-        };
-        if let Some(exact) = exact {
-            return Some(Ok(Attr::Int(exact)));
-        }
-    }
-    let (x, y) = (float(a)?, float(b)?);
-    let zero_division = |what: &str| Some(Err(LowerError::new(LowerErrorKind::Value, what)));
-    let number = match name {
-        "add" => x + y,
-        "sub" => x - y,
-        "mul" => x * y,
-        "true_divide" | "floor_divide" | "remainder" if y == 0.0 => return zero_division("division by zero"),
-        "true_divide" => x / y,
-        "floor_divide" => {
-            let r = libm::fmod(x, y);
-            let q = (x - r) / y;
-            (if r != 0.0 && (r < 0.0) != (y < 0.0) { q - 1.0 } else { q }).round_ties_even()
-        }
-        "remainder" => {
-            let r = libm::fmod(x, y);
-            if r != 0.0 && (r < 0.0) != (y < 0.0) { r + y } else { r }
-        }
-        "pow" => libm::pow(x, y),
-        "lt" => return Some(Ok(Attr::Bool(x < y))),
-        "le" => return Some(Ok(Attr::Bool(x <= y))),
-        "gt" => return Some(Ok(Attr::Bool(x > y))),
-        "ge" => return Some(Ok(Attr::Bool(x >= y))),
-        "eq" => return Some(Ok(Attr::Bool(x == y))),
-        "ne" => return Some(Ok(Attr::Bool(x != y))),
-        _ => return None,
-    };
-    Some(Ok(Attr::Float(number)))
-}
-
-fn internal<T>(message: String) -> Lowered<T> {
+pub(super) fn internal<T>(message: String) -> Lowered<T> {
     Err(LowerError::new(LowerErrorKind::Internal, message))
 }
 
@@ -408,6 +328,8 @@ impl Lowerer<'_> {
                 return self.norm_dims(x, &args[1], scope).map(Some);
             }
             I::IsNone => return Ok(Some(Value::Attr(Attr::Bool(args[0] == Value::Attr(Attr::None))))),
+            I::IsBool => return Ok(Some(Value::Attr(Attr::Bool(matches!(args[0], Value::Attr(Attr::Bool(_))))))),
+            I::Within => return self.within(&args[0], &args[1]).map(Some),
             I::IsSmallPower => {
                 let e = self.constant(&args[0]);
                 let small = e.is_some_and(|(e, float)| SMALL_POWERS.contains(&e) || (!float && e < 0.0));
@@ -551,6 +473,25 @@ impl Lowerer<'_> {
         Ok(self.push(GraphOp::Prim(prim, t, ids.to_vec()), if prim.is_compare() { DType::Bool } else { t }, shape))
     }
 
+    /// Narrow integers take part of a number; what is outside of their range is no limit to them.
+    fn within(&mut self, number: &Value, x: &Value) -> Lowered<Value> {
+        let dtype = self.promote(std::slice::from_ref(x));
+        if !dtype.is_int() || dtype == DType::I64 {
+            return Ok(number.clone());
+        }
+        let (low, high) = dtype.int_range();
+        match number {
+            Value::Attr(Attr::Int(i)) => Ok(Value::Attr(Attr::Int(*i.clamp(&low, &high)))),
+            Value::Node { id, weak, dtype: DType::I64 } => {
+                let [low, high] =
+                    [low, high].map(|l| self.push(GraphOp::Const(Literal::int(DType::I64, l)), DType::I64, vec![]));
+                let id = self.lanes(Prim::Max, &[*id, low])?;
+                Ok(Value::Node { id: self.lanes(Prim::Min, &[id, high])?, weak: *weak, dtype: DType::I64 })
+            }
+            _ => Ok(number.clone()),
+        }
+    }
+
     fn library_call(&mut self, func: Func, args: &[Value], scope: Scope<'_>) -> Lowered<Value> {
         let dtype = self.promote(args);
         if args.len() != func.arity() || !dtype.is_float() {
@@ -585,82 +526,7 @@ impl Lowerer<'_> {
         Ok(self.push(GraphOp::Lookup(literals, *index), dtype, shape))
     }
 
-    /// The value of a constant, and whether it is a float.
-    fn constant(&self, value: &Value) -> Option<(f64, bool)> {
-        let Value::Node { id, .. } = value else { return None };
-        match self.graph.node(*id).op {
-            GraphOp::Const(c) => Some((c.as_f64(), c.dtype.is_float())),
-            _ => None,
-        }
-    }
-
-    /// x^e for the exponents of `SMALL_POWERS`; integers have no inverses.
-    fn pow_literal(&mut self, x: &Value, exponent: &Value, scope: Scope<'_>) -> Lowered<NodeId> {
-        let (Value::Node { id: x, .. }, Some((e, is_float))) = (x, self.constant(exponent)) else {
-            return internal(format!("pow_literal without a literal, in {}", scope.name()));
-        };
-        let (x, dtype) = (*x, self.dtype(*x));
-        if !is_float && e < 0.0 {
-            let message = "Integers to negative integer powers are not allowed.";
-            return Err(LowerError::new(LowerErrorKind::Runtime, message));
-        }
-        let mut power = x;
-        if e.abs() == 0.5 {
-            power = self.lanes(Prim::Sqrt, &[x])?;
-        } else if e.abs() > 1.0 {
-            power = self.lanes(Prim::Mul, &[x, x])?;
-        }
-        if e > 2.0 {
-            power = self.lanes(Prim::Mul, &[power, if e == 3.0 { x } else { power }])?;
-        }
-        if e < 0.0 {
-            let one = self.push(GraphOp::Const(Literal::float(dtype, 1.0)), dtype, vec![]);
-            power = self.lanes(Prim::Div, &[one, power])?;
-        }
-        Ok(power)
-    }
-
-    /// By squaring, one step per bit of the exponent; negative exponents as PyTorch: 1 and -1 keep their
-    /// powers, all else is 0.
-    fn pow_int(&mut self, x: &Value, exponent: &Value, scope: Scope<'_>) -> Lowered<NodeId> {
-        let (Value::Node { id: x, .. }, Value::Node { id: e, .. }) = (x, exponent) else {
-            return internal(format!("pow_int takes nodes, in {}", scope.name()));
-        };
-        let (x, e, dtype) = (*x, *e, self.dtype(*x));
-        let number = |l: &mut Self, i: i64| l.push(GraphOp::Const(Literal::int(dtype, i)), dtype, vec![]);
-        let known = if let GraphOp::Const(c) = self.graph.node(e).op { Some(c.as_i64()) } else { None };
-        let (zero, one) = (number(self, 0), number(self, 1));
-        let (mut result, mut base) = (one, x);
-        let bits = 8 * dtype.size() as i64 - i64::from(dtype != DType::U8);
-        for bit in 0..bits {
-            // Beyond a literal's highest bit nothing changes.
-            if known.is_some_and(|e| e >> bit == 0) {
-                break;
-            }
-            if bit > 0 {
-                base = self.lanes(Prim::Mul, &[base, base])?;
-            }
-            let product = self.lanes(Prim::Mul, &[result, base])?;
-            let mask = number(self, 1 << bit);
-            let taken = self.lanes(Prim::And, &[e, mask])?;
-            let taken = self.lanes(Prim::Ne, &[taken, zero])?;
-            result = self.select(taken, product, result)?;
-        }
-        if known.is_some() || dtype == DType::U8 {
-            return Ok(result);
-        }
-        let minus_one = number(self, -1);
-        let odd = self.lanes(Prim::And, &[e, one])?;
-        let odd = self.lanes(Prim::Ne, &[odd, zero])?;
-        let (is_one, is_minus) = (self.lanes(Prim::Eq, &[x, one])?, self.lanes(Prim::Eq, &[x, minus_one])?);
-        let sign = self.select(odd, minus_one, one)?;
-        let other = self.select(is_minus, sign, zero)?;
-        let inverse = self.select(is_one, one, other)?;
-        let negative = self.lanes(Prim::Lt, &[e, zero])?;
-        self.select(negative, inverse, result)
-    }
-
-    fn select(&mut self, mask: NodeId, a: NodeId, b: NodeId) -> Lowered<NodeId> {
+    pub(super) fn select(&mut self, mask: NodeId, a: NodeId, b: NodeId) -> Lowered<NodeId> {
         let (dtype, shape) = (self.dtype(a), self.common_shape(&[mask, a, b])?);
         Ok(self.push(GraphOp::Prim(Prim::Select, dtype, vec![mask, a, b]), dtype, shape))
     }

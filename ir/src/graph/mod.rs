@@ -14,12 +14,15 @@ use crate::id::{NodeId, ScalarId};
 use crate::kernel::{Func, Reduction};
 use crate::prim::Prim;
 
+mod call;
 mod contract;
 pub mod eval;
 mod facts;
+mod fold;
 mod grad;
 pub mod intrinsic;
 pub mod lower;
+mod power;
 pub mod random;
 mod shapes;
 mod slices;

@@ -102,10 +102,10 @@ impl Lowerer<'_> {
     fn reduce_over(&mut self, kind: Reduction, x: NodeId, dims: Vec<usize>, keepdim: bool) -> Lowered<NodeId> {
         let (shape, dtype) = (self.shape(x).to_vec(), self.dtype(x));
         let is_arg = matches!(kind, Reduction::ArgMax | Reduction::ArgMin);
-        // A kernel has no extremes of bools; they are these.
+        // A kernel has no sums and extremes of bools; they are these, as `+` and `*` of bools are or and and.
         let kind = match (kind, dtype) {
-            (Reduction::Max, DType::Bool) => Reduction::Any,
-            (Reduction::Min, DType::Bool) => Reduction::All,
+            (Reduction::Max | Reduction::Sum, DType::Bool) => Reduction::Any,
+            (Reduction::Min | Reduction::Prod, DType::Bool) => Reduction::All,
             _ => kind,
         };
         if shape.is_empty() {

@@ -5,8 +5,13 @@
 //! what they write. The sign and payload of a NaN are not determined, so where they could be seen (a
 //! bitcast to an integer, the sign operand of copysign) NaN is replaced by a number first.
 
+mod memory;
+mod rng;
+
+pub use rng::Rng;
+
 use super::interp::Array;
-use super::{BufferKind, Func, Inst, Kernel, Nest, Op, Order, Phase, Reduction};
+use super::{Func, Inst, Kernel, Nest, Op, Order, Phase, Reduction};
 use crate::dtype::{DType, Literal};
 use crate::id::{AxisId, BufferId, ScalarId, SymId, ValueId};
 use crate::index::IndexExpr;
@@ -20,85 +25,6 @@ const MAX_POINTS: i64 = 6000;
 const MAX_ELEMENTS: i64 = 1 << 16;
 /// Ids of scratch buffers until all arguments are known.
 const SCRATCH: usize = 1 << 20;
-
-/// A small generator of random numbers (splitmix64).
-#[derive(Clone, Debug)]
-pub struct Rng(u64);
-
-impl Rng {
-    /// The generator of this seed.
-    pub fn new(seed: u64) -> Rng {
-        Rng(seed)
-    }
-
-    /// 64 random bits.
-    pub fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A number in `[0, n)`, n > 0.
-    pub fn below(&mut self, n: usize) -> usize {
-        (self.bits() % n as u64) as usize
-    }
-
-    /// True once in `n` times.
-    pub fn one_in(&mut self, n: usize) -> bool {
-        self.below(n) == 0
-    }
-
-    /// One of these.
-    pub fn pick<T: Clone>(&mut self, from: &[T]) -> T {
-        from[self.below(from.len())].clone()
-    }
-
-    /// A constant of a computed dtype, special values often.
-    pub fn literal(&mut self, dtype: DType) -> Literal {
-        if !dtype.is_float() {
-            let v = match self.below(4) {
-                0 if matches!(dtype, DType::I8 | DType::I16) => {
-                    let (low, high) = dtype.int_range();
-                    self.pick(&[0, 1, -1, low, high])
-                }
-                0 => self.pick(&[0, 1, -1, 2, 255, i64::from(i32::MIN), i64::from(i32::MAX), i64::MIN, i64::MAX]),
-                1 | 2 => self.below(40) as i64 - 10,
-                _ => self.bits() as i64,
-            };
-            return Literal::int(dtype, if dtype == DType::Bool { v & 1 } else { v });
-        }
-        let value = |bits| Literal { dtype, bits }.as_f64();
-        let (tiny, least, huge) = match dtype {
-            DType::F16 => (value(0x0400), value(1), value(0x7bff)),
-            DType::BF16 => (value(0x0080), value(1), value(0x7f7f)),
-            DType::F32 => (f64::from(f32::MIN_POSITIVE), value(1), f64::from(f32::MAX)),
-            _ => (f64::MIN_POSITIVE, value(1), f64::MAX),
-        };
-        let magnitude = match self.below(8) {
-            0 => self.pick(&[0.0, 0.0, tiny, least, tiny * 0.75, huge, f64::INFINITY, f64::NAN]),
-            1 => self.pick(&[1.0, 0.5, 2.0, 3.0, 1e-3, 88.7, 127.0, 0.1]),
-            2 => self.below(300) as f64,
-            3 => {
-                let bits = self.bits();
-                let raw = Literal { dtype, bits: bits >> (64 - 8 * dtype.size()) };
-                return Literal {
-                    bits: if raw.as_f64().is_nan() { Literal::float(dtype, 1.5).bits } else { raw.bits },
-                    dtype,
-                };
-            }
-            _ => (self.bits() >> 11) as f64 * 2f64.powi(-50),
-        };
-        Literal::float(dtype, if self.one_in(2) { -magnitude } else { magnitude })
-    }
-
-    /// `len` elements, special values among them.
-    pub fn array(&mut self, dtype: DType, len: usize) -> Array {
-        let bits: Vec<u64> = (0..len).map(|_| self.literal(dtype).bits).collect();
-        Array::from_bits(dtype, &bits)
-    }
-}
 
 /// A kernel and what to run it with.
 #[derive(Clone, Debug)]
@@ -457,99 +383,6 @@ impl Generator {
         self.prim(Prim::Select, t, vec![is_nan, number, v])
     }
 
-    /// A new argument.
-    fn arg(&mut self, dtype: DType, kind: BufferKind, len: i64) -> BufferId {
-        let name = format!("a{}", self.args.len());
-        self.args.push((super::Buffer { name, dtype, kind }, len));
-        BufferId::new(self.args.len() - 1)
-    }
-
-    fn scratch(&mut self, dtype: DType, kind: BufferKind) -> BufferId {
-        let name = format!("t{}", self.scratch.len());
-        self.scratch.push(super::Buffer { name, dtype, kind });
-        BufferId::new(SCRATCH + self.scratch.len() - 1)
-    }
-
-    fn load(&mut self) {
-        let dtype = self.dtype();
-        let (index, high) = self.index();
-        self.load_at(dtype, index, high);
-    }
-
-    fn load_at(&mut self, dtype: DType, index: IndexExpr, high: i64) {
-        let old = self.args.iter().position(|(b, _)| b.dtype == dtype && b.kind == BufferKind::In);
-        let buffer = match old {
-            Some(b) if self.rng.one_in(2) => BufferId::new(b),
-            _ => self.arg(dtype, BufferKind::In, 0),
-        };
-        let len = &mut self.args[buffer.index()].1;
-        *len = (*len).max(high + 1);
-        self.emit(dtype, Op::Load { buffer, index, mask: None });
-    }
-
-    /// A load whose mask keeps it within a buffer that is shorter than the index goes.
-    fn masked_load(&mut self) {
-        let dtype = self.dtype();
-        let (index, high) = self.index();
-        let len = 1 + high / 2;
-        let buffer = self.arg(dtype, BufferKind::In, len);
-        let at = self.emit(DType::I64, Op::Index(index.clone()));
-        let end = self.constant(Literal::int(DType::I64, len));
-        let mut mask = self.prim(Prim::Lt, DType::I64, vec![at, end]);
-        if self.rng.one_in(3) {
-            let other = self.value(DType::Bool);
-            mask = self.prim(Prim::And, DType::Bool, vec![mask, other]);
-        }
-        self.emit(dtype, Op::Load { buffer, index, mask: Some(mask) });
-    }
-
-    fn scratch_load(&mut self) {
-        if self.readable.is_empty() {
-            return;
-        }
-        let at = self.rng.below(self.readable.len());
-        let (buffer, length) = self.readable[at].clone();
-        let (_, len) = self.range(&length).expect("small numbers");
-        if len == 0 {
-            return;
-        }
-        let (mut index, mut high) = self.index();
-        // Where the shapes agree, the load of what was stored.
-        let (flat, flat_length) = self.flat(&self.inner);
-        if flat_length.as_ref() == Some(&length) && !self.rng.one_in(4) {
-            (index, high) = (flat, len - 1);
-        }
-        if high >= len {
-            index = index.modulo(length);
-        }
-        let dtype = self.scratch[buffer.index() - SCRATCH].dtype;
-        self.emit(dtype, Op::Load { buffer, index, mask: None });
-    }
-
-    /// A check of a value, and a load through it.
-    fn indirect_load(&mut self) {
-        let d = self.rng.pick(&[DType::I32, DType::I64]);
-        let mut value = self.value(d);
-        let n = self.rng.pick(&[1, 8, 8, 10]);
-        if !self.rng.one_in(4) {
-            let seven = self.constant(Literal::int(d, 7));
-            value = self.prim(Prim::And, d, vec![value, seven]);
-        }
-        let size = if self.rng.one_in(2) { IndexExpr::Sym(self.sym(n)) } else { IndexExpr::Const(n) };
-        let mask = if self.rng.one_in(3) { Some(self.value(DType::Bool)) } else { None };
-        let wrap = self.rng.one_in(2);
-        let index = self.emit(DType::I64, Op::Check { value, size, wrap, mask });
-        self.indices.push((index, n - 1));
-        let e = IndexExpr::Const(self.rng.pick(&[1, 3])) * IndexExpr::Value(index);
-        let e = match self.axes().last() {
-            Some(&a) if self.rng.one_in(2) => e + IndexExpr::Axis(a),
-            _ => e,
-        };
-        let (_, high) = self.range(&e).expect("small numbers");
-        let dtype = self.dtype();
-        self.load_at(dtype, e, high);
-    }
-
     fn call_or_lookup(&mut self) {
         if self.rng.one_in(2) {
             let t = self.rng.pick(&[DType::F32, DType::F64]);
@@ -580,69 +413,6 @@ impl Generator {
         let body = std::mem::replace(&mut self.code, outside);
         self.pool.truncate(visible);
         self.emit(t, Op::Cold { mask, body, slow: vec![slow], fast: vec![fast] });
-    }
-
-    /// Stores a value to an argument, each point its own element, or adds up over a nest.
-    fn store(&mut self) {
-        let dtype = self.dtype();
-        let value = self.value(dtype);
-        let mask = if self.rng.one_in(4) { Some(self.value(DType::Bool)) } else { None };
-        // Nothing is added to 16-bit floats.
-        let kind = if dtype.is_half() { 1 + self.rng.below(4) } else { self.rng.below(5) };
-        let axes = if kind == 0 { self.outer.clone() } else { self.axes() };
-        let (mut index, _) = self.flat(&axes);
-        if self.rng.one_in(4) {
-            // The axes column-major.
-            let reversed: Vec<AxisId> = axes.into_iter().rev().collect();
-            index = self.flat(&reversed).0;
-        }
-        let scale = self.rng.pick(&[1, 1, 1, 2]);
-        index = index * IndexExpr::Const(scale) + IndexExpr::Const(self.rng.pick(&[0, 0, 1]));
-        let (low, high) = self.range(&index).expect("small numbers");
-        debug_assert!(low >= 0, "strides are not negative");
-        let argument = if kind <= 1 { BufferKind::InOut } else { BufferKind::Out };
-        let buffer = self.arg(dtype, argument, high + 1);
-        let store = |value, add| Op::Store { buffer, index: index.clone(), value, mask, add };
-        match kind {
-            0 => self.code.push(Inst { results: Vec::new(), op: store(value, true) }),
-            1 => {
-                // In place.
-                let old = self.emit(dtype, Op::Load { buffer, index: index.clone(), mask });
-                let is_new = self.value(DType::Bool);
-                let new = self.prim(Prim::Select, dtype, vec![is_new, value, old]);
-                self.code.push(Inst { results: Vec::new(), op: store(new, false) });
-            }
-            _ => {
-                self.code.push(Inst { results: Vec::new(), op: store(value, false) });
-                if mask.is_none() && self.rng.one_in(3) {
-                    self.emit(dtype, Op::Load { buffer, index: index.clone(), mask });
-                }
-            }
-        }
-    }
-
-    /// Stores a value for later nests of the outer point.
-    fn store_row(&mut self) {
-        let (index, Some(length)) = self.flat(&self.inner) else { return };
-        let dtype = self.dtype();
-        let buffer = self.scratch(dtype, BufferKind::Row(length.clone()));
-        self.store_scratch(buffer, dtype, index);
-        self.readable.push((buffer, length));
-    }
-
-    /// Stores a value for later phases.
-    fn store_temp(&mut self) -> Option<(BufferId, IndexExpr)> {
-        let (index, length) = self.flat(&self.axes());
-        let length = length?;
-        let dtype = self.dtype();
-        let buffer = self.scratch(dtype, BufferKind::Temp(length.clone()));
-        self.store_scratch(buffer, dtype, index);
-        Some((buffer, length))
-    }
-
-    fn store_scratch(&mut self, buffer: BufferId, dtype: DType, index: IndexExpr) {
-        let value = self.value(dtype);
-        self.code.push(Inst { results: Vec::new(), op: Op::Store { buffer, index, value, mask: None, add: false } });
     }
 
     /// A reduction; its results are visible after the nest.

@@ -10,9 +10,9 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "clamp_min",
         params: "x, min",
-        doc: "The larger one of x and min; NaN if any is.",
+        doc: "The larger one of x and min; NaN if any is. A number that the integer dtype of x does not hold counts as the next one that it holds.",
         rule: Inherit,
-        body: &[(Any, "at_least(x, min if is_number(min) else type_error('a number')) if is_number(min) else maximum(x, min)")],
+        body: &[(Any, "at_least(x, within(min, x) if is_number(min) else type_error('a number')) if is_number(min) else maximum(x, min)")],
         reference: Some(Binary(|a, b| if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) })),
         ulp_f32: Some(0.0),
         ulp_f64: Some(0.0),
@@ -22,9 +22,9 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "clamp_max",
         params: "x, max",
-        doc: "The smaller one of x and max; NaN if any is.",
+        doc: "The smaller one of x and max; NaN if any is. A number that the integer dtype of x does not hold counts as the next one that it holds.",
         rule: Inherit,
-        body: &[(Any, "at_most(x, max if is_number(max) else type_error('a number')) if is_number(max) else minimum(x, max)")],
+        body: &[(Any, "at_most(x, within(max, x) if is_number(max) else type_error('a number')) if is_number(max) else minimum(x, max)")],
         reference: Some(Binary(|a, b| if a.is_nan() || b.is_nan() { f64::NAN } else { a.min(b) })),
         ulp_f32: Some(0.0),
         ulp_f64: Some(0.0),

@@ -192,14 +192,16 @@ pub(super) const ROWS: &[Row] = &[
         name: "var",
         params: "x, dim=None, correction=1, keepdim=False, unbiased=None",
         statics: &["dim", "correction", "keepdim", "unbiased"],
-        doc: "Variance over dim, divided by n - correction; two passes.",
+        doc: "Variance over dim, divided by n - correction; two passes. A bool as dim is unbiased, as in torch's old form.",
         rule: FloatElse("std and var only support floating point and complex dtypes"),
         body: &[(
             Any,
-            "c = correction if unbiased is None else (1 if unbiased else 0)
-             n = count(x, dim)
-             d = x - reduce_sum(x, dim, True) / n
-             reduce_sum(d * d, dim, keepdim) / maximum(n - c, 0)",
+            "flag = dim if is_bool(dim) else unbiased
+             over = None if is_bool(dim) else dim
+             c = (1 if correction is None else correction) if flag is None else (1 if flag else 0)
+             n = count(x, over)
+             d = x - reduce_sum(x, over, True) / n
+             reduce_sum(d * d, over, keepdim) / maximum(n - c, 0)",
         )],
         reference: Some(Fold(variance)),
         torch: "torch.var",
