@@ -19,6 +19,7 @@ use rusttorch_ir::graph::TensorMeta;
 #[cfg(doc)]
 use rusttorch_ops::engine::Plan;
 use rusttorch_runtime::Tensor as Memory;
+use std::sync::Arc;
 
 /// Memory for a result, before it is an object that the user may see.
 pub enum NewArray<'py> {
@@ -74,14 +75,15 @@ impl Target {
     /// An array over memory of ours; None where the library would not let it be written.
     #[cold]
     fn lent<'py>(self, py: Python<'py>, meta: &TensorMeta) -> PyResult<Option<(NewArray<'py>, *mut u8)>> {
-        let mut memory = Memory::empty_strided(&meta.shape, &meta.strides, meta.dtype).map_err(runtime_to_py)?;
+        let memory = Memory::empty_strided(&meta.shape, &meta.strides, meta.dtype).map_err(runtime_to_py)?;
+        let memory = Arc::new(memory);
         let data = memory.data_ptr();
-        if let Target::Torch(torch) = self {
-            memory = match torch.lend(py, memory) {
-                Ok(tensor) => return Ok(Some((NewArray::Torch(tensor), data))),
-                Err(memory) => memory,
-            };
+        if let Target::Torch(torch) = self
+            && let Some(tensor) = torch.lend(py, &memory)
+        {
+            return Ok(Some((NewArray::Torch(tensor), data)));
         }
+        let memory = Arc::into_inner(memory).expect("nobody else has it");
         let ours = tensor::new(py, memory.into())?;
         let array = match self {
             Target::Torch(torch) => torch.module(py).call_method1("from_dlpack", (ours,))?,

@@ -309,28 +309,27 @@ impl Torch {
         Ok((NewTensor::Object(tensor.unbind()), ptr::with_exposed_provenance_mut(data)))
     }
 
-    /// A new tensor over memory of ours, which it owns from now on; the memory again where this torch has no function
-    /// for it.
-    pub fn lend(&self, py: Python<'_>, memory: Memory) -> Result<NewTensor, Memory> {
-        let Some((s, from_blob)) = self.shim(py).and_then(|s| Some((s, s.from_blob?))) else { return Err(memory) };
-        // First: it may hold its shape in itself.
-        let memory = Arc::new(memory);
+    /// A new tensor over memory of ours, of which it is an owner from now on; None where this torch has no function for it,
+    /// or failed.
+    pub fn lend(&self, py: Python<'_>, memory: &Arc<Memory>) -> Option<NewTensor> {
+        let (s, from_blob) = self.shim(py).and_then(|s| Some((s, s.from_blob?)))?;
         let (rank, data) = (memory.rank() as i64, memory.data_ptr().cast());
         let (shape, strides, dtype) = (memory.shape().as_ptr(), memory.strides().as_ptr(), code(memory.dtype()));
-        let (owner, mut handle) = (Arc::into_raw(Arc::clone(&memory)), ptr::null_mut());
+        let owners = Arc::strong_count(memory);
+        let (owner, mut handle) = (Arc::into_raw(Arc::clone(memory)), ptr::null_mut());
         // SAFETY: both arrays have `rank` entries and live as long as `memory`; device type 0 is the CPU (its index is -1:
         // torch refuses others), layout 0 strided. `give_back` is called once with `owner`, or, where torch failed before
         // it knew of it, never.
         unsafe {
             let (ret, ctx) = (&raw mut handle, owner.cast_mut().cast());
             if from_blob(data, rank, shape, strides, 0, dtype, 0, -1, ret, 0, ptr::null(), 0, give_back, ctx) != 0 {
-                if Arc::strong_count(&memory) > 1 {
+                if Arc::strong_count(memory) > owners {
                     drop(Arc::from_raw(owner));
                 }
-                return Err(Arc::into_inner(memory).expect("torch has let go of it"));
+                return None;
             }
         }
-        Ok(NewTensor::Handle(handle, s.delete))
+        Some(NewTensor::Handle(handle, s.delete))
     }
 
     /// The Python object of a new tensor.
