@@ -7,6 +7,8 @@
 //! number `k * step - i * (W - 1)` of vector i. Where no two lanes have the same number (W - 1 and the step have no
 //! common factor) the vectors are blended first.
 //!
+//! A load backwards reads whole vectors and reverses their lanes.
+//!
 //! Any other access inserts or extracts element by element, through registers.
 
 use super::Emitter;
@@ -18,6 +20,7 @@ use iced_x86::Code;
 use regalloc2::VReg;
 use rusttorch_ir::dtype::DType;
 use rusttorch_ir::index::IndexExpr;
+use rusttorch_ir::prim::Prim;
 use std::ops::Range;
 
 /// Where the lanes in flight are.
@@ -117,19 +120,18 @@ impl Emitter<'_> {
         let steps = self.steps(base, step, dtype)?;
         let ty = LaneTy::of(dtype);
         let per_part = self.lanes_of(ty);
-        let elements = match *step {
-            IndexExpr::Const(c) => usize::try_from(c).ok(),
+        let constant = match (step, &steps.by) {
+            (IndexExpr::Const(c), By::Const { .. }) => Some(*c),
             _ => None,
         };
         let parts = (0..self.parts(ty))
             .map(|part| {
                 let first = part * per_part;
-                if let Some(step) = elements.filter(|&s| self.takes_apart(dtype, s))
-                    && matches!(steps.by, By::Const { .. })
-                {
-                    return self.load_apart(dtype, steps.at(first), step);
+                match constant.map(usize::try_from) {
+                    Some(Ok(step)) if self.takes_apart(dtype, step) => self.load_apart(dtype, steps.at(first), step),
+                    Some(Err(_)) if constant == Some(-1) => self.load_reversed(dtype, steps.at(first + per_part - 1)),
+                    _ => self.insert_lanes(dtype, first..first + per_part, &mut |_, l| steps.at(l)),
                 }
-                self.insert_lanes(dtype, first..first + per_part, &mut |_, l| steps.at(l))
             })
             .collect();
         Ok(Lanes { ty, parts })
@@ -144,6 +146,33 @@ impl Emitter<'_> {
             (true, 8) => (2..5).contains(&step),
             _ => false,
         }
+    }
+
+    /// A register of elements, the last one of them at an address and the others behind it.
+    fn load_reversed(&mut self, dtype: DType, at: A) -> VReg {
+        // Bools are bytes until their lanes are in order.
+        let raw = if dtype == DType::Bool { DType::U8 } else { dtype };
+        let v = self.load_part(raw, at, None);
+        let per_part = self.lanes_of(LaneTy::of(raw));
+        let backwards: Vec<usize> = (0..per_part).rev().collect();
+        let v = match (self.wide512, dtype.size()) {
+            (false, 8) => self.vec1_imm(Code::VEX_Vpermpd_ymm_ymmm256_imm8, Src::Reg(v), 0b00_01_10_11),
+            (true, 8) => {
+                let order = self.order_vector(8, &backwards);
+                self.vec2(Code::EVEX_Vpermpd_zmm_k1z_zmm_zmmm512b64, order, Src::Reg(v))
+            }
+            (wide512, _) => {
+                let order = self.order_vector(4, &backwards);
+                let permute =
+                    if wide512 { Code::EVEX_Vpermps_zmm_k1z_zmm_zmmm512b32 } else { Code::VEX_Vpermps_ymm_ymm_ymmm256 };
+                self.vec2(permute, order, Src::Reg(v))
+            }
+        };
+        if dtype != DType::Bool {
+            return v;
+        }
+        let zero = self.pool_bits(0, false);
+        self.compare_int(Prim::Ne, LaneTy::I32, v, zero)
     }
 
     /// A register of elements `step` apart, of 4 or 8 bytes, the first one at an address.

@@ -150,6 +150,21 @@ fn short_rows_are_read_once() {
     assert_eq!([3, 4, 5].map(reads), [3, 16, 5]);
 }
 
+/// What is read backwards is read by whole vectors, of which each is reversed by one instruction.
+#[test]
+fn backwards_is_reversed() {
+    for (dtype, reverse) in [("f32", Mnemonic::Vpermps), ("f64", Mnemonic::Vpermpd), ("u8", Mnemonic::Vpermps)] {
+        let text = format!(
+            "rtir 1\nkernel @f(in0: {dtype} in, out0: {dtype} out) syms 2 {{\n  phase [i0 < s0] {{\n    nest {{\n      \
+             %0 = load.{dtype} in0[s1 + -1*i0]\n      store out0[i0], %0\n    }}\n  }}\n}}\n"
+        );
+        let code = first_loop(&text);
+        let count = |m: Mnemonic| code.iter().filter(|i| i.mnemonic() == m).count();
+        assert!(count(reverse) > 0, "{dtype}");
+        assert_eq!([Mnemonic::Vpinsrb, Mnemonic::Vpinsrd, Mnemonic::Vpinsrq].map(count), [0; 3], "{dtype}");
+    }
+}
+
 /// A nest calls its strip wherever that lies: no near call, which reaches 2 GiB.
 #[test]
 #[allow(unsafe_code)]

@@ -68,8 +68,8 @@ impl Emitter<'_> {
         for inst in &seg.body {
             let LaneOp::Load { buffer, access: Access::Strided(e, step), mask: None } = &inst.op else { continue };
             let size = self.k.buffers[buffer.index()].dtype.size();
-            // Small steps are taken apart as they are (`strided.rs`).
-            let small = matches!(step, IndexExpr::Const(c) if (1..=STEP_MAX).contains(c));
+            // Small steps are taken apart, and those backwards reversed, as they are (`strided.rs`).
+            let small = matches!(step, IndexExpr::Const(c) if *c == -1 || (1..=STEP_MAX).contains(c));
             let neighbours = !small && coefficient(e, rows) == Some(IndexExpr::Const(1));
             let known = loads.iter().any(|l| l.buffer == *buffer && l.e == e);
             if size >= 4 && neighbours && !known && !has_values(e) && !stored(*buffer) && loads.len() < MOST {

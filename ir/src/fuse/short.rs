@@ -6,7 +6,7 @@
 //!   has the same result in any batch.
 //! - A map whose innermost axis is short, and which did not merge (`collapse.rs`): `(N, 3) + (3, N).T`. The axis
 //!   becomes the nest's own.
-//! - Small steps of any map along its innermost axis: `x[::2]`.
+//! - Small steps of any map along its innermost axis, and those backwards: `x[::2]`, `x[::-1]`.
 
 use super::Cx;
 use super::collapse::{Bound, for_exprs};
@@ -66,7 +66,7 @@ fn pin_map(cx: &mut Cx, phase: &mut Bound) {
     }
 }
 
-/// Makes constants of the symbols up to `most` that an axis is multiplied by.
+/// Makes constants of the symbols up to `most`, or -1, that an axis is multiplied by.
 fn pin_strides(cx: &mut Cx, phase: &mut Bound, axis: AxisId, most: i64) {
     let mut found = Vec::new();
     for inst in phase.nests.iter_mut().flat_map(|(n, _)| &mut n.body) {
@@ -87,7 +87,7 @@ fn pin_strides(cx: &mut Cx, phase: &mut Bound, axis: AxisId, most: i64) {
     }
     for s in found {
         let value = cx.syms[s.index()];
-        if (2..=most).contains(&value) {
+        if value == -1 || (2..=most).contains(&value) {
             cx.pinned.insert(s, value);
         }
     }

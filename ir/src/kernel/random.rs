@@ -229,7 +229,12 @@ impl Generator {
             3 => e = e.max(d),
             _ => {}
         }
-        let (low, high) = self.range(&e).expect("small numbers");
+        let (mut low, mut high) = self.range(&e).expect("small numbers");
+        if low < 0 && self.rng.one_in(2) {
+            // The same steps, from far enough up.
+            e = e + IndexExpr::Const(-low);
+            (low, high) = (0, high - low);
+        }
         if low < 0 || high >= MAX_ELEMENTS {
             e = e.modulo(IndexExpr::Const(101));
             return (e, 100);
