@@ -376,8 +376,13 @@ def logspace(start: float, end: float, steps: int, base: float = 10.0, *, dtype:
     >>> rt.logspace(0, 2, 3).tolist()
     [1.0, 10.0, 100.0]
     """
+    if dtype is not None and str(dtype).rpartition(".")[2] in _INTEGERS:
+        start, end = int(start), int(end)
     powers = op("pow")(float(base), _rusttorch.linspace(start, end, steps, dtype="float64", device=device))
     return powers.to(dtype or _rusttorch.get_default_dtype())
+
+
+_INTEGERS = ("uint8", "int8", "int16", "int32", "int64")
 
 
 @public(method=False)

@@ -417,6 +417,8 @@ def diff(x: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = N
     """
     if n < 0:
         raise RuntimeError(f"order must be non-negative but got {n}")
+    if n == 0:
+        return x.clone() if hasattr(x, "clone") else x.copy()
     if prepend is not None or append is not None:
         more = [p for p in (prepend, append) if p is not None]
         for p in more:
@@ -430,8 +432,6 @@ def diff(x: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = N
                         f"{p.shape[d]}"
                     )
         x = cat([p for p in (prepend, x, append) if p is not None], dim)
-    if n == 0:
-        return x.clone() if hasattr(x, "clone") else x.copy()
     for _ in range(n):
         x = op("diff")(x, 1, dim)
     return x

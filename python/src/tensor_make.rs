@@ -287,21 +287,31 @@ fn full_like<'py>(
 
 /// Numbers from start in steps, before end.
 #[pyfunction]
-#[pyo3(signature = (*args, dtype=None, device=None, requires_grad=false))]
+#[pyo3(signature = (*args, start=None, end=None, step=None, dtype=None, device=None, requires_grad=false))]
 fn arange<'py>(
     args: &Bound<'py, PyTuple>,
+    start: Option<&Bound<'py, PyAny>>,
+    end: Option<&Bound<'py, PyAny>>,
+    step: Option<&Bound<'py, PyAny>>,
     dtype: Option<&Bound<'py, PyAny>>,
     device: Option<&Bound<'py, PyAny>>,
     requires_grad: bool,
 ) -> PyResult<Bound<'py, PyAny>> {
     check(device, requires_grad)?;
     let given: Vec<Scalar> = args.iter().map(|a| number(&a)).collect::<PyResult<_>>()?;
-    let (start, end, step) = match given[..] {
-        [end] => (Scalar::Int(0), end, Scalar::Int(1)),
-        [start, end] => (start, end, Scalar::Int(1)),
-        [start, end, step] => (start, end, step),
-        _ => return Err(PyTypeError::new_err("arange() takes 1 to 3 numbers (start, end, step)")),
+    let [start, end, step] = [start, end, step].map(|a| a.map(number).transpose());
+    let (start, end, step) = match (&given[..], start?, end?, step?) {
+        (&[], start, Some(end), step) => (start, end, step),
+        (&[end], None, None, step) => (None, end, step),
+        (&[start], None, Some(end), step) | (&[start, end], None, None, step) => (Some(start), end, step),
+        (&[start, end, step], None, None, None) => (Some(start), end, Some(step)),
+        _ => {
+            return Err(PyTypeError::new_err(
+                "arange() takes an end, a start and an end, or a start, an end and a step",
+            ));
+        }
     };
+    let (start, step) = (start.unwrap_or(Scalar::Int(0)), step.unwrap_or(Scalar::Int(1)));
     let is_float = |s: &Scalar| matches!(s, Scalar::Float(_));
     let dtype = match dtype {
         Some(d) => dtype::extract(d)?,

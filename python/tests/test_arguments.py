@@ -233,3 +233,45 @@ def test_index_select_of_a_number(index: list[int]) -> None:
 def test_aminmax_is_a_method() -> None:
     x = sample(torch.float32, (3, 5))
     beside(lambda: x.aminmax(dim=1), lambda: ours(x).aminmax(dim=1), rt.Tensor)
+
+
+@pytest.mark.parametrize("dtype", [torch.int16, torch.int64, torch.uint8, torch.float32], ids=str)
+@pytest.mark.parametrize("args", [(-0.9, 2.1, 2.0), (5, 0, -0.5), (0.5, 5, 1.5), (-2.7, 2.7, 1), (7,), (2, 5)], ids=str)
+def test_arange(args: tuple[float, ...], dtype: torch.dtype) -> None:
+    beside(lambda: torch.arange(*args, dtype=dtype), lambda: rt.arange(*args, dtype=ours(dtype)), rt.Tensor)
+    named = dict(zip(("start", "end", "step"), args, strict=False)) if len(args) > 1 else {"end": args[0]}
+    beside(lambda: torch.arange(**named, dtype=dtype), lambda: rt.arange(**named, dtype=ours(dtype)), rt.Tensor)
+
+
+@pytest.mark.parametrize("dtype", [torch.int16, torch.int64, torch.float64], ids=str)
+@pytest.mark.parametrize("args", [(4.3, -3, 50), (0, 1.2, 2), (-0.9, 2.9, 4), (3, 3, 1), (0, 4.7, 5)], ids=str)
+def test_ends_of_integers_are_integers(args: tuple[float, float, int], dtype: torch.dtype) -> None:
+    for name in ("linspace", "logspace"):
+        base = {"base": 3.0} if name == "logspace" else {}
+        want = getattr(torch, name)(*args, dtype=dtype, **base)
+        same(getattr(rt, name)(*args, dtype=ours(dtype), **base), want)
+
+
+def test_arange_takes_an_end() -> None:
+    for args, kwargs in (((), {}), ((1, 2, 3, 4), {}), ((1, 2), {"end": 3}), ((1,), {"start": 0}), ((), {"start": 1})):
+        with pytest.raises(TypeError, match=r"arange\(\)"):
+            rt.arange(*args, **kwargs)
+
+
+@pytest.mark.parametrize("shapes", [((1, 2, 3), (2, 1, 3)), ((2, 3), (1, 3)), ((4, 1), (1, 5))], ids=str)
+def test_cosine_similarity_broadcasts_first(shapes: tuple[tuple[int, ...], ...]) -> None:
+    a, b = (sample(torch.float64, s, i) for i, s in enumerate(shapes))
+    for dim in range(-a.ndim, a.ndim):
+        want = torch.nn.functional.cosine_similarity(a, b, dim)
+        torch.testing.assert_close(F.cosine_similarity(a, b, dim), want)
+
+
+def test_diff_of_order_none_joins_nothing() -> None:
+    x, more = sample(torch.int64, (5, 5)), sample(torch.int64, (1, 5))
+    torch.testing.assert_close(rt.diff(x, 0, 0, more), torch.diff(x, 0, 0, more))
+
+
+def test_powers_of_float64_are_exact_where_they_can_be() -> None:
+    for base in (2.0, 3.0, 7.0, 10.0, 1.5):
+        exponents = torch.arange(0, 16, dtype=torch.float64)
+        assert rt.pow(base, exponents).tolist() == [base**k for k in range(16)]

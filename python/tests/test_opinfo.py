@@ -26,7 +26,6 @@ BY_DESIGN = (
 
 # What else differs, by op: kinds of findings, and why.
 KNOWN: dict[str, dict[str, str]] = {
-    "arange": {"values": "torch rounds a fractional step to zero where the dtype is an integer"},
     "bernoulli": {"raises": "`out` is not taken"},
     "einsum": {"dtype": "small integers stay what they are; torch sums some operands as int64"},
     "gather": {"class": "an index out of range is an IndexError everywhere"},

@@ -39,7 +39,8 @@ pub fn of_scalars(shape: &[i64], dtype: DType, values: &[Scalar]) -> Result<Memo
     filled(shape, dtype, |i| values[i].encode(dtype))
 }
 
-/// `torch.arange`: from `start` in steps, before `end`.
+/// `torch.arange`: from `start` in steps, before `end`. As in torch, where integers are wanted it counts the steps first,
+/// and then start and step become integers.
 pub fn arange(start: Scalar, end: Scalar, step: Scalar, dtype: DType) -> Result<Memory> {
     let value = |s: Scalar| match s {
         Scalar::Bool(b) => f64::from(u8::from(b)),
@@ -66,14 +67,16 @@ pub fn arange(start: Scalar, end: Scalar, step: Scalar, dtype: DType) -> Result<
         return filled(&[n as i64], dtype, |i| Scalar::Int((from + by * i as i128) as i64).encode(dtype));
     }
     let n = ((to - from) / by).ceil() as i64;
+    let (from, by) = if dtype.is_int() { (from.trunc(), by.trunc()) } else { (from, by) };
     filled(&[n], dtype, |i| Scalar::Float(from + by * i as f64).encode(dtype))
 }
 
-/// `torch.linspace`: `steps` numbers with both ends, counted from the nearer one.
+/// `torch.linspace`: `steps` numbers with both ends, counted from the nearer one. The ends of integers are integers.
 pub fn linspace(start: f64, end: f64, steps: i64, dtype: DType) -> Result<Memory> {
     if steps < 0 {
         return Err(Error::new(ErrorKind::Runtime, "number of steps must be non-negative"));
     }
+    let (start, end) = if dtype.is_int() { (start.trunc(), end.trunc()) } else { (start, end) };
     let by = if steps > 1 { (end - start) / (steps - 1) as f64 } else { 0.0 };
     filled(&[steps], dtype, |i| {
         let i = i as i64;

@@ -172,7 +172,7 @@ pub(super) const ROWS: &[Row] = &[
         ],
         reference: Some(Binary(libm::pow)),
         ulp_f32: Some(0.506),
-        ulp_f64: Some(1.373),
+        ulp_f64: Some(0.8),
         torch: "torch.pow",
         np: "numpy.power",
         ..Row::DEFAULT
@@ -188,7 +188,7 @@ pub(super) const ROWS: &[Row] = &[
         ],
         reference: Some(Binary(libm::pow)),
         ulp_f32: Some(0.506),
-        ulp_f64: Some(1.373),
+        ulp_f64: Some(0.8),
         internal: true,
         ..Row::DEFAULT
     },

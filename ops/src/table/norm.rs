@@ -101,9 +101,10 @@ pub(super) const ROWS: &[Row] = &[
         rule: FloatElse("expected common dtype to be floating point, yet common dtype is {}"),
         body: &[(
             Any,
-            "n1 = maximum(norm2(x1, dim, False), eps)
-             n2 = maximum(norm2(x2, dim, False), eps)
-             reduce_sum(x1 * x2, dim, False) / (n1 * n2)",
+            "p = x1 * x2
+             n1 = maximum(norm2(broadcast_to(x1, shape(p)), dim, False), eps)
+             n2 = maximum(norm2(broadcast_to(x2, shape(p)), dim, False), eps)
+             reduce_sum(p, dim, False) / (n1 * n2)",
         )],
         unreferenced: "tests compare with torch",
         torch: "torch.nn.functional.cosine_similarity",
