@@ -317,7 +317,15 @@ def full(
 def full_like(
     input: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: _bool = False
 ) -> Tensor: ...
-def arange(*args: Any, dtype: Any = None, device: Any = None, requires_grad: _bool = False) -> Tensor: ...
+def arange(
+    *args: Any,
+    start: Any = None,
+    end: Any = None,
+    step: Any = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: _bool = False,
+) -> Tensor: ...
 def linspace(
     start: Any, end: Any, steps: Any, *, dtype: Any = None, device: Any = None, requires_grad: _bool = False
 ) -> Tensor: ...
