@@ -23,7 +23,7 @@ STRIDE ?= 1
 KEEP := MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=4294967296 MALLOC_TOP_PAD_=67108864
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python test-aarch64 test-avx512 fuzz ulp lint format bench wheel clean
+.PHONY: help demo test test-rust test-python test-aarch64 test-avx512 fuzz opinfo ulp lint format bench wheel clean
 
 help: ## Show this text
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,6 +74,10 @@ test-rust:
 test-python: $(call stamp,$(VENV),test) wheel
 	$(BIN)/python -m pip install $(PIP_FLAGS) --force-reinstall --no-deps dist/rusttorch-*.whl
 	$(BIN)/pytest --config-file python/pyproject.toml --rootdir . $(PYTEST_ARGS) python/tests
+
+opinfo: $(call stamp,$(VENV),test) wheel ## Run every sample of torch's OpInfo database, or of OPS="add sum", and print what differs from torch
+	$(BIN)/python -m pip install $(PIP_FLAGS) --force-reinstall --no-deps dist/rusttorch-*.whl
+	$(BIN)/python python/tests/opinfo.py $(OPS)
 
 fuzz: ## Compare machine code with the interpreter in CASES random cases, then fuzz the parsers for SECONDS
 	cargo run --locked --release -p rusttorch-runtime --example fuzz -- $(CASES)
