@@ -3,6 +3,7 @@
 
 use super::Emitter;
 use super::compare::{GREATER_EQUAL, ORDERED};
+use super::prim::{FLOOR, TRUNC};
 use super::val::{LaneTy, Lanes, Src, Val};
 use super::vcode::{A, VEC};
 use crate::error::CodegenError;
@@ -10,6 +11,12 @@ use iced_x86::Code;
 use regalloc2::VReg;
 use rusttorch_ir::dtype::{DType, Literal};
 use rusttorch_ir::prim::Prim;
+
+const TWO_32: f64 = 4_294_967_296.0;
+const TWO_52: f64 = 4_503_599_627_370_496.0;
+const TWO_63: f64 = 9_223_372_036_854_775_808.0;
+/// The upper halves of 64-bit lanes, for `vpblendd`.
+const ODD_DWORDS: u8 = 0b1010_1010;
 
 impl Emitter<'_> {
     pub fn convert(&mut self, from: DType, to: DType, x: &Val) -> Result<Val, CodegenError> {
@@ -217,15 +224,27 @@ impl Emitter<'_> {
         self.blend(LaneTy::I32, number, Src::Reg(rounded), nan)
     }
 
-    // ---- 64-bit integers: lane by lane on AVX2 ----
+    // ---- 64-bit integers, of which AVX2 has no conversions ----
 
+    /// On AVX2 the halves of each are read as floats: 2^52 plus the lower one, and 2^84 + 2^63 plus 2^32 times the upper
+    /// one. What both have too much comes off the latter, which is exact; their sum rounds once.
     fn int64_to_double(&mut self, x: &Lanes) -> Vec<VReg> {
         if self.wide512 {
             let code = Code::EVEX_Vcvtqq2pd_zmm_k1z_zmmm512b64_er;
             return x.parts.iter().map(|&p| self.vec1(code, Src::Reg(p))).collect();
         }
-        let lanes = |e: &mut Self, from, to| e.by_lane(from, to, 8, Code::VEX_Vcvtsi2sd_xmm_xmm_rm64);
-        x.parts.iter().map(|&p| self.through_memory(p, lanes)).collect()
+        let [lower, upper, both] = [0x4330_0000_0000_0000, 0x4530_0000_8000_0000, 0x4530_0000_8010_0000]
+            .map(|bits| self.pool_bits(bits, true));
+        x.parts
+            .iter()
+            .map(|&p| {
+                let low = self.vec2_imm(Code::VEX_Vpblendd_ymm_ymm_ymmm256_imm8, p, lower, ODD_DWORDS);
+                let high = self.vec1_imm(Code::VEX_Vpsrlq_ymm_ymm_imm8, Src::Reg(p), 32);
+                let high = self.xor(high, upper);
+                let high = self.vec2(Code::VEX_Vsubpd_ymm_ymm_ymmm256, high, both);
+                self.add_float(LaneTy::F64, high, Src::Reg(low))
+            })
+            .collect()
     }
 
     fn int64_to_float(&mut self, x: &Lanes, uniform: bool) -> Vec<VReg> {
@@ -241,19 +260,55 @@ impl Emitter<'_> {
             return vec![all];
         }
         self.narrow(x, false, |e, p| {
-            e.through_memory(p, |e, from, to| e.by_lane(from, to, 4, Code::VEX_Vcvtsi2ss_xmm_xmm_rm64))
+            let at = e.c.local(32);
+            e.c.emit(Code::VEX_Vmovups_ymmm256_ymm, &[A::Local(at), A::Use(p)]);
+            let [a, b, c, d] = [0, 8, 16, 24].map(|lane| {
+                // The upper lanes of the first source are copied: zero, so that nothing is waited for.
+                let (zero, v) = (e.zero(), e.c.vreg(VEC));
+                e.c.emit(Code::VEX_Vcvtsi2ss_xmm_xmm_rm64, &[A::Def(v), A::Use(zero), A::Local(at + lane)]);
+                v
+            });
+            let low = e.vec2(Code::VEX_Vunpcklps_xmm_xmm_xmmm128, a, Src::Reg(b));
+            let high = e.vec2(Code::VEX_Vunpcklps_xmm_xmm_xmmm128, c, Src::Reg(d));
+            let v = e.c.vreg(VEC);
+            e.c.emit(Code::VEX_Vmovlhps_xmm_xmm_xmm, &[A::Def(v), A::Use(low), A::Use(high)]);
+            v
         })
     }
 
+    /// On AVX2 the multiple of 2^32 below and what is left, both exact, are read off the lower bits of their sums with
+    /// a power of two.
     fn double_to_int64(&mut self, x: &Lanes) -> Vec<VReg> {
-        let parts = if self.wide512 {
+        const TY: LaneTy = LaneTy::F64;
+        if self.wide512 {
             let code = Code::EVEX_Vcvttpd2qq_zmm_k1z_zmmm512b64_sae;
-            x.parts.iter().map(|&p| self.vec1(code, Src::Reg(p))).collect()
-        } else {
-            let lanes = |e: &mut Self, from, to| e.by_lane(from, to, 8, Code::VEX_Vcvttsd2si_r64_xmmm64);
-            x.parts.iter().map(|&p| self.through_memory(p, lanes)).collect()
-        };
-        self.saturate(LaneTy::F64, 9_223_372_036_854_775_808.0, &x.parts, parts)
+            let parts = x.parts.iter().map(|&p| self.vec1(code, Src::Reg(p))).collect();
+            return self.saturate(TY, TWO_63, &x.parts, parts);
+        }
+        let [least, limit, down, up] = [-TWO_63, TWO_63, TWO_32.recip(), -TWO_32].map(|v| self.float_const(TY, v));
+        // Where the integers 0 have their bits: 1.5 * 2^52 with a sign, 2^52 without.
+        let [signed, unsigned] = [1.5 * TWO_52, TWO_52].map(|v| self.float_const(TY, v));
+        let most = self.pool_bits(i64::MAX as u64, true);
+        x.parts
+            .iter()
+            .map(|&p| {
+                let v = self.vec2(Code::VEX_Vmaxpd_ymm_ymm_ymmm256, p, least);
+                let v = self.round(TY, v, TRUNC);
+                let high = self.mul_float(TY, v, down);
+                let high = self.round(TY, high, FLOOR);
+                let low = self.c.vreg(VEC);
+                let up = self.src(up);
+                self.c.emit(Code::VEX_Vfmadd231pd_ymm_ymm_ymmm256, &[A::Mod(low, v), A::Use(high), up]);
+                let low = self.add_float(TY, low, unsigned);
+                let high = self.add_float(TY, high, signed);
+                let high = self.vec1_imm(Code::VEX_Vpsllq_ymm_ymm_imm8, Src::Reg(high), 32);
+                let v = self.vec2_imm(Code::VEX_Vpblendd_ymm_ymm_ymmm256_imm8, low, Src::Reg(high), ODD_DWORDS);
+                let above = self.compare_float(TY, p, limit, GREATER_EQUAL);
+                let number = self.compare_float(TY, p, Src::Reg(p), ORDERED);
+                let v = self.blend(LaneTy::I64, above, most, v);
+                self.keep(LaneTy::I64, number, v)
+            })
+            .collect()
     }
 
     fn float_to_int64(&mut self, x: &Lanes, uniform: bool) -> Vec<VReg> {
@@ -261,33 +316,5 @@ impl Emitter<'_> {
         let code = self.pick(Code::VEX_Vcvtps2pd_ymm_xmmm128, Code::EVEX_Vcvtps2pd_zmm_k1z_ymmm256b32_sae);
         let parts = self.widen(x, code, uniform);
         self.double_to_int64(&Lanes { ty: LaneTy::F64, parts })
-    }
-
-    /// Stores a register, lets `f` make another array from it, and loads that.
-    fn through_memory(&mut self, p: VReg, f: impl Fn(&mut Self, i32, i32)) -> VReg {
-        let (from, to) = (self.c.local(32), self.c.local(32));
-        self.c.emit(Code::VEX_Vmovups_ymmm256_ymm, &[A::Local(from), A::Use(p)]);
-        f(self, from, to);
-        let v = self.c.vreg(VEC);
-        self.c.emit(Code::VEX_Vmovups_ymm_ymmm256, &[A::Def(v), A::Local(to)]);
-        v
-    }
-
-    /// A scalar conversion of four 64-bit lanes in memory to lanes of `size` bytes.
-    fn by_lane(&mut self, from: i32, to: i32, size: i32, code: Code) {
-        for l in 0..4 {
-            let (from, to) = (from + 8 * l, to + size * l);
-            if code == Code::VEX_Vcvttsd2si_r64_xmmm64 {
-                let r = self.c.vreg(super::vcode::INT);
-                self.c.emit(code, &[A::Def(r), A::Local(from)]);
-                self.c.emit(Code::Mov_rm64_r64, &[A::Local(to), A::Use(r)]);
-                continue;
-            }
-            // The upper lanes of the first source are copied: zero, so that nothing is waited for.
-            let (zero, v) = (self.zero(), self.c.vreg(VEC));
-            self.c.emit(code, &[A::Def(v), A::Use(zero), A::Local(from)]);
-            let store = if size == 4 { Code::VEX_Vmovss_m32_xmm } else { Code::VEX_Vmovsd_m64_xmm };
-            self.c.emit(store, &[A::Local(to), A::Use(v)]);
-        }
     }
 }

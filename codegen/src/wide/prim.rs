@@ -16,6 +16,12 @@ fn scale_limit(ty: LaneTy) -> f64 {
     if ty.is_64() { 2044.0 } else { 252.0 }
 }
 
+// Modes of `round`, which raise no exceptions.
+pub const RINT: u8 = 8;
+pub const FLOOR: u8 = 9;
+pub const CEIL: u8 = 10;
+pub const TRUNC: u8 = 11;
+
 impl Emitter<'_> {
     /// One primitive. `from` is the dtype of the first operand where it is not `t`; `dies` tells which
     /// operands are not used again.
@@ -119,10 +125,10 @@ impl Emitter<'_> {
                     VEX_Vsqrtpd_ymm_ymmm256 EVEX_Vsqrtpd_zmm_k1z_zmmm512b64_er);
                 self.vec1(code, Src::Reg(a))
             }
-            Prim::Rint => self.round(ty, a, 8),
-            Prim::Floor => self.round(ty, a, 9),
-            Prim::Ceil => self.round(ty, a, 10),
-            Prim::Trunc => self.round(ty, a, 11),
+            Prim::Rint => self.round(ty, a, RINT),
+            Prim::Floor => self.round(ty, a, FLOOR),
+            Prim::Ceil => self.round(ty, a, CEIL),
+            Prim::Trunc => self.round(ty, a, TRUNC),
             _ => {
                 // Not: the one left.
                 let ones = self.pool_bits(u64::MAX, false);
@@ -346,10 +352,10 @@ impl Emitter<'_> {
         let n = self.min_max_float(Prim::Min, ty, n, high);
         if self.wide512 {
             // The same halves, as floats: vscalef by an integer in range is that multiplication.
-            let n = self.round(ty, n, 8);
+            let n = self.round(ty, n, RINT);
             let half = self.float_const(ty, 0.5);
             let h = self.mul_float(ty, n, half);
-            let h = self.round(ty, h, 9);
+            let h = self.round(ty, h, FLOOR);
             let code = if ty.is_64() {
                 Code::EVEX_Vsubpd_zmm_k1z_zmm_zmmm512b64_er
             } else {

@@ -6,7 +6,7 @@
 //!   has the same result in any batch.
 //! - A map whose innermost axis is short, and which did not merge (`collapse.rs`): `(N, 3) + (3, N).T`. The axis
 //!   becomes the nest's own. (Not where its rows are whole vectors.)
-//! - Small steps of any map along its innermost axis, and those backwards: `x[::2]`, `x[::-1]`.
+//! - Small steps of any map along its innermost axis: `x[::2]`; backwards, `x[::-1]`, also in reductions.
 
 use super::Cx;
 use super::collapse::{Bound, for_exprs};
@@ -25,6 +25,8 @@ pub(super) fn pin(cx: &mut Cx, phase: &mut Bound) {
         pin_map(cx, phase);
     } else {
         pin_reductions(cx, phase);
+        let innermost: Vec<AxisId> = phase.nests.iter().filter_map(|(n, _)| n.axes.last().copied()).collect();
+        innermost.into_iter().chain(phase.outer.last().copied()).for_each(|a| pin_strides(cx, phase, a, 0));
     }
 }
 
@@ -74,7 +76,7 @@ fn pin_map(cx: &mut Cx, phase: &mut Bound) {
 /// f64 is too little, and bytes are widened before they are computed with.
 fn fills_vectors(cx: &Cx, nest: &Nest, length: i64) -> bool {
     nest.body.iter().all(|i| match i.op {
-        Op::Load { buffer, .. } | Op::Store { buffer, .. } => {
+        Op::Load { buffer, .. } => {
             let size = cx.kernel.buffers[buffer.index()].dtype.size() as i64;
             size >= 4 && length >= 8 && length * size % VECTOR == 0
         }
