@@ -9,8 +9,7 @@ use crate::frame::FrameLayout;
 use crate::lane::{Access, LaneInst, LaneOp, Mode, Segment, Strip, operands, short_extent};
 use iced_x86::Code;
 use regalloc2::VReg;
-use rusttorch_ir::id::{AxisId, BufferId, ValueId};
-use rusttorch_ir::index::IndexExpr;
+use rusttorch_ir::id::{AxisId, ValueId};
 use rusttorch_ir::kernel::{Order, ROWS_GROUP};
 use rusttorch_ir::prim::Prim;
 
@@ -161,18 +160,46 @@ impl Emitter<'_> {
         vectors: usize,
         f: &mut dyn FnMut(&mut Self) -> Result<(), CodegenError>,
     ) -> Result<(), CodegenError> {
-        self.lane_loop_of(axis, lo, hi, vectors, &[], f)
+        self.along(axis, |e| {
+            let at = if vectors > 0 { e.whole_vectors(axis, lo, hi, vectors, f)? } else { lo };
+            e.masked_steps(axis, (at, hi), if vectors == 0 { 1 } else { e.width() }, f)
+        })
     }
 
-    /// As `lane_loop`; these results of the body may be streamed.
-    pub fn lane_loop_of(
+    /// As `lane_loop`, for a segment without reductions: its results may be streamed.
+    fn map_loop(
         &mut self,
         axis: AxisId,
         lo: VReg,
         hi: VReg,
         vectors: usize,
-        stores: &[(BufferId, IndexExpr)],
-        f: &mut dyn FnMut(&mut Self) -> Result<(), CodegenError>,
+        seg: &Segment,
+    ) -> Result<(), CodegenError> {
+        if vectors == 0 {
+            return self.lane_loop(axis, lo, hi, 0, &mut |e| e.body(seg));
+        }
+        let streamed = self.streamed_stores(&seg.body);
+        self.along(axis, |e| {
+            let f = &mut |e: &mut Self| e.body(seg);
+            let mut at = if streamed.is_empty() {
+                e.whole_vectors(axis, lo, hi, vectors, f)?
+            } else {
+                e.streaming_loop(axis, (lo, hi), vectors, &streamed, f)?
+            };
+            // A mask costs more than such a body does, and in a short row this is most of it. (Heavier ones would compile
+            // a fifth longer.)
+            if vectors > 1 && seg.cost <= LIGHT {
+                at = e.whole_vectors(axis, at, hi, 1, f)?;
+            }
+            e.masked_steps(axis, (at, hi), e.width(), f)
+        })
+    }
+
+    /// Runs `f` with lanes along an axis.
+    fn along(
+        &mut self,
+        axis: AxisId,
+        f: impl FnOnce(&mut Self) -> Result<(), CodegenError>,
     ) -> Result<(), CodegenError> {
         self.lane_axis = Some(axis);
         // A tile's axis is in scope already, before the axes of the nests.
@@ -180,16 +207,7 @@ impl Emitter<'_> {
         if enters {
             self.scope.push(axis);
         }
-        let mut at = lo;
-        let w = self.width();
-        if vectors > 0 {
-            at = if stores.is_empty() {
-                self.whole_vectors(axis, at, hi, vectors, f)?
-            } else {
-                self.streaming_loop(axis, (at, hi), vectors, stores, f)?
-            };
-        }
-        self.masked_steps(axis, (at, hi), if vectors == 0 { 1 } else { w }, f)?;
+        f(self)?;
         if enters {
             self.scope.pop();
         }
@@ -205,12 +223,7 @@ impl Emitter<'_> {
         hi: VReg,
         f: &mut dyn FnMut(&mut Self) -> Result<(), CodegenError>,
     ) -> Result<(), CodegenError> {
-        self.lane_axis = Some(axis);
-        self.scope.push(axis);
-        self.masked_steps(axis, (lo, hi), self.width(), f)?;
-        self.scope.pop();
-        self.lane_axis = None;
-        Ok(())
+        self.along(axis, |e| e.masked_steps(axis, (lo, hi), e.width(), f))
     }
 
     /// At most `step` lanes of a vector at a time.
@@ -294,8 +307,7 @@ impl Emitter<'_> {
             let zero = e.int(0);
             if seg.reduces.is_empty() {
                 let vectors = if seg.serial { 0 } else { e.unroll(seg) };
-                let streamed = e.streamed_stores(&seg.body);
-                e.lane_loop_of(lanes, zero, n, vectors, &streamed, &mut |e| e.body(seg))?;
+                e.map_loop(lanes, zero, n, vectors, seg)?;
             } else {
                 e.reduce_run(seg, lanes, n, states)?;
             }
@@ -316,8 +328,7 @@ impl Emitter<'_> {
             self.lane_axis = Some(tile);
             self.enter(seg)?;
             let vectors = self.unroll(seg);
-            let streamed = self.streamed_stores(&seg.body);
-            return self.lane_loop_of(tile, lo, hi, vectors, &streamed, &mut |e| e.body(seg));
+            return self.map_loop(tile, lo, hi, vectors, seg);
         }
         let width = self.slot(FrameLayout::TILE);
         let (head, inside, after) = (self.c.block(), self.c.block(), self.c.block());

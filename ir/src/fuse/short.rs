@@ -5,19 +5,19 @@
 //! - A reduction over a short axis: `(N, 3)` summed over its columns. Its order stays what it is, `lanes`: a row
 //!   has the same result in any batch.
 //! - A map whose innermost axis is short, and which did not merge (`collapse.rs`): `(N, 3) + (3, N).T`. The axis
-//!   becomes the nest's own. (Not where its rows are whole vectors.)
+//!   becomes the nest's own. (Not where it is long enough to run along it.)
 //! - Small steps of any map along its innermost axis: `x[::2]`; backwards, `x[::-1]`, also in reductions.
 
 use super::Cx;
 use super::collapse::{Bound, for_exprs};
-use crate::id::AxisId;
+use crate::id::{AxisId, BufferId};
 use crate::index::IndexExpr;
 use crate::kernel::{Inst, Nest, Op, Order, SHORT_MAX, STEP_MAX};
 
 /// Fewer outer points fill no vector.
 const OUTER_MIN: i64 = 16;
-/// Bytes of a vector, of the narrowest wide ones: the text depends on no processor.
-const VECTOR: i64 = 32;
+/// Rows that are rows, however short.
+const ROW_MIN: i64 = 8;
 
 /// Pins the short extents and the small strides of a phase.
 pub(super) fn pin(cx: &mut Cx, phase: &mut Bound) {
@@ -59,7 +59,7 @@ fn pin_map(cx: &mut Cx, phase: &mut Bound) {
     let around = phase.outer.len().checked_sub(2).map(|i| phase.outer[i]);
     if let (Some(lanes), [(nest, _)]) = (around, &mut phase.nests[..])
         && (2..=SHORT_MAX).contains(&length(cx, last))
-        && !fills_vectors(cx, nest, length(cx, last))
+        && !long_enough(cx, nest, length(cx, last))
         && length(cx, lanes) >= OUTER_MIN
     {
         phase.outer.pop();
@@ -71,17 +71,13 @@ fn pin_map(cx: &mut Cx, phase: &mut Bound) {
     }
 }
 
-/// True where rows of this many elements are whole vectors as they are: `(N, 16) * (N, 1)` stored element by element took
-/// 93 us for 64 Ki floats, row by row 28 (NumPy's `(N, 16) * 2` 38; November 2026, AMD EPYC, AVX2). One vector of four
-/// f64 is too little, and bytes are widened before they are computed with.
-fn fills_vectors(cx: &Cx, nest: &Nest, length: i64) -> bool {
-    nest.body.iter().all(|i| match i.op {
-        Op::Load { buffer, .. } => {
-            let size = cx.kernel.buffers[buffer.index()].dtype.size() as i64;
-            size >= 4 && length >= 8 && length * size % VECTOR == 0
-        }
-        _ => true,
-    })
+/// True where lanes along rows of this length are worth more than lanes along the axis around them, whose results are
+/// stored element by element: `(N, 16) * (N, 1)` took 93 us for 64 Ki floats, row by row 13; `(N, 9) * (N, 1)` 56 and 32
+/// (NumPy 38 and 60; November 2026, AMD EPYC, AVX2). Bytes are widened before they are computed with, and lanes of more
+/// rows are better.
+fn long_enough(cx: &Cx, nest: &Nest, length: i64) -> bool {
+    let size = |b: BufferId| cx.kernel.buffers[b.index()].dtype.size();
+    length >= ROW_MIN && nest.body.iter().all(|i| !matches!(i.op, Op::Load { buffer, .. } if size(buffer) < 4))
 }
 
 /// Makes constants of the symbols up to `most`, or -1, that an axis is multiplied by.
