@@ -60,6 +60,15 @@ def matmul(a: Any, b: Any) -> Any:
     return _Matmul.apply(*(x if isinstance(x, torch.Tensor) else torch.from_dlpack(x) for x in (a, b)))
 
 
+def matmul_autocast(a: Any, b: Any) -> Any:
+    """The product in the lower dtype of ``torch.autocast``, which float64 keeps out of."""
+    lower = torch.get_autocast_dtype("cpu")
+    with torch.autocast("cpu", enabled=False):
+        return _rusttorch.matmul(
+            *(x.to(lower) if x.is_floating_point() and x.dtype != torch.float64 else x for x in (a, b))
+        )
+
+
 class _Matmul(torch.autograd.Function):  # type: ignore[misc]
     """Its backward is made of products, which have gradients themselves."""
 

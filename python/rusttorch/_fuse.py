@@ -3,7 +3,8 @@
 A call is looked up by what the trace depended on: the structure of the arguments, which of them are
 arrays, the types of Python numbers, the values of static arguments, and, where the function asked for
 them, shapes and dtypes. Numbers that are arguments are run-time values; numbers that the function closes
-over were constants when it was traced. Arrays that it closes over are read at each call.
+over were constants when it was traced. Arrays that it closes over, that are global in its module or attributes of
+self are read at each call; one that it finds in another way (in a list, in another module) is a constant.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ import functools
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from inspect import signature
+from types import FunctionType
 from typing import Any, NamedTuple, TypeVar, overload
 
 from rusttorch._inspect import Inspection
 from rusttorch._rusttorch import Expr, FastCall
-from rusttorch._trace import Hidden, Traced, Tracer, is_array
+from rusttorch._trace import Hidden, Traced, Tracer, is_array, is_tensor
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _TRACES = 64
@@ -39,9 +42,32 @@ class _Trace(NamedTuple):
     hidden: tuple[Hidden, ...]
     shapes: tuple[Any, ...] | None
     dtypes: tuple[Any, ...] | None
+    # Whether methods meant torch's.
+    of_torch: bool | None
     result: Any
     # Held so that the ids in keys stay theirs.
     owners: tuple[Any, ...]
+
+    def holds(self, leaves: list[Any]) -> bool:
+        """Whether what the trace depended on is so for these arguments, and of what it reads beside them."""
+        if self.shapes is not None:
+            if self.shapes != _shapes(leaves):
+                return False
+            if any(h.shape != tuple(h.read().shape) for h in self.hidden):
+                return False
+        if self.dtypes is not None and self.dtypes != _dtypes(leaves):
+            return False
+        if self.of_torch is not None and self.of_torch != self._is_of_torch(leaves):
+            return False
+        return all(other() is h.read() for h in self.hidden for other in h.others)
+
+    def always_holds(self) -> bool:
+        """Whether it does for whatever arguments of the same structure."""
+        known = (self.shapes, self.dtypes, self.of_torch)
+        return known == (None, None, None) and not any(h.others for h in self.hidden)
+
+    def _is_of_torch(self, leaves: list[Any]) -> bool:
+        return any(map(is_tensor, leaves)) or any(is_tensor(h.read()) for h in self.hidden)
 
 
 class _Slot(NamedTuple):
@@ -63,7 +89,9 @@ class FusedFunction(FastCall):
     __qualname__: str
 
     def __init__(self, function: Callable[..., Any], static_argnames: Iterable[str], contract: bool = False) -> None:
-        functools.update_wrapper(self, function)
+        # Attributes of a function, not those of an object that can be called.
+        updated = ("__dict__",) if isinstance(function, FunctionType) else ()
+        functools.update_wrapper(self, function, updated=updated)
         self.__wrapped__ = function
         self._statics = frozenset(static_argnames)
         self._contract = contract
@@ -74,7 +102,7 @@ class FusedFunction(FastCall):
         if self._statics:
             unknown = self._statics - set(self._parameters())
             if unknown:
-                raise ValueError(f"static_argnames: {function.__name__}() has no argument {', '.join(sorted(unknown))}")
+                raise ValueError(f"static_argnames: {self._label()}() has no argument {', '.join(sorted(unknown))}")
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         if instance is None:
@@ -82,7 +110,7 @@ class FusedFunction(FastCall):
         return functools.partial(self, instance)
 
     def __repr__(self) -> str:
-        return f"<rusttorch.fuse of {self.__qualname__}>"
+        return f"<rusttorch.fuse of {getattr(self, '__qualname__', self.__wrapped__)}>"
 
     def __reduce__(self) -> Any:
         # A decorated function is found by its name, like any function.
@@ -112,9 +140,11 @@ class FusedFunction(FastCall):
 
     def _parameters(self) -> Any:
         if self._signature is None:
-            from inspect import signature
-
-            self._signature = signature(self.__wrapped__)
+            try:
+                self._signature = signature(self.__wrapped__)
+            except ValueError:
+                # A function of C's: what it is given is what it is called with.
+                self._signature = _ANY
         return self._signature.parameters
 
     def _takes_out(self) -> bool:
@@ -126,7 +156,13 @@ class FusedFunction(FastCall):
         named = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
         return "out" not in named and not code.co_flags & _VARKEYWORDS
 
+    def _inlined(self, *args: Any, **kwargs: Any) -> Any:
+        """A call inside of a function that is being traced: part of that function."""
+        return self.__wrapped__(*args, **kwargs)
+
     def _slow(self, *args: Any, **kwargs: Any) -> Any:
+        if _has_traced((*args, *kwargs.values())):
+            return self._inlined(*args, **kwargs)
         out = kwargs.pop("out", None) if "out" in kwargs and self._takes_out() else None
         trace, leaves = self._find(args, kwargs)
         if out is not None:
@@ -170,12 +206,9 @@ class FusedFunction(FastCall):
         )
         key = (key_args, key_kwargs, statics)
         for trace in self._traces.get(key, ()):
-            if trace.shapes is not None and trace.shapes != _shapes(leaves):
-                continue
-            if trace.dtypes is not None and trace.dtypes != _dtypes(leaves):
-                continue
-            self._hits += 1
-            return trace, leaves
+            if trace.holds(leaves):
+                self._hits += 1
+                return trace, leaves
         self._misses += 1
         trace = self._trace(key_args, call_args, key_kwargs, call_kwargs, leaves)
         self._traces.setdefault(key, []).insert(0, trace)
@@ -183,7 +216,7 @@ class FusedFunction(FastCall):
         while len(self._traces) > _TRACES:
             self._traces.popitem(last=False)
         direct = isinstance(trace.result, _Slot) and trace.used == tuple(range(len(args)))
-        if plain and direct and trace.shapes is None and trace.dtypes is None:
+        if plain and direct and trace.always_holds():
             assert trace.expr is not None
             if all(a is leaf for a, leaf in zip(args, leaves, strict=False)) and len(leaves) == len(args):
                 self._install(args, trace.expr, [h.read for h in trace.hidden], self._takes_out())
@@ -213,6 +246,7 @@ class FusedFunction(FastCall):
             tuple(tracer.hidden),
             _shapes(leaves) if tracer.read_shapes else None,
             _dtypes(leaves) if tracer.read_dtypes else None,
+            tracer.of_torch if tracer.read_library else None,
             structure,
             tuple(owners),
         )
@@ -228,6 +262,7 @@ class FusedFunction(FastCall):
 
 
 _STATIC = "static"
+_ANY = signature(lambda *args, **kwargs: None)
 # Of `code.co_flags`: the function takes any keywords.
 _VARKEYWORDS = 8
 
@@ -237,7 +272,14 @@ def _frozen(value: Any) -> Any:
         hash(value)
     except TypeError:
         raise TypeError(f"a static argument must be hashable, not {type(value).__name__}") from None
-    return type(value), value
+    return _exact(value)
+
+
+def _exact(value: Any) -> Any:
+    """What is equal only where the values are the same: 0.0 and -0.0, 1 and True are not."""
+    if isinstance(value, tuple):
+        return type(value), *map(_exact, value)
+    return type(value), value.hex() if isinstance(value, float) else value
 
 
 def _shapes(leaves: list[Any]) -> tuple[Any, ...]:
@@ -333,6 +375,15 @@ def _rebuild(structure: Any, results: tuple[Any, ...], leaves: list[Any]) -> Any
             object.__setattr__(copy, f, _rebuild(getattr(structure, f), results, leaves))
         return copy
     return structure
+
+
+def _has_traced(values: Iterable[Any]) -> bool:
+    return any(
+        isinstance(v, Traced)
+        or (isinstance(v, (tuple, list)) and _has_traced(v))
+        or (isinstance(v, dict) and _has_traced(v.values()))
+        for v in values
+    )
 
 
 def _is_dataclass(value: Any) -> bool:

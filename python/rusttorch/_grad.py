@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rusttorch._fuse import _STATIC, FusedFunction, _Slot, _template
-from rusttorch._rusttorch import Expr
+from rusttorch._log import where as _where
+from rusttorch._rusttorch import Expr, TraceError
 from rusttorch._trace import Traced, Tracer
 
 _LEAVES = ("array", float, int, bool)
@@ -32,6 +33,12 @@ class _GradFunction(FusedFunction):
 
     def __reduce__(self) -> Any:
         return _GradFunction, (self.__wrapped__, self._argnums, self._has_aux, self._arrange)
+
+    def _inlined(self, *args: Any, **kwargs: Any) -> Any:
+        raise TraceError(
+            f"{self._label()}: gradients inside of a function that is fused or differentiated are not supported; take "
+            f"them outside of it ({_where()})"
+        )
 
     def _results(self, tracer: Tracer, result: Any, key_args: tuple[Any, ...]) -> tuple[Expr | None, Any]:
         aux = None

@@ -6,6 +6,7 @@ import contextlib
 import math
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NoReturn
 
 from rusttorch import _names, _rusttorch
@@ -24,12 +25,21 @@ def is_array(value: Any) -> bool:
     return torch is not None and isinstance(value, torch.Tensor)
 
 
+def is_tensor(value: Any) -> bool:
+    """True for tensors, torch's and ours."""
+    torch = sys.modules.get("torch")
+    return isinstance(value, Tensor) or (torch is not None and isinstance(value, torch.Tensor))
+
+
 class Hidden:
     """An array that the traced function did not get as an argument, and where to find it at each call."""
 
-    def __init__(self, value: Any, getter: Callable[[], Any] | None) -> None:
+    def __init__(self, value: Any, getters: list[Callable[[], Any]]) -> None:
         # Gives the array now.
-        self.read: Callable[[], Any] = (lambda: value) if getter is None else getter
+        self.read: Callable[[], Any] = getters[0] if getters else lambda: value
+        #: One array under several names, which the trace takes for one.
+        self.others = getters[1:]
+        self.shape = tuple(value.shape)
 
 
 class Tracer:
@@ -42,14 +52,18 @@ class Tracer:
         self.builder = Builder()
         self.leaves = leaves
         self.parameters = [Traced(self, self.builder.param(f"x{i}")) for i in range(len(leaves))]
-        torch = sys.modules.get("torch")
-        # Methods mean torch's or NumPy's.
-        self.of_torch = any(isinstance(x, Tensor) or (torch and isinstance(x, torch.Tensor)) for x in leaves)
         self.hidden: list[Hidden] = []
         # Hidden arrays by id, held so that the ids stay theirs.
         self._hidden_values: dict[int, tuple[Any, Traced]] = {}
         self.read_shapes = False
         self.read_dtypes = False
+        self.read_library = False
+
+    @property
+    def of_torch(self) -> bool:
+        """Whether methods mean torch's; the trace holds for calls with arrays of the same library only."""
+        self.read_library = True
+        return any(map(is_tensor, self.leaves)) or any(is_tensor(v) for v, _ in self._hidden_values.values())
 
     def parameter_index(self, value: Traced) -> int | None:
         """The leaf that ``value`` stands for, if it is one."""
@@ -77,7 +91,7 @@ class Tracer:
         if known is None:
             traced = Traced(self, self.builder.param(f"h{len(self.hidden)}"))
             self._hidden_values[id(array)] = (array, traced)
-            self.hidden.append(Hidden(array, _source(self.function, self.owners, array)))
+            self.hidden.append(Hidden(array, _sources(self.function, self.owners, array)))
             return traced
         return known[1]
 
@@ -138,25 +152,27 @@ def call_expr(expr: Expr, args: tuple[Any, ...], kwargs: dict[str, Any] | None) 
     return traced[0] if len(traced) == 1 else traced
 
 
-def _source(function: Callable[..., Any], owners: list[Any], array: Any) -> Callable[[], Any] | None:
-    """How to read the variable again that holds ``array``: a closure's cell, a global, an attribute of self."""
+def _sources(function: Callable[..., Any], owners: list[Any], array: Any) -> list[Callable[[], Any]]:
+    """How to read the variables again that hold ``array``: a closure's cells, globals that the function names or else
+    any of its module (a function that it calls may name them), attributes of self.
+    """
+    found: list[Callable[[], Any]] = []
     function = getattr(function, "__func__", function)
     for cell in getattr(function, "__closure__", None) or ():
         # An empty cell is a variable that is not assigned yet.
         with contextlib.suppress(ValueError):
             if cell.cell_contents is array:
-                return lambda: cell.cell_contents
+                found.append(partial(getattr, cell, "cell_contents"))
     code = getattr(function, "__code__", None)
-    names = code.co_names if code is not None else ()
     scope = getattr(function, "__globals__", {})
-    for name in names:
-        if scope.get(name) is array:
-            return lambda: scope[name]
+    named = [n for n in (code.co_names if code is not None else ()) if scope.get(n) is array]
+    found += [partial(scope.__getitem__, n) for n in named]
     for owner in owners:
-        for name, value in getattr(owner, "__dict__", {}).items():
-            if value is array:
-                return lambda: getattr(owner, name)
-    return None
+        attributes = getattr(owner, "__dict__", {}).items()
+        found += [partial(getattr, owner, name) for name, value in attributes if value is array]
+    if not found:
+        found += [partial(scope.__getitem__, n) for n, value in list(scope.items()) if value is array]
+    return found
 
 
 # Operators by the op's name; the reflected form swaps.
@@ -294,7 +310,7 @@ class Traced:
         row = op
 
         def method(*args: Any, **kwargs: Any) -> Any:
-            if not self._tracer.of_torch:
+            if (kwargs or row.name in _names.NUMPY_DEFAULTS) and not self._tracer.of_torch:
                 kwargs = {**_names.NUMPY_DEFAULTS.get(row.name, {}), **_numpy_keywords(kwargs, row)}
             keywords = _drop_neutral(_numpy_keywords(kwargs, row), row, _names.NUMPY_NEUTRAL, f".{name}()")
             # torch's x.reshape(2, 3) is x.reshape([2, 3]).
@@ -419,7 +435,7 @@ def _drop_neutral(
     for name, value in kwargs.items():
         if name in params:
             kept[name] = value
-        elif name not in neutral or not any(value is n or value == n for n in neutral[name]):
+        elif is_array(value) or isinstance(value, Traced) or value not in neutral.get(name, ()):
             raise NotImplementedError(f"{said} with {name}= cannot be fused ({_where()})")
     return kept
 
@@ -438,9 +454,21 @@ def _install_operators() -> None:
     def conversion(name: str) -> Callable[..., NoReturn]:
         return lambda self, *args, **kwargs: _refuse(name)
 
+    def in_place(op: str) -> Callable[[Traced, Any], Any]:
+        def operator(self: Traced, other: Any) -> Any:
+            index = self._tracer.parameter_index(self)
+            if index is not None and is_array(self._tracer.leaves[index]):
+                raise TraceError(
+                    f"writing to an argument in place ({op}) cannot be fused; make a new array ({_where()})"
+                )
+            return self._tracer.call(op, (self, other), {}, op)
+
+        return operator
+
     for name, op in _BINARY.items():
         setattr(Traced, f"__{name}__", binary(op, op, False))
         setattr(Traced, f"__r{name}__", binary(op, op, True))
+        setattr(Traced, f"__i{name}__", in_place(op))
     for name in _COMPARE:
         setattr(Traced, f"__{name}__", binary(name, name, False))
     for name, op in _UNARY.items():

@@ -230,7 +230,10 @@ impl Expr {
                 Some(out) => tensor_call::is_ours(&out),
                 None => kwargs.is_some_and(|k| k.iter().any(|(_, v)| tensor_call::is_ours(&v))),
             };
-        if ours && let Some(result) = tensor_call::call(self_.get(), args, kwargs)? {
+        if ours
+            && !args.iter_borrowed().any(|a| tensor_call::is_stand_in(&a))
+            && let Some(result) = tensor_call::call(self_.get(), args, kwargs)?
+        {
             return Ok(result);
         }
         if self_.get().is_view {

@@ -2,7 +2,7 @@
 //!
 //! A product is no kernel of an expression: it has no plan, and its bits follow the machine's blocking.
 
-use crate::alloc_out::{Writing, check_out, copy_to};
+use crate::alloc_out::{Target, Writing, check_out, copy_to};
 use crate::borrow::{Borrowed, Operand, Session};
 use crate::call::{DETACH_FROM, target};
 use crate::control;
@@ -11,6 +11,7 @@ use crate::{tensor, tensor_call, through, torch};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::IntoPyDict;
+use rusttorch_ir::dtype::DType;
 use rusttorch_ir::graph::TensorMeta;
 use rusttorch_runtime::matmul::{matmul_out, matmul_shape};
 use rusttorch_runtime::pool;
@@ -49,6 +50,9 @@ fn matmul<'py>(
             return through::call("matmul", "matmul", what, (a, b, out), py);
         }
     };
+    if out.is_none() && lowered(py, &session, &operands)? {
+        return py.import("rusttorch._autograd")?.getattr("matmul_autocast")?.call1((a, b));
+    }
     if session.requires_grad() {
         if out.is_some() {
             return Err(torch::grad_of_out("matmul"));
@@ -86,6 +90,14 @@ fn matmul<'py>(
         }
     }
     Ok(out.clone())
+}
+
+/// Whether torch.autocast makes operands of a lower dtype.
+fn lowered(py: Python<'_>, session: &Session, operands: &[Operand]) -> PyResult<bool> {
+    let Target::Torch(torch) = target(session, operands) else { return Ok(false) };
+    let Some(lower) = torch.autocast(py)? else { return Ok(false) };
+    let eligible = |d: DType| d.is_float() && d != DType::F64 && d != lower;
+    Ok(operands.iter().any(|x| matches!(x, Operand::Array(x) if eligible(x.dtype))))
 }
 
 fn operands(session: &mut Session, a: &Bound<'_, PyAny>, b: &Bound<'_, PyAny>) -> PyResult<[Operand; 2]> {

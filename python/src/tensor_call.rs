@@ -72,7 +72,12 @@ fn is_operand(value: &Bound<'_, PyAny>) -> bool {
         || value.is_instance_of::<PyFloat>()
         || value.is_instance_of::<PyInt>()
         || value.is_instance_of::<PyBool>()
-        || (value.hasattr("__array__").unwrap_or(false) && !is_torch(value))
+        || (value.hasattr("__array__").unwrap_or(false) && !is_torch(value) && !is_stand_in(value))
+}
+
+/// A tracer's stand-in for an array, whose own operators record what is done (`rusttorch/_trace.py`).
+pub fn is_stand_in(value: &Bound<'_, PyAny>) -> bool {
+    value.hasattr(pyo3::intern!(value.py(), "_tracer")).unwrap_or(false)
 }
 
 pub fn is_torch(value: &Bound<'_, PyAny>) -> bool {

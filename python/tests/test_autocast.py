@@ -60,3 +60,15 @@ def test_operands_are_cast_as_torch_casts_them() -> None:
         ours, theirs = rt.prelu(x, w), functional.prelu(x, w)
         assert ours.dtype == theirs.dtype == torch.bfloat16
         torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("lower", [torch.bfloat16, torch.float16])
+def test_matmul_follows(lower: torch.dtype) -> None:
+    a, b = torch.randn(3, 5, requires_grad=True), torch.randn(5, 4)
+    with torch.autocast("cpu", dtype=lower):
+        ours, theirs = rt.matmul(a, b), torch.matmul(a, b)
+        assert ours.dtype is theirs.dtype is lower
+        torch.testing.assert_close(ours, theirs, rtol=1e-2, atol=1e-2)
+        assert rt.matmul(a.double(), b.double()).dtype is torch.float64
+    ours.float().sum().backward()
+    torch.testing.assert_close(a.grad, b.sum(1).expand(3, 5), rtol=2e-2, atol=2e-2)

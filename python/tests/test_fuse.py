@@ -303,3 +303,100 @@ def test_out(of_torch: bool) -> None:
     mine = rt.zeros(6)
     assert f(rt.tensor(np.arange(6.0, dtype=np.float32)), 2.0, out=mine) is mine
     assert mine.tolist() == [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]
+
+
+def test_methods_mean_what_the_arrays_of_the_call_mean() -> None:
+    a = np.array([1.0, 2.0, 3.0, 4.0])
+    t = torch.tensor(a)
+    for first, second in ((t, a), (a, t)):
+        f = rt.fuse(lambda x: x.std())
+        for x in (first, second, first):
+            assert float(f(x)) == pytest.approx(float(x.std()))
+    scaled = rt.fuse(lambda k: (t * k).std())
+    assert float(scaled(2.0)) == pytest.approx(float((t * 2).std()))
+
+
+def test_static_arguments_that_are_equal_and_not_the_same() -> None:
+    f = rt.fuse(static_argnames="k")(lambda x, k: np.copysign(x, k))
+    ones = np.ones(2)
+    assert f(ones, 0.0).tolist() == [1, 1]
+    assert f(ones, -0.0).tolist() == [-1, -1]
+    g = rt.fuse(static_argnames="k")(lambda x, k: x * k[0])
+    whole = np.arange(3)
+    assert g(whole, (2,)).dtype == np.int64
+    assert g(whole, (2.0,)).dtype == np.float64
+
+
+def test_an_argument_is_not_written_to_in_place() -> None:
+    def step(x: Any) -> Any:
+        x += 1
+        return x * 2
+
+    with pytest.raises(rt.TraceError, match="writing to an argument in place"):
+        rt.fuse(step)(np.zeros(3))
+
+    def local(x: Any, k: float) -> Any:
+        y = x * 2
+        y += 1
+        k *= 3
+        return y * k
+
+    np.testing.assert_array_equal(rt.fuse(local)(np.ones(3), 2.0), np.full(3, 18.0))
+
+
+def test_a_fused_function_inside_of_another_is_part_of_it() -> None:
+    double = rt.fuse(lambda x: x * 2)
+    outer = rt.fuse(lambda x: double(x) + 1)
+    np.testing.assert_array_equal(outer(np.ones(2)), np.full(2, 3.0))
+    value, grad = rt.value_and_grad(lambda x: double(x * x).sum())(np.array([1.0, 3.0]))
+    assert value == 20
+    np.testing.assert_array_equal(grad, [4, 12])
+    with pytest.raises(rt.TraceError, match="gradients inside of a function"):
+        rt.fuse(lambda x: rt.func.grad(lambda v: (v * v).sum())(x) + 1)(np.ones(2))
+
+
+def test_modules_and_functions_of_c_are_fused() -> None:
+    x = torch.linspace(-3, 3, 7)
+    torch.testing.assert_close(rt.fuse(torch.nn.GELU())(x), torch.nn.functional.gelu(x))
+    torch.testing.assert_close(rt.fuse(torch.maximum)(x, -x), x.abs())
+    gelu = rt.fuse(torch.nn.functional.gelu)
+    torch.testing.assert_close(gelu(x, approximate="tanh"), torch.nn.functional.gelu(x, approximate="tanh"))
+
+
+HELD = np.ones(3)
+TWIN = HELD
+
+
+def _helper(x: Any) -> Any:
+    return x * HELD
+
+
+def test_arrays_beside_the_arguments_are_read_at_each_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = sys.modules[__name__]
+    through = rt.fuse(lambda x: _helper(x) + 1)
+    total = rt.fuse(lambda x: (x * HELD).sum() / (x * HELD).shape[0])
+    twins = rt.fuse(lambda x: x * HELD + TWIN)
+    one = np.ones(1)
+    assert (through(one).tolist(), float(total(one)), twins(one).tolist()) == ([2, 2, 2], 1, [2, 2, 2])
+    monkeypatch.setattr(here, "TWIN", np.zeros(3))
+    assert twins(one).tolist() == [1, 1, 1]
+    monkeypatch.setattr(here, "HELD", np.full(6, 5.0))
+    assert through(one).tolist() == [6] * 6
+    assert float(total(one)) == 5
+
+
+def test_where_of_numpy_is_named_in_the_error() -> None:
+    with pytest.raises(NotImplementedError, match="where= cannot be fused"):
+        rt.fuse(lambda x: np.sum(x, where=x > 0))(np.ones(3))
+
+
+def test_a_tensor_of_ours_that_it_closes_over_may_come_first() -> None:
+    held, x = rt.tensor([1.0, -2.0, 3.0]), rt.tensor([0.5, 0.5, 4.0])
+    for f in (
+        lambda v: held * v,
+        lambda v: held - v,
+        lambda v: held > v,
+        lambda v: held.add(v),
+        lambda v: rt.maximum(held, v),
+    ):
+        assert rt.fuse(f)(x).tolist() == f(x).tolist()

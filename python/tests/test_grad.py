@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import rusttorch as rt
@@ -288,3 +290,14 @@ def test_a_gradient_alone_finds_an_index_out_of_range(f):
         func.grad(f)(x, torch.tensor([[0], [7], [2]]))
     at = torch.tensor([[0], [4], [2]])
     torch.testing.assert_close(func.grad(f)(x, at), torch_gradients(lambda x: f(x, at), x)[1][0])
+
+
+@pytest.mark.parametrize("dim", [None, 0, 1, (0, 1)])
+@pytest.mark.parametrize("keepdim", [False, True])
+def test_std_of_equal_values_has_no_slope(dim: Any, keepdim: bool) -> None:
+    for rows in ([[2.0, 2.0, 2.0], [1.0, 2.0, 3.0]], [[2.0, 2.0], [2.0, 2.0]]):
+        theirs, ours = (torch.tensor(rows, dtype=torch.float64, requires_grad=True) for _ in range(2))
+        seed = torch.randn_like(torch.std(theirs, dim, keepdim=keepdim))
+        torch.std(theirs, dim, keepdim=keepdim).backward(seed)
+        rt.std(ours, dim, keepdim=keepdim).backward(seed)
+        torch.testing.assert_close(ours.grad, theirs.grad)

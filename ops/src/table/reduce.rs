@@ -215,6 +215,16 @@ pub(super) const ROWS: &[Row] = &[
         doc: "Square root of the variance.",
         rule: FloatElse("std and var only support floating point and complex dtypes"),
         body: &[(Any, "sqrt(var(x, dim, correction, keepdim, unbiased))")],
+        // Where all are equal there is no slope, and PyTorch gives 0.
+        grad: &[(
+            "x",
+            "flag = dim if is_bool(dim) else unbiased
+             over = None if is_bool(dim) else dim
+             c = (1 if correction is None else correction) if flag is None else (1 if flag else 0)
+             s = std(x, over, c, True)
+             g = unreduce(grad, x, over, keepdim) / (s * maximum(count(x, over) - c, 0))
+             where(s == 0.0, 0.0, g) * (x - reduce_sum(x, over, True) / count(x, over))",
+        )],
         reference: Some(Fold(|x| variance(x).sqrt())),
         torch: "torch.std",
         np: "numpy.std",
