@@ -301,3 +301,20 @@ def test_std_of_equal_values_has_no_slope(dim: Any, keepdim: bool) -> None:
         torch.std(theirs, dim, keepdim=keepdim).backward(seed)
         rt.std(ours, dim, keepdim=keepdim).backward(seed)
         torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+def test_gradients_where_there_is_a_nan() -> None:
+    nan = float("nan")
+    a, b = torch.tensor([nan, 1.0, 2.0, 3.0]), torch.tensor([1.0, nan, 2.0, 4.0])
+    for name in ("maximum", "minimum"):
+        pairs = [[x.clone().requires_grad_() for x in (a, b)] for _ in range(2)]
+        getattr(torch, name)(*pairs[0]).sum().backward()
+        getattr(rt, name)(*pairs[1]).sum().backward()
+        for theirs, ours in zip(*pairs, strict=True):
+            torch.testing.assert_close(ours.grad, theirs.grad, equal_nan=True)
+    rows = torch.tensor([[nan, 1.0, 2.0], [1.0, 3.0, 3.0]])
+    for name in ("amax", "amin"):
+        theirs, ours = rows.clone().requires_grad_(), rows.clone().requires_grad_()
+        getattr(torch, name)(theirs, 1).sum().backward()
+        getattr(rt, name)(ours, 1).sum().backward()
+        torch.testing.assert_close(ours.grad, theirs.grad, equal_nan=True)

@@ -342,15 +342,16 @@ impl Reverse<'_, '_> {
                 self.give(at(0), part)
             }
             Prim::Min | Prim::Max => {
-                // Both get half where they are equal.
+                // Both get half where they are equal, and all where one is NaN: as PyTorch.
+                let zero = self.constant(dtype, 0.0);
                 let half = self.constant(dtype, 0.5);
                 let half = self.lanes(Prim::Mul, &[g, half])?;
                 let equal = self.lanes(Prim::Eq, &[at(0), at(1)])?;
                 for (i, other) in [(0, 1), (1, 0)] {
                     if self.is_active(at(i)) {
-                        let wins = if prim == Prim::Max { Prim::Gt } else { Prim::Lt };
-                        let wins = self.lanes(wins, &[at(i), at(other)])?;
-                        let part = self.where_on(wins, g)?;
+                        let loses = if prim == Prim::Max { Prim::Lt } else { Prim::Gt };
+                        let loses = self.lanes(loses, &[at(i), at(other)])?;
+                        let part = self.select(loses, zero, g)?;
                         let part = self.select(equal, half, part)?;
                         self.give(at(i), part)?;
                     }
@@ -407,7 +408,11 @@ impl Reverse<'_, '_> {
                 let hits = self.sum(number, dims.to_vec());
                 let hits = self.l.reshaped(hits, kept);
                 let share = self.lanes(Prim::Div, &[g, hits])?;
-                let part = self.where_on(hit, share)?;
+                // NaN is nowhere found, and goes to all, as in PyTorch.
+                let (zero, nan) = (self.constant(dtype, 0.0), self.constant(dtype, f64::NAN));
+                let lost = self.lanes(Prim::Eq, &[hits, zero])?;
+                let rest = self.select(lost, nan, zero)?;
+                let part = self.select(hit, share, rest)?;
                 self.give(x, part)
             }
             Reduction::Prod => {
