@@ -27,7 +27,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyString;
 use rusttorch_ir::dtype::DType;
 use rusttorch_runtime::Tensor as Memory;
-use rusttorch_runtime::pool::{ForeignPool, GetNumThreads, ParallelFor};
+use rusttorch_runtime::pool::{ForeignPool, GetNumThreads, Parallel, ParallelFor};
 use std::ffi::c_void;
 use std::ptr;
 use std::sync::Arc;
@@ -43,6 +43,8 @@ pub struct Torch {
     module: Py<PyAny>,
     mode_checks: Py<PyAny>,
     pool: Option<ForeignPool>,
+    /// The process that loaded it.
+    process: u32,
 }
 
 // SAFETY: addresses of functions and types of libraries that are never unloaded.
@@ -94,13 +96,15 @@ impl Torch {
             shim: PyOnceLock::new(),
             mode_checks: py.import("rusttorch._torch_modes")?.getattr("active")?.unbind(),
             pool: load_pool(module),
+            process: std::process::id(),
             module: module.clone().unbind(),
         })
     }
 
-    /// torch's threads, where it lends them (2.10 and later).
+    /// torch's threads, where it lends them (2.10 and later). Not in a process that was forked after torch was seen: if
+    /// its threads (OpenMP's) had been at work, they would be waited for in vain, as they are in torch's own functions.
     pub fn pool(&self) -> Option<&ForeignPool> {
-        self.pool.as_ref()
+        self.pool.as_ref().filter(|pool| self.process == std::process::id() || pool.threads() == 1)
     }
 
     fn shim(&self, py: Python<'_>) -> Option<&Shim> {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -88,3 +90,22 @@ def test_a_result_may_not_meddle_either() -> None:
 
     with pytest.raises((RuntimeError, TypeError)):
         rt.expr("a + a")(x, out=torch.empty(1 << 20).as_subclass(Out))
+
+
+def test_a_process_forked_beside_torch_computes() -> None:
+    script = """
+import os, signal, sys
+import torch
+import rusttorch as rt
+
+rt.set_num_threads(2)
+x, double = torch.rand(1000, 1000), rt.expr("x * 2")
+double(x)
+child = os.fork()
+if child == 0:
+    signal.alarm(60)
+    os._exit(0 if float(double(x)[-1, -1]) == 2 * float(x[-1, -1]) else 1)
+sys.exit(os.waitpid(child, 0)[1])
+"""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
