@@ -211,7 +211,6 @@ _CONVERSIONS = {
     "float": "its value as a float",
     "complex": "its value as a complex",
     "index": "its value as an index",
-    "len": "its length",
     "iter": "its elements",
     "contains": "its elements",
     "array": "its memory (numpy.asarray)",
@@ -330,6 +329,12 @@ class Traced:
     def ndim(self) -> int:
         """The number of dimensions; the trace holds for calls with equal shapes only."""
         return len(self.shape)
+
+    def __len__(self) -> int:
+        """The extent of the first dimension; the trace holds for calls with equal shapes only."""
+        if not self.shape:
+            raise TypeError("len() of a 0-d tensor")
+        return self.shape[0]
 
     @property
     def size(self) -> Any:
@@ -473,7 +478,7 @@ def _install_operators() -> None:
         setattr(Traced, f"__{name}__", binary(name, name, False))
     for name, op in _UNARY.items():
         setattr(Traced, f"__{name}__", unary(op))
-    for name in ("bool", "int", "float", "complex", "index", "len", "iter", "contains", "array", "dlpack"):
+    for name in ("bool", "int", "float", "complex", "index", "iter", "contains", "array", "dlpack"):
         setattr(Traced, f"__{name}__", conversion(name))
 
 

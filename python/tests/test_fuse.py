@@ -400,3 +400,11 @@ def test_a_tensor_of_ours_that_it_closes_over_may_come_first() -> None:
         lambda v: rt.maximum(held, v),
     ):
         assert rt.fuse(f)(x).tolist() == f(x).tolist()
+
+
+def test_the_length_is_known_as_the_shape_is() -> None:
+    mean = rt.fuse(lambda x: x.sum(0) / len(x))
+    for n in (2, 5):
+        np.testing.assert_array_equal(mean(np.ones((n, 3))), np.ones(3))
+    with pytest.raises(TypeError, match="len\\(\\) of a 0-d tensor"):
+        rt.fuse(lambda x: x * len(x))(np.float64(1))
