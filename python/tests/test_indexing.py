@@ -1,5 +1,7 @@
 """Elements put into places that an index names, beside torch."""
 
+import math
+
 import numpy as np
 import pytest
 import rusttorch as rt
@@ -182,3 +184,13 @@ def test_in_place_and_kinds() -> None:
     x = X.clone().requires_grad_()
     rt.index_fill(x, 0, ONE, 0.0).sum().backward()
     assert x.grad is not None and x.grad[1].sum() == 0
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 1, 2), (2,), (1,), ()])
+def test_what_is_assigned_may_have_leading_ones(shape: tuple[int, ...]) -> None:
+    theirs, value = torch.zeros(3, 6), torch.arange(1.0, 1 + max(1, math.prod(shape))).reshape(shape)
+    mine = rt.from_dlpack(theirs.clone())
+    for index in (([0, 2], [0, -1]), (1, [2, 4])):
+        theirs[index] = value
+        mine[index] = rt.from_dlpack(value.clone())
+    assert mine.tolist() == theirs.tolist()

@@ -148,7 +148,7 @@ impl Positions {
         let rest = whole.shape()[self.dims.len()..].to_vec();
         let in_front: Vec<i64> = self.shape.iter().chain(&rest).copied().collect();
         let shape: Vec<i64> = placed.iter().map(|&d| in_front[d as usize]).collect();
-        let mut value = value.to_dtype(x.layout().dtype(), host)?;
+        let mut value = value.for_rank(shape.len())?.to_dtype(x.layout().dtype(), host)?;
         if value.layout().shape() != shape {
             value = value.expand(&shape).map_err(|_| {
                 let text = format!(

@@ -391,11 +391,16 @@ impl Tensor {
 
     /// As [`Tensor::assign`] for `x[...] = source`, which may have more leading dimensions of extent 1.
     pub fn assign_part(&self, source: &Tensor, host: &dyn Host) -> Result<()> {
-        let mut source = source.clone();
-        while source.view.rank() > self.view.rank() && source.view.shape()[0] == 1 {
+        self.assign(&source.for_rank(self.view.rank())?, host)
+    }
+
+    /// Without leading dimensions of extent 1 that a part of this rank lacks.
+    pub(super) fn for_rank(&self, rank: usize) -> Result<Tensor> {
+        let mut source = self.clone();
+        while source.view.rank() > rank && source.view.shape()[0] == 1 {
             source = source.squeeze(Some(0))?;
         }
-        self.assign(&source, host)
+        Ok(source)
     }
 
     /// Gives the buffer a new node. False if it has been lent, so that its memory has to be written.
