@@ -3,8 +3,9 @@
 A call is looked up by what the trace depended on: the structure of the arguments, which of them are
 arrays, the types of Python numbers, the values of static arguments, and, where the function asked for
 them, shapes and dtypes. Numbers that are arguments are run-time values; numbers that the function closes
-over were constants when it was traced. Arrays that it closes over, that are global in its module or attributes of
-self are read at each call; one that it finds in another way (in a list, in another module) is a constant.
+over were constants when it was traced. Arrays that it closes over, globals that it or a function of its module that it
+calls names, and attributes of self are read at each call; one that it finds in another way (in a list, in another
+module) is a constant.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ import math
 import sys
 from collections.abc import Callable
 from functools import partial
+from types import CodeType, FunctionType
 from typing import Any, NoReturn
 
 from rusttorch import _names, _rusttorch
@@ -153,8 +154,8 @@ def call_expr(expr: Expr, args: tuple[Any, ...], kwargs: dict[str, Any] | None) 
 
 
 def _sources(function: Callable[..., Any], owners: list[Any], array: Any) -> list[Callable[[], Any]]:
-    """How to read the variables again that hold ``array``: a closure's cells, globals that the function names or else
-    any of its module (a function that it calls may name them), attributes of self.
+    """How to read the variables again that hold ``array``: a closure's cells, globals that the function names, or a
+    function of its module that it names, attributes of self.
     """
     found: list[Callable[[], Any]] = []
     function = getattr(function, "__func__", function)
@@ -163,16 +164,32 @@ def _sources(function: Callable[..., Any], owners: list[Any], array: Any) -> lis
         with contextlib.suppress(ValueError):
             if cell.cell_contents is array:
                 found.append(partial(getattr, cell, "cell_contents"))
-    code = getattr(function, "__code__", None)
     scope = getattr(function, "__globals__", {})
-    named = [n for n in (code.co_names if code is not None else ()) if scope.get(n) is array]
-    found += [partial(scope.__getitem__, n) for n in named]
+    names = _global_names(getattr(function, "__code__", None), scope)
+    found += [partial(scope.__getitem__, n) for n in names if scope.get(n) is array]
     for owner in owners:
         attributes = getattr(owner, "__dict__", {}).items()
         found += [partial(getattr, owner, name) for name, value in attributes if value is array]
-    if not found:
-        found += [partial(scope.__getitem__, n) for n, value in list(scope.items()) if value is array]
     return found
+
+
+def _global_names(code: Any, scope: dict[str, Any]) -> dict[str, None]:
+    """The names that a function's code may look up in ``scope``, with those of functions within it and of functions of
+    ``scope`` that it names; in order.
+    """
+    names: dict[str, None] = {}
+    seen = set()
+    pending = [code] if code is not None else []
+    while pending:
+        code = pending.pop()
+        if code in seen:
+            continue
+        seen.add(code)
+        names.update(dict.fromkeys(code.co_names))
+        pending += [c for c in code.co_consts if isinstance(c, CodeType)]
+        called = (getattr(scope.get(n), "__wrapped__", scope.get(n)) for n in code.co_names)
+        pending += [f.__code__ for f in called if isinstance(f, FunctionType) and f.__globals__ is scope]
+    return names
 
 
 # Operators by the op's name; the reflected form swaps.

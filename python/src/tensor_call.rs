@@ -77,7 +77,8 @@ fn is_operand(value: &Bound<'_, PyAny>) -> bool {
 
 /// A tracer's stand-in for an array, whose own operators record what is done (`rusttorch/_trace.py`).
 pub fn is_stand_in(value: &Bound<'_, PyAny>) -> bool {
-    value.hasattr(pyo3::intern!(value.py(), "_tracer")).unwrap_or(false)
+    // Asking a tensor of ours would look for an op of that name.
+    exact(value).is_none() && value.hasattr(pyo3::intern!(value.py(), "_tracer")).unwrap_or(false)
 }
 
 pub fn is_torch(value: &Bound<'_, PyAny>) -> bool {

@@ -385,6 +385,15 @@ def test_arrays_beside_the_arguments_are_read_at_each_call(monkeypatch: pytest.M
     assert float(total(one)) == 5
 
 
+def test_an_array_in_a_list_is_not_looked_for_by_its_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = [HELD]
+    f = rt.fuse(lambda x: x * listed[0])
+    assert f(np.ones(3)).tolist() == [1, 1, 1]
+    # Another variable that had the array is none of the function's.
+    monkeypatch.setattr(sys.modules[__name__], "HELD", np.full(3, 5.0))
+    assert f(np.ones(3)).tolist() == [1, 1, 1]
+
+
 def test_where_of_numpy_is_named_in_the_error() -> None:
     with pytest.raises(NotImplementedError, match="where= cannot be fused"):
         rt.fuse(lambda x: np.sum(x, where=x > 0))(np.ones(3))
