@@ -57,7 +57,11 @@ class _Call(torch.autograd.Function):  # type: ignore[misc]
 
 def matmul(a: Any, b: Any) -> Any:
     """The product, an operand of which requires grad."""
-    return _Matmul.apply(*(x if isinstance(x, torch.Tensor) else torch.from_dlpack(x) for x in (a, b)))
+    return _Matmul.apply(*map(_torchs, (a, b)))
+
+
+def _torchs(x: Any) -> torch.Tensor:
+    return x if isinstance(x, torch.Tensor) else torch.from_dlpack(x)
 
 
 def matmul_autocast(a: Any, b: Any) -> Any:
@@ -65,7 +69,7 @@ def matmul_autocast(a: Any, b: Any) -> Any:
     lower = torch.get_autocast_dtype("cpu")
     with torch.autocast("cpu", enabled=False):
         return _rusttorch.matmul(
-            *(x.to(lower) if x.is_floating_point() and x.dtype != torch.float64 else x for x in (a, b))
+            *(x.to(lower) if x.is_floating_point() and x.dtype != torch.float64 else x for x in map(_torchs, (a, b)))
         )
 
 

@@ -214,20 +214,23 @@ pub(super) const ROWS: &[Row] = &[
         statics: &["dim", "correction", "keepdim", "unbiased"],
         doc: "Square root of the variance.",
         rule: FloatElse("std and var only support floating point and complex dtypes"),
-        body: &[(Any, "sqrt(var(x, dim, correction, keepdim, unbiased))")],
-        // Where all are equal there is no slope, and PyTorch gives 0.
-        grad: &[(
-            "x",
-            "flag = dim if is_bool(dim) else unbiased
-             over = None if is_bool(dim) else dim
-             c = (1 if correction is None else correction) if flag is None else (1 if flag else 0)
-             s = std(x, over, c, True)
-             g = unreduce(grad, x, over, keepdim) / (s * maximum(count(x, over) - c, 0))
-             where(s == 0.0, 0.0, g) * (x - reduce_sum(x, over, True) / count(x, over))",
-        )],
+        body: &[(Any, "deviation(var(x, dim, correction, keepdim, unbiased))")],
         reference: Some(Fold(|x| variance(x).sqrt())),
         torch: "torch.std",
         np: "numpy.std",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "deviation",
+        params: "v",
+        doc: "Square root of a variance: where that is 0 there is no slope, and PyTorch's gradient is 0.",
+        rule: ToFloat,
+        body: &[(Any, "sqrt(v)")],
+        grad: &[("v", "where(result == 0.0, 0.0, grad / (2.0 * result))")],
+        reference: Some(Unary(f64::sqrt)),
+        ulp_f32: Some(0.5),
+        ulp_f64: Some(0.5),
+        internal: true,
         ..Row::DEFAULT
     },
     Row {
