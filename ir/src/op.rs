@@ -68,6 +68,10 @@ pub enum Class {
     Float,
     /// Integers, without bool.
     Int,
+    /// Integers of 8 and 16 bits.
+    Narrow,
+    /// i32.
+    I32,
     /// u8.
     U8,
     /// bool.
@@ -83,6 +87,8 @@ impl Class {
             Class::F64 => dtype == DType::F64,
             Class::Float => dtype.is_float(),
             Class::Int => dtype.is_int(),
+            Class::Narrow => dtype.is_int() && dtype.size() < 4,
+            Class::I32 => dtype == DType::I32,
             Class::U8 => dtype == DType::U8,
             Class::Bool => dtype == DType::Bool,
         }

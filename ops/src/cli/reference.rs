@@ -47,6 +47,8 @@ fn class(class: Class) -> &'static str {
         Class::F64 => " (float64)",
         Class::Float => " (float)",
         Class::Int => " (integers)",
+        Class::Narrow => " (integers of 8 and 16 bits)",
+        Class::I32 => " (int32)",
         Class::U8 => " (uint8)",
         Class::Bool => " (bool)",
     }

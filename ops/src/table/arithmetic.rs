@@ -6,6 +6,24 @@ use rusttorch_ir::op::DTypeRule::*;
 use rusttorch_ir::op::Reference::*;
 use rusttorch_ir::op::Row;
 
+/// fmod of floats, exact: where |a / b| is below `limit`, half of the integers that the format holds, its rounded quotient
+/// is right or one too large; what an fma leaves of `a` is a multiple of the last place of `b`, and b is added once where
+/// it is negative. Other quotients are rare: library code.
+macro_rules! fmod {
+    ($limit:literal) => {
+        concat!(
+            "u = abs(a)
+             v = abs(b)
+             q = u / v
+             r = fma(-trunc(q), v, u)
+             r = where(u < v, u, where(r < 0.0, r + v, r))
+             copysign(cold((q >= ",
+            $limit,
+            ") & (u < inf) & (v > 0.0), call_fmod(u, v), r), a)"
+        )
+    };
+}
+
 pub(super) const ROWS: &[Row] = &[
     Row {
         name: "add",
@@ -106,7 +124,7 @@ pub(super) const ROWS: &[Row] = &[
         body: &[
             (
                 Float,
-                "m = call_fmod(a, b)
+                "m = fmod(a, b)
              d = (a - m) / b
              d = where((m != 0) & ((b < 0) != (m < 0)), d - 1, d)
              f = floor(d)
@@ -116,7 +134,7 @@ pub(super) const ROWS: &[Row] = &[
             (
                 Int,
                 "q = idiv(a, b)
-             r = irem(a, b)
+             r = a - q * b
              where((r != 0) & ((r < 0) != (b < 0)), q - 1, q)",
             ),
         ],
@@ -133,7 +151,7 @@ pub(super) const ROWS: &[Row] = &[
         body: &[
             (
                 Float,
-                "m = call_fmod(a, b)
+                "m = fmod(a, b)
              where((m != 0) & ((b < 0) != (m < 0)), m + b, m)",
             ),
             (
@@ -153,7 +171,7 @@ pub(super) const ROWS: &[Row] = &[
         params: "a, b",
         doc: "a - b * trunc(a / b): the sign of a.",
         rule: NoBool("\"fmod_cpu\" not implemented for 'Bool'"),
-        body: &[(Float, "call_fmod(a, b)"), (Int, "irem(a, b)")],
+        body: &[(F32, fmod!("0x1p23")), (F64, fmod!("0x1p52")), (Int, "irem(a, b)")],
         grad: &[("a", "grad"), ("b", "-(grad * trunc(a / b))")],
         reference: Some(Binary(libm::fmod)),
         ulp_f32: Some(0.0),

@@ -19,6 +19,7 @@ mod math_f64;
 mod norm;
 mod reduce;
 mod special;
+mod special_f32;
 mod view;
 
 use rusttorch_ir::op::{OpDef, OpTable, Row};
@@ -29,7 +30,7 @@ const NO_GRAD_OF_BOOL: &str = "the result is bool";
 const NO_GRAD_OF_INTEGERS: &str = "integers have no gradients";
 
 /// Every row under the heading of its kind.
-pub fn kinds() -> [(&'static str, &'static [Row]); 15] {
+pub fn kinds() -> [(&'static str, &'static [Row]); 16] {
     [
         ("Arithmetic", arithmetic::ROWS),
         ("Products, differences and distances", distance::ROWS),
@@ -39,6 +40,7 @@ pub fn kinds() -> [(&'static str, &'static [Row]); 15] {
         ("Conversions", convert::ROWS),
         ("Mathematical functions", math::ROWS),
         ("Special functions", special::ROWS),
+        ("Parts of functions of f32", special_f32::ROWS),
         ("Activations", activation::ROWS),
         ("Reductions", reduce::ROWS),
         ("Norms", norm::ROWS),

@@ -22,7 +22,8 @@ fn every_row_is_complete_and_its_bodies_parse() {
         }
         let floats = [DType::F32, DType::F64].map(|d| OpDef::from(row).program(d).is_some());
         let of_ints = matches!(row.rule, DTypeRule::Bitwise(_) | DTypeRule::IntOnly(_));
-        assert!(floats == [true; 2] || of_ints || name == "sin_huge", "{name}");
+        let part = row.internal && floats.contains(&true);
+        assert!(floats == [true; 2] || of_ints || part, "{name}");
     }
 }
 
