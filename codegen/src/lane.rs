@@ -15,6 +15,7 @@
 //! - L6: 8- and 16-bit integers are held in 32 bits, extended by their sign (u8 by zeros), and brought back
 //!   to their range after every primitive. f16 and bf16 are held as their bits, zero-extended: nothing is
 //!   done to them but load, store, `select` and `convert` to and from f32 (`rusttorch_ir::half`).
+//! - L7: what a segment stores to, it never reads as [`Access::Periodic`].
 
 use rusttorch_ir::dtype::{DType, Literal};
 use rusttorch_ir::id::{AxisId, BufferId, ScalarId, ValueId};
@@ -209,6 +210,11 @@ impl Strip {
 }
 
 impl Segment {
+    /// True when the body writes to a buffer: what it reads of it must be read where the text says.
+    pub fn stores_to(&self, buffer: BufferId) -> bool {
+        self.body.iter().any(|i| matches!(i.op, LaneOp::Store { buffer: to, .. } if to == buffer))
+    }
+
     /// True for reductions over a short axis, in order `lanes` under a tile: the axis is unrolled, and nothing
     /// accumulates.
     pub fn is_short(&self, kernel: &Kernel) -> bool {

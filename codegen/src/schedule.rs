@@ -242,7 +242,13 @@ fn schedule_nest(
             continue;
         }
         let varies = instruction_varies(&inst.op, uniform, &stored);
-        let lane = lower_inst(inst, uniform, site, varies)?;
+        let mut lane = lower_inst(inst, uniform, site, varies)?;
+        if let LaneOp::Load { buffer, access, .. } = &mut lane.op
+            && let Access::Periodic(e, _) = access
+            && stored.contains(buffer)
+        {
+            *access = Access::Indexed(e.clone());
+        }
         if varies {
             uniform.varying.extend(&inst.results);
             seg.cost += cost(&lane.op);

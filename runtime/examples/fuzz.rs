@@ -1,7 +1,8 @@
 //! Differential fuzzing of the code generator: `fuzz [CASES] [SEED] [emulate]`. Every seed makes a random kernel and a
 //! random fused graph, of random dtypes, sizes and layouts; machine code is compared with the interpreter, bit for
 //! bit, at every instruction set of this machine, by each emitter, on one thread and on several, with `emulate` also
-//! under the emulator at AVX-512. Each such comparison is a case. Runs on all cores, stops at the first difference.
+//! under the emulator at AVX-512. Each such comparison is a case. Runs on all cores, stops at the first difference, of which it
+//! shows the smallest kernel that it finds.
 //! Kernels that no emitter takes are counted.
 
 #[path = "../tests/common/mod.rs"]
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
                         refused.fetch_add(1, Relaxed);
                     }
                     Err(difference) => {
+                        let difference = case.shrink().check().err().unwrap_or(difference);
                         *report.lock().expect("nobody panics under it") =
                             Some(format!("{kind} of seed {seed}: {difference}"));
                         stop.store(true, Relaxed);

@@ -89,3 +89,42 @@ kernel @softmax(x: f32 in, y: f32 out) syms 4 {{
         }
     }
 }
+
+#[test]
+fn what_a_nest_stores_it_reads_where_the_text_says() {
+    // Of rows of three that are read as a whole (found by the fuzzer), and of a read that repeats.
+    let short = "rtir 1
+kernel @short(x: f32 in, y: f32 inout, all: f32 out) syms 1 {
+  phase [i0 < s0, i1 < 17] {
+    nest [i2 < 3] {
+      %0 = load.f32 x[(i0*17 + i1)*3 + i2]
+      store y[(i0*17 + i1)*3 + i2], %0
+      %1 = load.f32 y[(i0*17 + i1)*3 + i2]
+      %2 = reduce.sum.f32.lanes %1
+    }
+    nest {
+      store all[i1*s0 + i0], %2
+    }
+  }
+}
+";
+    let periodic = "rtir 1
+kernel @periodic(x: f32 in, y: f32 inout, z: f32 out) syms 1 {
+  phase [i0 < s0] {
+    nest {
+      %0 = load.f32 x[i0]
+      store y[i0], %0
+      %1 = load.f32 y[mod(i0, 5)]
+      store z[i0], %1
+    }
+  }
+}
+";
+    // An outer point may read what it has written itself, and no other: no more rows than the period.
+    for (text, rows, each) in [(short, 9, 17 * 3), (short, 1, 17 * 3), (periodic, 5, 1), (periodic, 3, 1)] {
+        let k = parse(text).unwrap_or_else(|e| panic!("{e}"));
+        let args =
+            [values(rows * each, 3), values(rows * each, 4), vec![0.0; rows * each]].map(|v| Array::from_f32(&v));
+        common::check(&k, &[rows as i64], &[], &args);
+    }
+}

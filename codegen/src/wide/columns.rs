@@ -32,7 +32,8 @@ impl Emitter<'_> {
             let blends = self.wide512 || n % 2 == 1;
             let stride = e.affine().map(|affine| affine.stride(axis));
             let adjacent = stride == Some(IndexExpr::Const(1)) && *step == n as i64;
-            if adjacent && blends && self.takes_apart(dtype, n) && !found.contains(&(*buffer, e.clone())) {
+            let early = adjacent && !seg.stores_to(*buffer);
+            if early && blends && self.takes_apart(dtype, n) && !found.contains(&(*buffer, e.clone())) {
                 found.push((*buffer, e.clone()));
             }
         }

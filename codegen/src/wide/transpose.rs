@@ -63,7 +63,6 @@ impl Emitter<'_> {
             return None;
         };
         let [seg] = &strip.segments[..] else { return None };
-        let stored = |b: BufferId| seg.body.iter().any(|i| matches!(i.op, LaneOp::Store { buffer, .. } if buffer == b));
         let mut loads: Vec<Across> = Vec::new();
         for inst in &seg.body {
             let LaneOp::Load { buffer, access: Access::Strided(e, step), mask: None } = &inst.op else { continue };
@@ -72,7 +71,7 @@ impl Emitter<'_> {
             let small = matches!(step, IndexExpr::Const(c) if *c == -1 || (1..=STEP_MAX).contains(c));
             let neighbours = !small && coefficient(e, rows) == Some(IndexExpr::Const(1));
             let known = loads.iter().any(|l| l.buffer == *buffer && l.e == e);
-            if size >= 4 && neighbours && !known && !has_values(e) && !stored(*buffer) && loads.len() < MOST {
+            if size >= 4 && neighbours && !known && !has_values(e) && !seg.stores_to(*buffer) && loads.len() < MOST {
                 loads.push(Across { buffer: *buffer, e, step, size, at: 0 });
             }
         }

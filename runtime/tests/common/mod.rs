@@ -6,6 +6,7 @@ pub mod aarch64;
 pub mod corpus;
 pub mod emulated;
 pub mod random;
+pub mod shrink;
 pub mod space;
 
 use rusttorch_codegen::{CodegenError, Compiled, Emitters, Isa, compile_by};
