@@ -29,8 +29,8 @@ fn float_predicate(p: Prim) -> u8 {
     }
 }
 
-/// Predicates of vpcmpd.
-fn int_predicate(p: Prim) -> u8 {
+/// Predicates of vpcmpd and its like.
+pub fn int_predicate(p: Prim) -> u8 {
     match p {
         Prim::Eq => 0,
         Prim::Lt => 1,

@@ -138,7 +138,7 @@ impl Emitter<'_> {
     }
 
     /// An instruction that reads the lower half of a register.
-    fn vec_half(&mut self, code: Code, p: VReg) -> VReg {
+    pub fn vec_half(&mut self, code: Code, p: VReg) -> VReg {
         let v = self.c.vreg(VEC);
         self.c.emit(code, &[A::Def(v), A::Use(p)]);
         v

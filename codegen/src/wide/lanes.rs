@@ -1,5 +1,5 @@
-//! What runs lane by lane: indirect, strided and masked accesses, checks, integer division and library
-//! functions. A loop of scalar code over the lanes that exist reads its operands from local arrays
+//! What runs lane by lane: indirect, strided and masked accesses, checks and library functions (and integer
+//! division, in `divide.rs`). A loop of scalar code over the lanes that exist reads its operands from local arrays
 //! and leaves its results in one.
 
 use super::memory::{Place, shift};
@@ -16,13 +16,12 @@ use rusttorch_ir::dtype::DType;
 use rusttorch_ir::id::{BufferId, ValueId};
 use rusttorch_ir::index::IndexExpr;
 use rusttorch_ir::kernel::Func;
-use rusttorch_ir::prim::Prim;
 use std::collections::HashMap;
 use std::mem::offset_of;
 
 /// What a check found.
 #[derive(Clone, Copy)]
-enum Failure {
+pub enum Failure {
     /// An index outside of [0, size).
     Index { value: VReg, size: VReg },
     /// Integer division by zero.
@@ -39,7 +38,7 @@ enum Address<'a> {
 
 impl Emitter<'_> {
     /// A loop of scalar code over the lanes that exist; `used` are the values it reads as indices.
-    fn by_lanes(
+    pub fn by_lanes(
         &mut self,
         used: &[&IndexExpr],
         body: &mut dyn FnMut(&mut Self, VReg) -> Result<(), CodegenError>,
@@ -76,7 +75,7 @@ impl Emitter<'_> {
     }
 
     /// Lanes that a local array has room for: in uniform code, one.
-    fn room(&self) -> usize {
+    pub fn room(&self) -> usize {
         self.n.max(1)
     }
 
@@ -102,12 +101,12 @@ impl Emitter<'_> {
     }
 
     /// The same of an integer, as i64.
-    fn spill_i64(&mut self, dtype: DType, v: &Val) -> Result<i32, CodegenError> {
+    pub fn spill_i64(&mut self, dtype: DType, v: &Val) -> Result<i32, CodegenError> {
         let wide = self.convert(dtype, DType::I64, v)?;
         self.spill(DType::I64, &wide)
     }
 
-    fn reload(&mut self, dtype: DType, at: i32) -> Result<Val, CodegenError> {
+    pub fn reload(&mut self, dtype: DType, at: i32) -> Result<Val, CodegenError> {
         if self.n == 0 {
             return Ok(Val::Uniform(self.load_uniform(dtype, A::Local(at))?));
         }
@@ -361,45 +360,6 @@ impl Emitter<'_> {
         self.reload(DType::I64, to)
     }
 
-    /// Integer division or remainder: by 0 gives 0 and an error record, by -1 negates.
-    pub fn divide_lanes(&mut self, p: Prim, t: DType, v: &[Val]) -> Result<Val, CodegenError> {
-        let (x, y) = (self.spill_i64(t, &v[0])?, self.spill_i64(t, &v[1])?);
-        let to = self.zeros(self.room() * 8);
-        self.by_lanes(&[], &mut |e, lane| {
-            let at = |e: &mut Self, from: i32| {
-                let v = e.c.vreg(INT);
-                e.c.emit(Code::Mov_r64_rm64, &[A::Def(v), A::LocalIndexed(from, lane, 8)]);
-                v
-            };
-            let (x, y) = (at(e, x), at(e, y));
-            let leave = |e: &mut Self, v: VReg| {
-                e.c.emit(Code::Mov_rm64_r64, &[A::LocalIndexed(to, lane, 8), A::Use(v)]);
-            };
-            e.compare_imm(y, 0);
-            e.when(Code::Je_rel32_64, true, &mut |e| e.record(Failure::ZeroDivision))?;
-            // The remainder by -1 is 0, which is there already.
-            if p == Prim::IDiv {
-                e.compare_imm(y, -1);
-                e.when(Code::Je_rel32_64, true, &mut |e| {
-                    let zero = e.int(0);
-                    let negated = e.sub(zero, x);
-                    leave(e, negated);
-                    Ok(())
-                })?;
-            }
-            // Neither 0 nor -1: y + 1 is above 1, unsigned.
-            let next = e.add_imm(y, 1);
-            e.compare_imm(next, 1);
-            e.when(Code::Ja_rel32_64, false, &mut |e| {
-                let (q, r) = e.divide(x, y);
-                leave(e, if p == Prim::IDiv { q } else { r });
-                Ok(())
-            })
-        })?;
-        let v = self.reload(DType::I64, to)?;
-        self.convert(DType::I64, t, &v)
-    }
-
     /// A scalar library function of every lane.
     pub fn library_call(&mut self, f: Func, dtype: DType, args: &[Val]) -> Result<Val, CodegenError> {
         let number = Func::ALL.iter().position(|x| *x == f);
@@ -446,7 +406,7 @@ impl Emitter<'_> {
     }
 
     /// Notes a failure unless the worker has one of a lower key.
-    fn record(&mut self, failure: Failure) -> Result<(), CodegenError> {
+    pub fn record(&mut self, failure: Failure) -> Result<(), CodegenError> {
         let record = self.slot(FrameLayout::ERROR);
         let position = self.position()?;
         let (zero, one, site) = (self.int(0), self.int(1), self.int(i64::from(self.site)));

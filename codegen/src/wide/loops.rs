@@ -180,6 +180,7 @@ impl Emitter<'_> {
         }
         let streamed = self.streamed_stores(&seg.body);
         self.along(axis, |e| {
+            let (lo, vectors) = if e.fits_bytes(seg) { (e.byte_loop(axis, lo, hi, seg)?, 1) } else { (lo, vectors) };
             let f = &mut |e: &mut Self| e.body(seg);
             let mut at = if streamed.is_empty() {
                 e.whole_vectors(axis, lo, hi, vectors, f)?

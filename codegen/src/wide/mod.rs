@@ -26,11 +26,13 @@ macro_rules! codes {
 
 mod arg;
 mod body;
+mod bytes;
 mod carry;
 mod columns;
 mod compare;
 mod constants;
 mod convert;
+mod divide;
 mod encode;
 mod fold;
 mod gather;
