@@ -165,6 +165,31 @@ fn backwards_is_reversed() {
     }
 }
 
+fn count(code: &[Instruction], m: Mnemonic) -> usize {
+    code.iter().filter(|i| i.mnemonic() == m).count()
+}
+
+/// A map of bytes takes 32 lanes to a register: `a & (b < c)` loads, compares and stores four of them.
+#[test]
+fn bytes_fill_registers() {
+    let text = "rtir 1\nkernel @f(a: bool in, b: u8 in, c: u8 in, out: bool out) syms 1 {\n  phase [i0 < s0] {\n    nest {\n      \
+                %0 = load.bool a[i0]\n      %1 = load.u8 b[i0]\n      %2 = load.u8 c[i0]\n      %3 = lt.u8 %1, %2\n      \
+                %4 = and.bool %0, %3\n      store out[i0], %4\n    }\n  }\n}\n";
+    let code = first_loop(text);
+    assert_eq!([Mnemonic::Vpmaxub, Mnemonic::Vpcmpeqb].map(|m| count(&code, m)), [4; 2]);
+    assert_eq!([Mnemonic::Vpmovzxbd, Mnemonic::Vpackuswb].map(|m| count(&code, m)), [0; 2]);
+}
+
+/// Eight quotients of 32 bits are two divisions of doubles.
+#[test]
+fn integers_are_divided_by_vectors() {
+    let text = "rtir 1\nkernel @f(a: i32 in, b: i32 in, out: i32 out) syms 1 {\n  phase [i0 < s0] {\n    nest {\n      \
+                %0 = load.i32 a[i0]\n      %1 = load.i32 b[i0]\n      %2 = idiv.i32 %0, %1\n      store out[i0], %2\n    \
+                }\n  }\n}\n";
+    let code = first_loop(text);
+    assert_eq!([Mnemonic::Vdivpd, Mnemonic::Idiv].map(|m| count(&code, m)), [2, 0]);
+}
+
 /// A nest calls its strip wherever that lies: no near call, which reaches 2 GiB.
 #[test]
 #[allow(unsafe_code)]
