@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rusttorch import _names, _out, _rusttorch
-from rusttorch._public import refuse_traced
+from rusttorch._public import is_traced, refuse_traced
 from rusttorch._rusttorch import Tensor
 
 
@@ -157,8 +157,8 @@ def _to_torch(torch: Any, part: Any) -> Any:
 
 
 def _array(name: str, argument: str, value: Any) -> Any:
-    """A tensor of ours or an array of NumPy."""
-    if isinstance(value, Tensor):
+    """A tensor of ours, an array of NumPy, or one that a kernel is being made of, which parts can be taken of."""
+    if isinstance(value, Tensor) or (name in ("chunk", "split") and is_traced(value)):
         return value
     refuse_traced(name, [value])
     if hasattr(value, "__array__"):
@@ -225,7 +225,7 @@ def _joined(name: str, parts: list[Any], pieces: list[Any], dtype: str, dim: int
 def _cut(x: Any, sizes: list[int], dim: int) -> tuple[Any, ...]:
     parts, start = [], 0
     for size in sizes:
-        if isinstance(x, Tensor):
+        if isinstance(x, Tensor) or is_traced(x):
             parts.append(x.narrow(dim, start, size))
         else:
             parts.append(x[(slice(None),) * dim + (slice(start, start + size),)])

@@ -112,9 +112,14 @@ def call_of(inner: Callable[..., Any], numbers: bool = False) -> Callable[..., A
 
 def refuse_traced(name: str, operands: Iterable[Any]) -> None:
     """Refuses arrays that a kernel is being made of."""
+    if any(map(is_traced, operands)):
+        raise sys.modules["rusttorch._trace"].no_kernel(name)
+
+
+def is_traced(value: Any) -> bool:
+    """True for a stand-in for an array that a kernel is being made of."""
     trace = sys.modules.get("rusttorch._trace")
-    if trace is not None and any(isinstance(x, trace.Traced) for x in operands):
-        raise trace.no_kernel(name)
+    return trace is not None and isinstance(value, trace.Traced)
 
 
 _NUMBERS = frozenset((int, bool, float, type(None)))

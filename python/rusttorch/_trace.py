@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from rusttorch import _names, _rusttorch
 from rusttorch._log import where as _where
 from rusttorch._rusttorch import Builder, Expr, Tensor, TraceError
+from rusttorch._trace_views import Views
 
 
 def is_array(value: Any) -> bool:
@@ -239,7 +240,7 @@ _CONVERSIONS = {
 }
 
 
-class Traced:
+class Traced(Views):
     """An array, or a number, that is only known when the kernel runs."""
 
     __slots__ = ("_id", "_tracer")
@@ -265,6 +266,8 @@ class Traced:
         op = _names.torch_functions().get(func)
         name = getattr(func, "__name__", repr(func))
         if op is None:
+            if name in ("chunk", "split", "unbind") and isinstance(args[0], Traced):
+                return getattr(args[0], name)(*args[1:], **kwargs)
             if _is_no_kernel(name):
                 raise no_kernel(name)
             raise TraceError(f"torch's {name}() has no counterpart in rusttorch and cannot be fused ({_where()})")
@@ -385,9 +388,6 @@ class Traced:
         dims = list(range(self.ndim))[::-1]
         return self._tracer.call("permute", (self, dims), {}, ".T")
 
-    def __getitem__(self, key: Any) -> NoReturn:
-        raise TraceError(f"indexing cannot be fused: index before the call ({_where()})")
-
     def __setitem__(self, key: Any, value: Any) -> NoReturn:
         raise TraceError(f"writing to an array cannot be fused; use where() ({_where()})")
 
@@ -423,7 +423,7 @@ def _is_no_kernel(name: str) -> bool:
     from rusttorch import _public, _scans
 
     _public.load()
-    joins = ("cat", "stack", "concat", "concatenate", "chunk", "split")
+    joins = ("cat", "stack", "concat", "concatenate")
     return name in _public.FUNCTIONS or name in _public.METHODS or name in _scans.FUNCTIONS or name in joins
 
 

@@ -163,7 +163,7 @@ def test_remainders_are_exact(dtype):
     for got, want in [(rt.fmod(a, b), fmod), (rt.remainder(a, b), shifted)]:
         assert np.array_equal(got, want, equal_nan=True)
         assert np.array_equal(np.signbit(got), np.signbit(want) & ~np.isnan(want) | np.signbit(got) & np.isnan(want))
-    for p, want in zip(near, wants):
+    for p, want in zip(near, wants, strict=True):
         assert np.array_equal(rt.fmod(p, b), want, equal_nan=True)
     quotients = torch.from_numpy(a.copy()), torch.from_numpy(b.copy())
     same(rt.floor_divide, torch.floor_divide, *quotients)
