@@ -19,10 +19,11 @@ class Views:
     __slots__ = ()
     _tracer: Tracer
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape."""
-        raise NotImplementedError
+    if TYPE_CHECKING:
+
+        @property
+        def shape(self) -> tuple[int, ...]:
+            """The shape."""
 
     def __getitem__(self, key: Any) -> Any:
         """Integers, slices, ``None`` and ``...``; a step that no group of elements fits reads by index."""
@@ -103,27 +104,25 @@ class Views:
 
     def unbind(self, dim: int = 0) -> tuple[Any, ...]:
         """What ``dim`` counts, without it; ``torch.Tensor.unbind``."""
-        dim = self._wrapped(dim)
-        return tuple(self._view("select", dim, i) for i in range(self.shape[dim]))
+        from rusttorch import _join
 
-    def _wrapped(self, dim: int) -> int:
-        rank = len(self.shape)
-        if not -rank <= dim < rank:
-            raise IndexError(
-                f"Dimension out of range (expected to be in range of [{-rank}, {rank - 1}], but got {dim})"
-            )
-        return dim % rank
+        dim = _join._wrap(dim, len(self.shape))
+        return tuple(self._view("select", dim, i) for i in range(self.shape[dim]))
 
     def view(self, *shape: Any) -> Any:
         """As ``reshape``; ``torch.Tensor.view``."""
-        sizes = list(shape[0]) if len(shape) == 1 and isinstance(shape[0], (list, tuple)) else list(shape)
+        from rusttorch import _shapes
+
+        sizes = _shapes._size("view", shape)
         if not all(hasattr(n, "__index__") for n in sizes):
             raise TraceError(f"view() as another dtype cannot be fused ({_where()})")
         return self._tracer.call("reshape", (self, sizes), {}, ".view()")
 
     def expand(self, *sizes: Any) -> Any:
         """Extents of 1 repeated, -1 for those that stay; ``torch.Tensor.expand``."""
-        to = list(sizes[0]) if len(sizes) == 1 and isinstance(sizes[0], (list, tuple)) else list(sizes)
+        from rusttorch import _shapes
+
+        to = _shapes._size("expand", sizes)
         new = len(to) - len(self.shape)
         to = [self.shape[i - new] if n == -1 and i >= new else n for i, n in enumerate(to)]
         return self._tracer.call("broadcast_to", (self, to), {}, ".expand()")

@@ -21,11 +21,7 @@ const UNROLL: usize = 4;
 /// The primitives that have a form of 8 bits.
 fn has_form(p: Prim) -> bool {
     use Prim::*;
-    matches!(p, Add | Sub | Mul | Neg | Abs | Min | Max | And | Or | Xor | Not | Select | Convert) || is_comparison(p)
-}
-
-fn is_comparison(p: Prim) -> bool {
-    matches!(p, Prim::Eq | Prim::Ne | Prim::Lt | Prim::Le | Prim::Gt | Prim::Ge)
+    matches!(p, Add | Sub | Mul | Neg | Abs | Min | Max | And | Or | Xor | Not | Select | Convert) || p.is_compare()
 }
 
 /// What is in registers around the loop.
@@ -159,7 +155,7 @@ impl Emitter<'_> {
 
     fn byte_prim(&mut self, p: Prim, t: DType, v: &[VReg], around: &Around) -> Result<VReg, CodegenError> {
         let signed = t == DType::I8;
-        if is_comparison(p) {
+        if p.is_compare() {
             return Ok(self.byte_compare(p, signed, v[0], v[1], around));
         }
         let b = || Src::Reg(v[1]);
