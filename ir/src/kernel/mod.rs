@@ -350,10 +350,6 @@ funcs! {
     Atanh "atanh" 1 ScalarFn::Unary(libm::atanh), ScalarFn::Unary(libm::atanhf);
     Lgamma "lgamma" 1 ScalarFn::Unary(libm::lgamma), ScalarFn::Unary(libm::lgammaf);
     Tgamma "tgamma" 1 ScalarFn::Unary(libm::tgamma), ScalarFn::Unary(libm::tgammaf);
-    J0 "j0" 1 ScalarFn::Unary(libm::j0), ScalarFn::Unary(libm::j0f);
-    J1 "j1" 1 ScalarFn::Unary(libm::j1), ScalarFn::Unary(libm::j1f);
-    Y0 "y0" 1 ScalarFn::Unary(libm::y0), ScalarFn::Unary(libm::y0f);
-    Y1 "y1" 1 ScalarFn::Unary(libm::y1), ScalarFn::Unary(libm::y1f);
     Pow "pow" 2 ScalarFn::Binary(libm::pow), ScalarFn::Binary(libm::powf);
     Atan2 "atan2" 2 ScalarFn::Binary(libm::atan2), ScalarFn::Binary(libm::atan2f);
     Fmod "fmod" 2 ScalarFn::Binary(libm::fmod), ScalarFn::Binary(libm::fmodf);

@@ -5,6 +5,7 @@
 mod activation;
 mod activation_f32;
 mod arithmetic;
+mod bessel;
 mod choice;
 mod compare;
 mod convert;
@@ -30,7 +31,7 @@ const NO_GRAD_OF_BOOL: &str = "the result is bool";
 const NO_GRAD_OF_INTEGERS: &str = "integers have no gradients";
 
 /// Every row under the heading of its kind.
-pub fn kinds() -> [(&'static str, &'static [Row]); 16] {
+pub fn kinds() -> [(&'static str, &'static [Row]); 17] {
     [
         ("Arithmetic", arithmetic::ROWS),
         ("Products, differences and distances", distance::ROWS),
@@ -40,6 +41,7 @@ pub fn kinds() -> [(&'static str, &'static [Row]); 16] {
         ("Conversions", convert::ROWS),
         ("Mathematical functions", math::ROWS),
         ("Special functions", special::ROWS),
+        ("Parts of Bessel functions", bessel::ROWS),
         ("Parts of functions of f32", special_f32::ROWS),
         ("Activations", activation::ROWS),
         ("Reductions", reduce::ROWS),
