@@ -172,6 +172,7 @@ _HOMES = {
     "_shapes": (
         "adjoint",
         "as_strided",
+        "channel_shuffle",
         "clone",
         "diag_embed",
         "diagflat",
@@ -196,6 +197,11 @@ _HOMES = {
         "unravel_index",
         "vander",
         "vsplit",
+    ),
+    "_special": (
+        "frexp",
+        "multigammaln",
+        "mvlgamma",
     ),
     "_stacks": (
         "atleast_1d",

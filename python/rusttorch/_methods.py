@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rusttorch import _extremes, _names, _public, _statistics
+from rusttorch import _extremes, _names, _public, _special, _statistics
 
 
 def where(self: Any, condition: Any, other: Any) -> Any:
@@ -30,10 +30,12 @@ def float_power_(self: Any, exponent: Any) -> Any:
 METHODS = {
     "aminmax": _extremes.aminmax,
     "diff": _statistics.diff,
+    "frexp": _special.frexp,
     "max": _extremes.max,
     "min": _extremes.min,
+    "mvlgamma": _special.mvlgamma,
     "polygamma": polygamma,
     "where": where,
 }
 #: By the name without its ``_``.
-IN_PLACE = {"float_power": float_power_, "polygamma": polygamma}
+IN_PLACE = {"float_power": float_power_, "mvlgamma": _special.mvlgamma_, "polygamma": polygamma}

@@ -188,7 +188,7 @@ def mv(input: Any, vec: Any) -> Any:
     return product(input, vec)
 
 
-def _expanded(input: Any, shape: list[int]) -> Any:
+def expanded(input: Any, shape: list[int]) -> Any:
     """To the shape of a product, which it is added to."""
     own = list(input.shape)
     if len(own) > len(shape):
@@ -238,7 +238,7 @@ def addmm(input: Any, mat1: Any, mat2: Any, *, beta: float = 1, alpha: float = 1
         raise RuntimeError(f"addmm: mat1 and mat2 shapes cannot be multiplied ({n}x{k} and {rows}x{m})")
     if mat1.dtype != mat2.dtype:
         raise RuntimeError(f"mat1 and mat2 must have the same dtype, but got {title(mat1)} and {title(mat2)}")
-    added = _expanded(input, [n, m])
+    added = expanded(input, [n, m])
     if input.dtype != mat2.dtype:
         raise RuntimeError(f"self and mat2 must have the same dtype, but got {title(input)} and {title(mat2)}")
     return _blended(added, product(mat1, mat2), beta, alpha)
@@ -256,7 +256,7 @@ def addmv(input: Any, mat: Any, vec: Any, *, beta: float = 1, alpha: float = 1) 
         raise RuntimeError(
             f"addmv input tensors must have the same dtype, but got {title(input)}, {title(mat)}, and {title(vec)}"
         )
-    return _blended(_expanded(input, [n]), product(mat, vec), beta, alpha)
+    return _blended(expanded(input, [n]), product(mat, vec), beta, alpha)
 
 
 @public(in_place=True)
@@ -265,7 +265,7 @@ def addr(input: Any, vec1: Any, vec2: Any, *, beta: float = 1, alpha: float = 1)
     for said, x in (("vec1", vec1), ("vec2", vec2)):
         if x.ndim != 1:
             raise RuntimeError(f"addr: Expected 1-D argument {said}, but got {x.ndim}-D")
-    added = _expanded(input, [vec1.shape[0], vec2.shape[0]])
+    added = expanded(input, [vec1.shape[0], vec2.shape[0]])
     added, vec1, vec2 = promoted([added, vec1, vec2])
     kind = title(added)
     for said, number in (("beta", beta), ("alpha", alpha)):
@@ -285,7 +285,7 @@ def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: float = 1, alpha: flo
     want, own = [batch1.shape[0], batch1.shape[2]], list(batch2.shape[:2])
     if want != own:
         raise RuntimeError(f"Expected size for first two dimensions of batch2 tensor to be: {want} but got: {own}.")
-    added = _expanded(input, [batch1.shape[0], batch1.shape[1], batch2.shape[2]])
+    added = expanded(input, [batch1.shape[0], batch1.shape[1], batch2.shape[2]])
     if input.dtype != batch1.dtype:
         raise RuntimeError(
             f"Input dtypes must be the same, got: input {c_name(input)}, batch1: {c_name(batch1)}, "
@@ -307,7 +307,7 @@ def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: float = 1, alpha: floa
     (count, n, k), (_, rows, m) = batch1.shape, batch2.shape
     if k != rows:
         raise RuntimeError(f"Incompatible matrix sizes for bmm ({n}x{k} and {rows}x{m})")
-    added = _expanded(input, [n, m])
+    added = expanded(input, [n, m])
     _check_scalar_type(batch1, batch2)
     _check_scalar_type(batch1, input)
     # One product of all batches side by side.

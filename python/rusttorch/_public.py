@@ -70,8 +70,10 @@ def alias(name: str, of: _F) -> _F:
     return call  # type: ignore[return-value]
 
 
-def call_of(inner: Callable[..., Any], numbers: bool = False) -> Callable[..., Any]:
-    """The function of arrays of every library that ``inner`` is of tensors of ours."""
+def call_of(inner: Callable[..., Any], numbers: bool = False, functional: bool = False) -> Callable[..., Any]:
+    """The function of arrays of every library that ``inner`` is of tensors of ours; ``functional``: one of
+    ``torch.nn.functional``.
+    """
     name, params = inner.__name__, list(inspect.signature(inner).parameters)
 
     @functools.wraps(inner)
@@ -80,7 +82,7 @@ def call_of(inner: Callable[..., Any], numbers: bool = False) -> Callable[..., A
         own = type(args[0]) if args and not kwargs else object
         # The rest are numbers, or tensors of the same library: nothing to convert or to refuse.
         if own in (Tensor, torch and torch.Tensor) and all(type(x) in _NUMBERS or type(x) is own for x in args):
-            return inner(*args) if own is Tensor else _theirs(torch, name)(*args)
+            return inner(*args) if own is Tensor else _theirs(torch, name, functional)(*args)
         out = kwargs.pop("out", None) if "out" in kwargs and name in _out.FUNCTIONS else None
         operands = list(_flat((*args, *kwargs.values())))
         refuse_traced(name, operands)
@@ -88,7 +90,9 @@ def call_of(inner: Callable[..., Any], numbers: bool = False) -> Callable[..., A
             theirs = {k: _each(functools.partial(_torchs, torch), v) for k, v in kwargs.items()}
             if out is not None:
                 theirs["out"] = out
-            return _theirs(torch, name)(*(_each(functools.partial(_torchs, torch), a) for a in args), **theirs)
+            return _theirs(torch, name, functional)(
+                *(_each(functools.partial(_torchs, torch), a) for a in args), **theirs
+            )
         ours = any(isinstance(x, Tensor) for x in operands)
         if args and not (numbers and (ours or any(hasattr(x, "__array__") for x in operands))):
             _check_first(name, params[0], args)
@@ -125,7 +129,9 @@ def is_traced(value: Any) -> bool:
 _NUMBERS = frozenset((int, bool, float, type(None)))
 
 
-def _theirs(torch: Any, name: str) -> Any:
+def _theirs(torch: Any, name: str, functional: bool) -> Any:
+    if functional:
+        return getattr(torch.nn.functional, name)
     return getattr(torch if hasattr(torch, name) else torch.Tensor, name)
 
 

@@ -141,6 +141,25 @@ def pixel_shuffle(input: Any, upscale_factor: int) -> Any:
 
 
 @public(method=False)
+def channel_shuffle(input: Any, groups: int) -> Any:
+    """The channels of ``(N, C, *)``, which are ``groups`` times as many, so that those that were next to each other
+    are ``groups`` apart; ``torch.channel_shuffle``.
+
+    >>> import numpy as np, rusttorch as rt
+    >>> rt.channel_shuffle(np.arange(4).reshape(1, 4, 1), 2).ravel()
+    array([0, 2, 1, 3])
+    """
+    if input.ndim <= 2:
+        raise RuntimeError(f"channel_shuffle expects input with > 2 dims, but got input with sizes {list(input.shape)}")
+    n, c, *rest = input.shape
+    if groups <= 0:
+        raise RuntimeError(f"Number of groups to divide channels in must be positive. Value of groups:{groups}")
+    if c % groups:
+        raise RuntimeError(f"Number of channels must be divisible by groups. Got {c} channels and {groups} groups.")
+    return input.reshape([n, groups, c // groups, *rest]).transpose(1, 2).contiguous().reshape([n, c, *rest])
+
+
+@public(method=False)
 def pixel_unshuffle(input: Any, downscale_factor: int) -> Any:
     """The pixels of blocks as channels, the inverse of :func:`pixel_shuffle`; ``torch.pixel_unshuffle``."""
     r = downscale_factor

@@ -292,6 +292,8 @@ def _iota(x: Any, dim: int) -> Any:
 # Rows that name no function of torch, or one whose arguments are others.
 _ADAPTED: dict[str, Callable[..., Any]] = {
     "batch_norm": _batch_norm,
+    "frexp_exponent": lambda x: torch.frexp(x).exponent,
+    "frexp_mantissa": lambda x: torch.frexp(x).mantissa,
     "instance_norm": _instance_norm,
     "iota": _iota,
     "l1_penalty": lambda x: torch.sum(torch.abs(x)),

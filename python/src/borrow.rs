@@ -350,6 +350,10 @@ impl Session {
     fn borrow_again(&mut self, py: Python<'_>, b: &mut Borrowed) -> PyResult<()> {
         // SAFETY: the caller's argument, or kept by `owner`.
         let object = unsafe { Bound::from_borrowed_ptr(py, b.object) };
+        // Of a tensor of ours the keeper holds the memory, whatever becomes of the tensor; the object is no array.
+        if tensor::exact(&object).is_some() {
+            return Ok(());
+        }
         let mut again = match (b.kind, self.torch) {
             (Kind::Torch, Some(torch)) if torch.is_plain(&object) => self.tensor(torch, &object)?,
             (Kind::Torch, _) => return Err(self.refused(torch::subclass(&object))),

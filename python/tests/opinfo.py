@@ -43,6 +43,7 @@ VALUELESS = (
     "empty",
     "multinomial",
     "new_empty",
+    "nn.functional.dropout",
     "nn.functional.rrelu",
     "normal",
     "rand",

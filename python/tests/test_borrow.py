@@ -160,6 +160,17 @@ def test_mixed_operands_give_torch() -> None:
     assert out.dtype == torch.float64
 
 
+def test_a_tensor_of_ours_beside_code_of_the_users() -> None:
+    """Arrays are borrowed again when an operand ran code of the user's; a tensor of ours is no array."""
+    f, own, memmap = rt.expr("x * y + z"), rt.tensor([1.0, 2.0]), np.ndarray.view(np.ones(2, np.float32), np.memmap)
+    assert f(own, torch.tensor([3.0, 4.0]), memmap).tolist() == [4.0, 9.0]
+    assert f(memmap, torch.tensor([3.0, 4.0]), own + 0).tolist() == [4.0, 6.0]
+    assert f(own, memmap, memmap).tolist() == [2.0, 3.0]
+    for x in (own, own.to("bfloat16"), own.reshape(1, 2).T, rt.ones(0, 3), rt.tensor(1.0)):
+        assert "softmax" in str(rt.inspect(rt.softmax, x, 0))
+        assert f(x, torch.ones(1), np.ndarray.view(np.ones(1, np.float32), np.memmap)).shape == (x + rt.ones(1)).shape
+
+
 def test_c_abi_is_found() -> None:
     _rusttorch._borrow(torch.ones(1))
     before = _rusttorch._attributes_only(False)

@@ -29,8 +29,18 @@ def torch_gradients(f, *args):
     return value.detach(), [torch.zeros_like(a) if g is None else g for a, g in zip(args, grads, strict=True)]
 
 
+def flat(value_and_grads):
+    value, grads = value_and_grads
+    return [value, *grads]
+
+
 def check(ours, theirs, *args, tol=1e-12):
-    value, grads = rt.value_and_grad(ours, argnums=tuple(range(len(args))))(*args)
+    derived = rt.value_and_grad(ours, argnums=tuple(range(len(args))))
+    value, grads = derived(*args)
+    # Tensors of ours and NumPy's arrays: the same bits (torch's, where the function reads a tensor of its own).
+    for convert in (rt.from_dlpack, lambda x: x.numpy()):
+        for x, y in zip(flat(derived(*map(convert, args))), flat((value, grads)), strict=True):
+            assert x.shape == y.shape and np.array_equal(np.asarray(x), y.numpy(), equal_nan=True)
     expected, wanted = torch_gradients(theirs, *args)
     torch.testing.assert_close(value, expected, rtol=tol, atol=tol, check_stride=False)
     for g, w in zip(grads, wanted, strict=True):
@@ -237,6 +247,28 @@ def test_orders_of_results():
     assert g.tolist() == [2.0, 4.0] and more.tolist() == [2.0, 3.0]
 
 
+def test_tensors_of_our_own():
+    """Their own results, of any layout, of one tensor twice, beside numbers and arrays."""
+    x, y = rt.tensor([1.0, 3.0, 3.0]), rt.tensor([2.0, 5.0, 7.0])
+    lists = lambda r: [r.tolist() if isinstance(r, rt.Tensor) else [lists(v) for v in r]][0]  # noqa: E731
+    f = lambda x, y: (x * x * y).sum()  # noqa: E731
+    assert lists(rt.value_and_grad(f, argnums=(0, 1))(x, y)) == [110.0, [[4.0, 30.0, 42.0], [1.0, 9.0, 9.0]]]
+    assert lists(rt.value_and_grad(f, argnums=(0, 1))(x, x)) == [55.0, [[2.0, 18.0, 18.0], [1.0, 9.0, 9.0]]]
+    assert [lists(rt.value_and_grad(f)(x, s)) for s in (3.0, 4.0)] == [[57.0, [6, 18, 18]], [76.0, [8, 24, 24]]]
+    assert lists(rt.value_and_grad(f)(x, np.ones(3, np.float32))) == [19.0, [2.0, 6.0, 6.0]]
+    square = lambda x: (x * x).sum()  # noqa: E731
+    z = rt.arange(12.0).reshape(3, 4)
+    for view in (z.T, z[1:, ::2], z[0, 0], z[:0], z.unsqueeze(0).expand(2, 3, 4), z + 1):
+        value, grad = rt.value_and_grad(square)(view)
+        assert grad.shape == view.shape and value.tolist() == square(view).tolist()
+        assert grad.tolist() == (view * 2).tolist()
+    assert lists(func.grad(square)(x)) == [2.0, 6.0, 6.0] and lists(func.grad_and_value(square)(x))[1] == 19.0
+    grads, aux = func.grad(lambda x: (square(x), x * 3), has_aux=True)(x)
+    assert (grads.tolist(), aux.tolist()) == ([2.0, 6.0, 6.0], [3.0, 9.0, 9.0])
+    value, grads = rt.value_and_grad(lambda p: (p["a"] * p["b"][0]).sum())({"a": x, "b": [y]})
+    assert grads["a"].tolist() == y.tolist() and grads["b"][0].tolist() == x.tolist()
+
+
 def test_structures_and_one_kernel():
     params = {"w": np.ones((3, 2)), "b": [np.zeros(2)]}
     f = rt.value_and_grad(lambda p, x: (x * p["w"] + p["b"][0]).sum())
@@ -318,3 +350,16 @@ def test_gradients_where_there_is_a_nan() -> None:
         getattr(torch, name)(theirs, 1).sum().backward()
         getattr(rt, name)(ours, 1).sum().backward()
         torch.testing.assert_close(ours.grad, theirs.grad, equal_nan=True)
+
+
+@pytest.mark.parametrize("name", ["max", "min"])
+def test_the_extreme_of_everything_is_shared_evenly(name):
+    nan, inf = float("nan"), float("inf")
+    for values in ([1.0, nan, 3.0, nan, -1.0], [1.0, 3.0, 3.0, 1.0], [2.0], [inf] * 3):
+        for dtype in (torch.float32, torch.float64, torch.bfloat16):
+            grads = []
+            for f in (getattr(torch, name), getattr(rt, name)):
+                x = torch.tensor(values, dtype=dtype, requires_grad=True)
+                (f(x) * 2).backward()
+                grads.append(x.grad)
+            assert torch.equal(*grads)

@@ -38,6 +38,7 @@ KNOWN: dict[str, dict[str, str]] = {
     "nextafter": {"grad refusal": "torch records it, and fails in backward()"},
     "nn.functional.multi_margin_loss": {"raises": "operands without dimensions", "grad raises": "as forward"},
     "nn.functional.multilabel_margin_loss": {"raises": "operands without dimensions", "grad raises": "as forward"},
+    "nn.functional.triplet_margin_with_distance_loss": {"raises": "a distance function of torch's takes its tensors"},
     "nn.functional.rrelu": {"refusal": "training=True is random"},
     # At x = 5.576 torch gives 0.0189425006 for J0, which is 0.0189426417.
     "special.bessel_j0": {"grad values": "beyond 5 torch's float64 values are right to six digits only"},

@@ -124,8 +124,11 @@ impl Job {
     /// Operations that run at once: one call over memory.
     pub fn single(function: &Function, args: Args, results: Vec<Arc<View>>, default: DType, lent: bool) -> Job {
         let mut job = Job::empty(default, lent);
+        let derived = !function.0.gradients().is_empty();
         let reads = args.into_iter().map(|arg| match arg {
             Arg::Node(..) => unreachable!("the operands are memory"),
+            // Each parameter has a gradient of its own, where several are one tensor too.
+            Arg::Memory(storage, view) if derived => Read::Input(job.push_input(&storage, &view)),
             Arg::Memory(storage, view) => Read::Input(job.input(&storage, &view)),
             Arg::Number(category, bits) => {
                 job.structure.numbers.push(category);
@@ -142,13 +145,15 @@ impl Job {
 
     fn input(&mut self, storage: &Storage, view: &Arc<View>) -> usize {
         let same = |(s, v): &(Storage, Arc<View>)| s.is_same(storage) && v == view;
-        self.inputs.iter().position(same).unwrap_or_else(|| {
-            self.inputs.push((storage.clone(), view.clone()));
-            // Plans hold for any offset.
-            let at_start = if view.byte_offset() == 0 { view.clone() } else { Arc::new(view.at_start()) };
-            self.structure.inputs.push(at_start);
-            self.inputs.len() - 1
-        })
+        self.inputs.iter().position(same).unwrap_or_else(|| self.push_input(storage, view))
+    }
+
+    fn push_input(&mut self, storage: &Storage, view: &Arc<View>) -> usize {
+        self.inputs.push((storage.clone(), view.clone()));
+        // Plans hold for any offset.
+        let at_start = if view.byte_offset() == 0 { view.clone() } else { Arc::new(view.at_start()) };
+        self.structure.inputs.push(at_start);
+        self.inputs.len() - 1
     }
 
     /// Computes the results that have buffers.
@@ -297,6 +302,18 @@ impl Step {
 impl Structure {
     /// The program, its parameters being the inputs and then the numbers; their descriptions.
     fn program(&self) -> (Program, Vec<Operand>) {
+        if let [Called { function, reads }] = self.calls.as_slice()
+            && !function.0.gradients().is_empty()
+        {
+            // Gradients are by the parameters of the function itself, and are no values that a call of it gives.
+            let operand = |read: &Read| match read {
+                Read::Input(i) => Operand::Tensor(self.inputs[*i].meta()),
+                Read::Number(i) => Operand::Number(self.numbers[*i]),
+                Read::Literal(attr) => Operand::Literal(attr.clone()),
+                Read::Call(..) => unreachable!("there is one call"),
+            };
+            return ((*function.0).clone(), reads.iter().map(operand).collect());
+        }
         let mut program = Program::new();
         let inputs: Vec<ExprId> = (0..self.inputs.len()).map(|i| program.param(&format!("x{i}"), None)).collect();
         let numbers: Vec<ExprId> = (0..self.numbers.len()).map(|i| program.param(&format!("c{i}"), None)).collect();

@@ -57,6 +57,48 @@ pub(super) const ROWS: &[Row] = &[
         ..Row::DEFAULT
     },
     Row {
+        name: "frexp_mantissa",
+        doc: "x / 2**frexp_exponent(x), of a magnitude of 0.5 to 1; x itself where it is 0, infinite or NaN.",
+        rule: FloatElse("torch.frexp() only supports floating-point dtypes"),
+        body: &[
+            (
+                F32,
+                "u = where(abs(x) < 0x1p-126, x * 0x1p24, x)
+                 where((x == 0.0) | ~(abs(x) < inf), x, float_from_bits((bits(u) & -2139095041) | 1056964608))",
+            ),
+            (
+                F64,
+                "u = where(abs(x) < 0x1p-1022, x * 0x1p54, x)
+                 where((x == 0.0) | ~(abs(x) < inf), x, float_from_bits((bits(u) & -9218868437227405313) | 4602678819172646912))",
+            ),
+        ],
+        grad: &[("x", "grad / exp2(to_float(frexp_exponent(x)))")],
+        unreferenced: "a part of frexp: tests compare with torch",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "frexp_exponent",
+        doc: "The exponent e of x = m * 2**e, m of a magnitude of 0.5 to 1, as int32; 0 where x is 0, infinite or NaN.",
+        rule: FloatElse("torch.frexp() only supports floating-point dtypes"),
+        body: &[
+            (
+                F32,
+                "s = abs(x) < 0x1p-126
+                 e = ((bits(where(s, x * 0x1p24, x)) >> 23) & 255) - where(s, 150, 126)
+                 where((x == 0.0) | ~(abs(x) < inf), 0, e)",
+            ),
+            (
+                F64,
+                "s = abs(x) < 0x1p-1022
+                 e = ((bits(where(s, x * 0x1p54, x)) >> 52) & 2047) - where(s, 1076, 1022)
+                 to_i32(where((x == 0.0) | ~(abs(x) < inf), 0, e))",
+            ),
+        ],
+        no_grad: "the result is an integer",
+        unreferenced: "a part of frexp: tests compare with torch",
+        ..Row::DEFAULT
+    },
+    Row {
         name: "nextafter",
         params: "a, b",
         doc: "The number after a towards b.",

@@ -31,6 +31,13 @@ fn log_sum_exp(x: &[f64]) -> f64 {
     m + libm::log(x.iter().map(|v| libm::exp(v - m)).sum())
 }
 
+/// The gradient of the extreme of everything: in equal parts to all elements that are it, NaN among them, as PyTorch's (`amax`
+/// and `amin` give every element NaN then, as PyTorch's do).
+const EVEN_SHARES: &str = "
+hit = where(isnan(result), isnan(x), x == result)
+where(hit, grad / sum(where(hit, 1, 0)), 0.0)
+";
+
 pub(super) const ROWS: &[Row] = &[
     Row {
         name: "sum",
@@ -112,6 +119,7 @@ pub(super) const ROWS: &[Row] = &[
         name: "max",
         doc: "Largest value.",
         body: &[(Any, "reduce_max(x, None, False)")],
+        grad: &[("x", EVEN_SHARES)],
         reference: Some(Fold(largest)),
         ulp_f32: Some(0.0),
         ulp_f64: Some(0.0),
@@ -123,6 +131,7 @@ pub(super) const ROWS: &[Row] = &[
         name: "min",
         doc: "Smallest value.",
         body: &[(Any, "reduce_min(x, None, False)")],
+        grad: &[("x", EVEN_SHARES)],
         reference: Some(Fold(|x| -largest(&negated(x)))),
         ulp_f32: Some(0.0),
         ulp_f64: Some(0.0),

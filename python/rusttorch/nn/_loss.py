@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 from rusttorch.nn._calls import Array, call, check_reduction, expr, is_traced, op, reduction_of, warn_of_sizes
@@ -27,6 +28,7 @@ __all__ = [
     "smooth_l1_loss",
     "soft_margin_loss",
     "triplet_margin_loss",
+    "triplet_margin_with_distance_loss",
 ]
 
 
@@ -335,3 +337,32 @@ def triplet_margin_loss(
         raise ValueError(f"margin must be greater than 0, got {margin}")
     result: Array = op("triplet_margin_loss")(anchor, positive, negative, margin, p, eps, swap, reduction)
     return result
+
+
+def triplet_margin_with_distance_loss(
+    anchor: Array,
+    positive: Any,
+    negative: Any,
+    *,
+    distance_function: Callable[[Any, Any], Any] | None = None,
+    margin: float = 1.0,
+    swap: bool = False,
+    reduction: str = "mean",
+) -> Array:
+    """:func:`triplet_margin_loss` of the ``distance_function``, which is ``pairwise_distance`` when there is none."""
+    check_reduction(reduction)
+    if margin <= 0:
+        raise ValueError(f"margin must be greater than 0, got {margin}")
+    operands: tuple[Any, ...] = (anchor, positive, negative)
+    ranks = [x.ndim for x in operands]
+    if len(set(ranks)) > 1:
+        raise RuntimeError(
+            "The anchor, positive, and negative tensors are expected to have the same number of dimensions, but got: "
+            f"anchor {ranks[0]}D, positive {ranks[1]}D, and negative {ranks[2]}D inputs"
+        )
+    distance = distance_function or op("pairwise_distance")
+    near, far = distance(anchor, positive), distance(anchor, negative)
+    if swap:
+        far = op("minimum")(far, distance(positive, negative))
+    loss: Array = op("clamp")(margin + near - far, 0)
+    return loss if reduction == "none" else op(reduction)(loss)

@@ -1,19 +1,21 @@
 """The functions of ``torch.nn.functional``, with torch's signatures, defaults and errors.
 
-Each takes torch tensors or NumPy arrays and gives back the same kind. Inside of a function under
-``rusttorch.fuse`` they become part of its kernel, and so do torch's own functions of these names.
+Each takes torch tensors, NumPy arrays or tensors of ours and gives back the same kind. Inside of a function
+under ``rusttorch.fuse`` activations, losses and norms become part of its kernel, and so do torch's own functions of
+these names.
 """
 
 from __future__ import annotations
 
 from typing import NoReturn
 
-from rusttorch.nn import _activation, _loss, _norm
+from rusttorch.nn import _activation, _loss, _norm, _tensors
 from rusttorch.nn._activation import *  # noqa: F403
 from rusttorch.nn._loss import *  # noqa: F403
 from rusttorch.nn._norm import *  # noqa: F403
+from rusttorch.nn._tensors import *  # noqa: F403
 
-__all__ = [*_activation.__all__, *_loss.__all__, *_norm.__all__]
+__all__ = [*_activation.__all__, *_loss.__all__, *_norm.__all__, *_tensors.__all__]
 
 
 def __getattr__(name: str) -> NoReturn:
