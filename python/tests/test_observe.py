@@ -131,6 +131,25 @@ print(small, [w.category.__name__ for w in seen], "interpreter" in str(seen[0].m
     assert run(["-c", code], RUSTTORCH_DISABLE="1").stdout.strip() == "0 ['FallbackWarning'] True"
 
 
+def test_the_interpreter_takes_every_view_and_refuses_what_kernels_refuse() -> None:
+    code = """
+import numpy as np, rusttorch as rt
+x, f, memory = np.arange(12.0).reshape(3, 4), rt.expr("x * 2 + 1"), np.zeros((3, 8))
+assert np.array_equal(f(x[::-1, ::-2]), x[::-1, ::-2] * 2 + 1)
+out = memory[:, ::2][:, ::-1]
+assert f(x[::-1], out=out) is out and np.array_equal(out, x[::-1] * 2 + 1) and not memory[:, 1::2].any()
+t = rt.arange(12.0).reshape(3, 4)
+t[1:, 1:] *= t[:-1, :-1]
+assert t[1:, 1:].sum().item() == (x[1:, 1:] * x[:-1, :-1]).sum() and rt.stats()["isa"] is None
+both, z = rt.expr("x + y, x - y"), np.zeros(4)
+try:
+    both(x[0], x[1], out=(z, z))
+except RuntimeError as error:
+    print(error)
+"""
+    assert "single memory location" in run(["-c", code], RUSTTORCH_DISABLE="1").stdout
+
+
 def test_html_of_an_inspection() -> None:
     html = rt.inspect("where(a < b, a, b)", np.ones(3), np.ones(3))._repr_html_()
     assert "<summary>kernel</summary>" in html

@@ -25,12 +25,14 @@ const MAX_SCRATCH: usize = 1 << 31;
 pub struct Array {
     dtype: DType,
     bytes: Vec<u8>,
+    /// The position of the element that kernels call 0: what lies before it has negative indices.
+    origin: usize,
 }
 
 impl Array {
     /// `len` zeros.
     pub fn zeros(dtype: DType, len: usize) -> Array {
-        Array { dtype, bytes: vec![0; len * dtype.size()] }
+        Array { dtype, bytes: vec![0; len * dtype.size()], origin: 0 }
     }
 
     /// Elements given as in [`Literal::bits`].
@@ -42,12 +44,12 @@ impl Array {
 
     /// Elements of `f32`.
     pub fn from_f32(elements: &[f32]) -> Array {
-        Array { dtype: DType::F32, bytes: elements.iter().flat_map(|v| v.to_ne_bytes()).collect() }
+        Array::from_bytes(DType::F32, elements.iter().flat_map(|v| v.to_ne_bytes()).collect())
     }
 
     /// Elements of `f64`.
     pub fn from_f64(elements: &[f64]) -> Array {
-        Array { dtype: DType::F64, bytes: elements.iter().flat_map(|v| v.to_ne_bytes()).collect() }
+        Array::from_bytes(DType::F64, elements.iter().flat_map(|v| v.to_ne_bytes()).collect())
     }
 
     /// Elements of an integer dtype or bool, wrapped to its width.
@@ -62,7 +64,12 @@ impl Array {
     /// When it is not.
     pub fn from_bytes(dtype: DType, bytes: Vec<u8>) -> Array {
         assert!(bytes.len().is_multiple_of(dtype.size()), "whole elements");
-        Array { dtype, bytes }
+        Array { dtype, bytes, origin: 0 }
+    }
+
+    /// The same elements, of which kernels call the one at this position 0.
+    pub fn with_origin(self, origin: usize) -> Array {
+        Array { origin, ..self }
     }
 
     /// Element type.
@@ -298,7 +305,7 @@ impl<'k> Machine<'k> {
         for b in &k.buffers {
             if let BufferKind::Temp(length) | BufferKind::Row(length) = &b.kind {
                 let n = self.length(length, b.dtype)?;
-                self.buffers.push(Array { dtype: b.dtype, bytes: vec![UNSTORED; n * b.dtype.size()] });
+                self.buffers.push(Array::from_bytes(b.dtype, vec![UNSTORED; n * b.dtype.size()]));
             }
         }
         let mut sites = 0;
@@ -505,8 +512,9 @@ impl<'k> Machine<'k> {
     /// The element number of an access, known to lie within the buffer.
     fn element(&self, buffer: BufferId, index: &IndexExpr) -> Result<usize, InterpError> {
         let i = self.eval(index)?;
-        let len = self.buffers[buffer.index()].len();
-        usize::try_from(i).ok().filter(|&i| i < len).ok_or_else(|| InterpError::OutOfBounds {
+        let (len, origin) = (self.buffers[buffer.index()].len(), self.buffers[buffer.index()].origin);
+        let at = i.checked_add(origin as i64).and_then(|at| usize::try_from(at).ok());
+        at.filter(|&at| at < len).ok_or_else(|| InterpError::OutOfBounds {
             buffer: self.k.buffers[buffer.index()].name.clone(),
             index: i,
             len,
