@@ -267,10 +267,11 @@ impl From<&Row> for OpDef {
 }
 
 impl OpDef {
-    /// An op of a user: `program` under `name`, promoting as its text does.
-    pub fn registered(name: &str, text: &str, program: Program) -> OpDef {
-        let params = program.params().iter();
-        let params = params.map(|p| OpParam { name: p.name.clone(), default: p.default.clone(), is_static: false });
+    /// An op of a user: `program` under `name`, promoting as its text does. `statics` are [`OpTable::statics`].
+    pub fn registered(name: &str, text: &str, program: Program, statics: &[bool]) -> OpDef {
+        let params = program.params().iter().zip(statics);
+        let params =
+            params.map(|(p, &is_static)| OpParam { name: p.name.clone(), default: p.default.clone(), is_static });
         OpDef {
             name: Cow::Owned(name.to_string()),
             params: params.collect(),
@@ -391,6 +392,22 @@ impl OpTable {
     /// The op of this name.
     pub fn lookup(&self, name: &str) -> Option<Arc<OpDef>> {
         self.ops.get(name).cloned()
+    }
+
+    /// Which parameters of a program are static: it hands them to static parameters of ops.
+    pub fn statics(&self, program: &Program) -> Vec<bool> {
+        let mut found = vec![false; program.params().len()];
+        for node in program.nodes() {
+            let Expr::Call { op, args, kwargs } = node else { continue };
+            let Some(op) = self.lookup(op) else { continue };
+            let named = kwargs.iter().filter_map(|(k, id)| Some((op.params.iter().find(|p| p.name == *k)?, id)));
+            for (param, id) in op.params.iter().zip(args).chain(named) {
+                if let (true, Expr::Param(i)) = (param.is_static, program.node(*id)) {
+                    found[*i] = true;
+                }
+            }
+        }
+        found
     }
 
     /// Whether a program reads elements by index, which fails for an index out of range.

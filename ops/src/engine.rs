@@ -153,6 +153,13 @@ pub fn typed(program: &Program, operands: &[Operand], options: PlanOptions) -> R
     Ok((graph, outputs))
 }
 
+/// Whether another default dtype would make something else of the program: then a boolean or an integer meets a number
+/// that is a float.
+pub fn depends_on_default(program: &Program, operands: &[Operand], options: PlanOptions) -> bool {
+    let typed = |default_dtype| typed(program, operands, PlanOptions { default_dtype, ..options }).ok();
+    typed(DType::F32) != typed(DType::F64)
+}
+
 /// The front half of the pipeline: everything that does not depend on the machine.
 pub fn lower_and_fuse(program: &Program, operands: &[Operand], options: PlanOptions) -> Result<Stages> {
     let (graph, outputs) = typed(program, operands, options)?;
@@ -361,6 +368,11 @@ impl Plan {
     ) -> Result<()> {
         launch::with_memory(inputs, outputs, |args| self.run(args, numbers, pool))?
     }
+}
+
+/// Which parameters of a program are part of its plans.
+pub fn static_params(program: &Program) -> Vec<bool> {
+    table().read().unwrap_or_else(PoisonError::into_inner).statics(program)
 }
 
 /// The program that calls an op with its parameters, and which of these are static; None when there is no

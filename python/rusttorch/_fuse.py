@@ -10,12 +10,13 @@ module) is a constant.
 
 from __future__ import annotations
 
+import copy
 import functools
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from inspect import signature
-from types import FunctionType
+from types import FunctionType, SimpleNamespace
 from typing import Any, NamedTuple, TypeVar, overload
 
 from rusttorch._inspect import Inspection
@@ -83,6 +84,14 @@ class _Argument(NamedTuple):
     number: int
 
 
+class _Method(functools.partial):  # type: ignore[type-arg]
+    """A fused function as a method of an object."""
+
+    def inspect(self, *args: Any, **kwargs: Any) -> Inspection:
+        """What becomes of a call with these arguments on its way to machine code."""
+        return self.func.inspect(*self.args, *args, **kwargs)  # type: ignore[attr-defined, no-any-return]
+
+
 class FusedFunction(FastCall):
     """What :func:`fuse` makes of a function."""
 
@@ -108,7 +117,7 @@ class FusedFunction(FastCall):
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         if instance is None:
             return self
-        return functools.partial(self, instance)
+        return _Method(self, instance)
 
     def __repr__(self) -> str:
         return f"<rusttorch.fuse of {getattr(self, '__qualname__', self.__wrapped__)}>"
@@ -300,10 +309,12 @@ def _flatten(value: Any, leaves: list[Any]) -> Any:
     if kind in (float, int, bool):
         leaves.append(value)
         return kind
-    if kind in (tuple, list):
+    if kind is tuple or isinstance(value, list):
         return (kind, *(_flatten(v, leaves) for v in value))
-    if kind is dict:
+    if isinstance(value, dict):
         return (kind, *((k, _flatten(v, leaves)) for k, v in value.items()))
+    if kind is SimpleNamespace:
+        return (kind, *((k, _flatten(v, leaves)) for k, v in vars(value).items()))
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return (kind, *(_flatten(v, leaves) for v in value))
     if _is_dataclass(value):
@@ -321,17 +332,17 @@ def _replace(value: Any, proxies: Any) -> Any:
     kind = type(value)
     if is_array(value) or kind in (float, int, bool):
         return next(proxies)
-    if kind in (tuple, list):
+    if kind is tuple:
         return kind(_replace(v, proxies) for v in value)
-    if kind is dict:
-        return {k: _replace(v, proxies) for k, v in value.items()}
+    if isinstance(value, (list, dict, SimpleNamespace)):
+        return _like(value, lambda v: _replace(v, proxies))
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return kind(*(_replace(v, proxies) for v in value))
     if _is_dataclass(value):
-        copy = object.__new__(kind)
+        other = object.__new__(kind)
         for f in value.__dataclass_fields__:
-            object.__setattr__(copy, f, _replace(getattr(value, f), proxies))
-        return copy
+            object.__setattr__(other, f, _replace(getattr(value, f), proxies))
+        return other
     return value
 
 
@@ -344,17 +355,17 @@ def _template(value: Any, outputs: list[Traced], tracer: Tracer) -> Any:
         outputs.append(value)
         return _Slot(len(outputs) - 1)
     kind = type(value)
-    if kind in (tuple, list):
+    if kind is tuple:
         return kind(_template(v, outputs, tracer) for v in value)
-    if kind is dict:
-        return {k: _template(v, outputs, tracer) for k, v in value.items()}
+    if isinstance(value, (list, dict, SimpleNamespace)):
+        return _like(value, lambda v: _template(v, outputs, tracer))
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return kind(*(_template(v, outputs, tracer) for v in value))
     if _is_dataclass(value):
-        copy = object.__new__(kind)
+        other = object.__new__(kind)
         for f in value.__dataclass_fields__:
-            object.__setattr__(copy, f, _template(getattr(value, f), outputs, tracer))
-        return copy
+            object.__setattr__(other, f, _template(getattr(value, f), outputs, tracer))
+        return other
     return value
 
 
@@ -364,18 +375,36 @@ def _rebuild(structure: Any, results: tuple[Any, ...], leaves: list[Any]) -> Any
         return results[structure.number]
     if kind is _Argument:
         return leaves[structure.number]
-    if kind in (tuple, list):
+    if kind is tuple:
         return kind(_rebuild(v, results, leaves) for v in structure)
-    if kind is dict:
-        return {k: _rebuild(v, results, leaves) for k, v in structure.items()}
+    if isinstance(structure, (list, dict, SimpleNamespace)):
+        return _like(structure, lambda v: _rebuild(v, results, leaves))
     if isinstance(structure, tuple) and hasattr(structure, "_fields"):
         return kind(*(_rebuild(v, results, leaves) for v in structure))
     if _is_dataclass(structure):
-        copy = object.__new__(kind)
+        other = object.__new__(kind)
         for f in structure.__dataclass_fields__:
-            object.__setattr__(copy, f, _rebuild(getattr(structure, f), results, leaves))
-        return copy
+            object.__setattr__(other, f, _rebuild(getattr(structure, f), results, leaves))
+        return other
     return structure
+
+
+def _like(value: Any, made: Callable[[Any], Any]) -> Any:
+    """A list, dict or namespace of the same class with what is made of its parts, in their order."""
+    kind = type(value)
+    if kind is list:
+        return [made(v) for v in value]
+    if kind is dict:
+        return {k: made(v) for k, v in value.items()}
+    other = copy.copy(value)
+    if isinstance(value, list):
+        other[:] = [made(v) for v in value]
+    elif isinstance(value, dict):
+        for k, v in value.items():
+            other[k] = made(v)
+    else:
+        vars(other).update({k: made(v) for k, v in vars(value).items()})
+    return other
 
 
 def _has_traced(values: Iterable[Any]) -> bool:
@@ -383,6 +412,7 @@ def _has_traced(values: Iterable[Any]) -> bool:
         isinstance(v, Traced)
         or (isinstance(v, (tuple, list)) and _has_traced(v))
         or (isinstance(v, dict) and _has_traced(v.values()))
+        or (isinstance(v, SimpleNamespace) and _has_traced(vars(v).values()))
         for v in values
     )
 

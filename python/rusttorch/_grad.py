@@ -7,6 +7,7 @@ mode. This is no autograd engine: there is no tape, and gradients of gradients a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 from rusttorch._fuse import _STATIC, FusedFunction, _Slot, _template
@@ -25,14 +26,19 @@ class _GradFunction(FusedFunction):
     ) -> None:
         if not callable(function):
             raise TypeError(f"expected a function, not {type(function).__name__}")
-        inner = function.__wrapped__ if isinstance(function, FusedFunction) else function
-        super().__init__(inner, ())
+        if isinstance(function, FusedFunction):
+            super().__init__(function.__wrapped__, function._statics, function._contract)
+        else:
+            super().__init__(function, ())
         self._argnums = argnums
         self._has_aux = has_aux
         self._arrange = arrange
 
     def __reduce__(self) -> Any:
-        return _GradFunction, (self.__wrapped__, self._argnums, self._has_aux, self._arrange)
+        function = self.__wrapped__
+        if self._statics or self._contract:
+            function = FusedFunction(function, self._statics, self._contract)
+        return _GradFunction, (function, self._argnums, self._has_aux, self._arrange)
 
     def _inlined(self, *args: Any, **kwargs: Any) -> Any:
         raise TraceError(
@@ -71,12 +77,12 @@ class _GradFunction(FusedFunction):
         many = not isinstance(self._argnums, int)
         grads: Any = tuple(map(gradients, self._argnums)) if many else gradients(self._argnums)  # type: ignore[arg-type]
         if keeps_value:
-            return tracer.finish(self._label(), outputs, wrt), self._arrange(_Slot(0), aux, grads)
+            return tracer.finish(self._label(), outputs, wrt, self._contract), self._arrange(_Slot(0), aux, grads)
         # Nothing of the value is computed but what the gradients need.
         if wrt:
-            program = tracer.finish(self._label(), [result, *outputs], wrt, value=False)
+            program = tracer.finish(self._label(), [result, *outputs], wrt, self._contract, value=False)
         else:
-            program = tracer.finish(self._label(), outputs or [result])
+            program = tracer.finish(self._label(), outputs or [result], contract=self._contract)
         return program, self._arrange(None, aux, grads)
 
 
@@ -87,13 +93,18 @@ def _count(shape: Any) -> int:
     if shape is _STATIC or not isinstance(shape, tuple):
         return 0
     kind, *parts = shape
-    if kind is dict:
+    if _is_mapping(kind):
         return sum(_count(v) for _, v in parts)
     return sum(_count(p) for p in parts) if _is_container(kind) else 0
 
 
 def _is_container(kind: Any) -> bool:
-    return kind in (tuple, list) or hasattr(kind, "_fields") or hasattr(kind, "__dataclass_fields__")
+    sequence = isinstance(kind, type) and (kind is tuple or issubclass(kind, list))
+    return sequence or hasattr(kind, "_fields") or hasattr(kind, "__dataclass_fields__")
+
+
+def _is_mapping(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, (dict, SimpleNamespace))
 
 
 def _slots(shape: Any, leaves: Any, first: int, wrt: list[int]) -> Any:
@@ -102,15 +113,20 @@ def _slots(shape: Any, leaves: Any, first: int, wrt: list[int]) -> Any:
         wrt.append(next(leaves))
         return _Slot(first + len(wrt) - 1)
     kind, *parts = shape if isinstance(shape, tuple) else (None,)
-    if kind is dict:
-        return {k: _slots(v, leaves, first, wrt) for k, v in parts}
+    if _is_mapping(kind):
+        made = {k: _slots(v, leaves, first, wrt) for k, v in parts}
+        if kind is SimpleNamespace:
+            return SimpleNamespace(**made)
+        mapping = kind()
+        mapping.update(made)
+        return mapping
     if kind is None or not _is_container(kind):
         raise RuntimeError("gradients are of tensors, and of tuples, lists, dicts and dataclasses of tensors")
     values = [_slots(p, leaves, first, wrt) for p in parts]
-    if kind in (tuple, list):
-        return kind(values)
     if hasattr(kind, "_fields"):
         return kind(*values)
+    if issubclass(kind, (tuple, list)):
+        return kind(values)
     copy = object.__new__(kind)
     for name, value in zip(kind.__dataclass_fields__, values, strict=True):
         object.__setattr__(copy, name, value)

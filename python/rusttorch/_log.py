@@ -13,7 +13,8 @@ def emit(messages: list[tuple[int, str]]) -> None:
     """Hands the engine's messages, with their levels, to the logger."""
     global _configured
     wanted = _rusttorch._log_level()
-    if wanted is None and "logging" not in sys.modules and all(level < 30 for level, _ in messages):
+    warns = not _configured and _rusttorch._config_warnings()
+    if wanted is None and "logging" not in sys.modules and not warns and all(level < 30 for level, _ in messages):
         # Nobody can be listening.
         return
     import logging

@@ -86,6 +86,11 @@ class Tracer:
             return value._id
         if is_array(value):
             return self._hide(value)._id
+        if isinstance(value, type):
+            # `int`, `numpy.float32`: a dtype.
+            import numpy
+
+            value = numpy.dtype(value).name
         return self.builder.literal(value)
 
     def _hide(self, array: Any) -> Traced:
@@ -97,13 +102,19 @@ class Tracer:
             return traced
         return known[1]
 
-    def call(self, op: str, args: tuple[Any, ...], kwargs: dict[str, Any], said: str) -> Any:
-        """A call of an op. ``said`` is what the user wrote."""
-        if op in _names.NUMPY_FLOAT and not self.of_torch and isinstance(args[0], Traced) and args[0].dtype.kind != "f":
-            args = (self.call("to", (args[0], "float64"), {}, said), *args[1:])
+    def call(
+        self, op: str, args: tuple[Any, ...], kwargs: dict[str, Any], said: str, of_torch: bool | None = None
+    ) -> Any:
+        """A call of an op. ``said`` is what the user wrote; ``of_torch`` tells torch's function from NumPy's, a method
+        is what it is of the arrays.
+        """
+        if op in _names.NUMPY_FLOAT and isinstance(args[0], Traced):
+            of_numpy = not (self.of_torch if of_torch is None else of_torch)
+            if of_numpy and self.meta_of(args[0])[0] not in _FLOATS:
+                args = (self.call("to", (args[0], "float64"), {}, said), *args[1:])
         if op in ("max", "min") and (len(args) > 1 or kwargs):
             # torch gives indices too; NumPy's are the values alone.
-            if self.of_torch:
+            if self.of_torch if of_torch is None else of_torch:
                 from rusttorch import _extremes
 
                 return getattr(_extremes, op)(*args, **kwargs)
@@ -116,6 +127,11 @@ class Tracer:
             raise
         except TypeError as e:
             raise NotImplementedError(f"{said} at {_where()}: {e}") from None
+
+    def meta_of(self, value: Traced) -> tuple[str, tuple[int, ...]]:
+        """:meth:`meta`, of whose dtype the trace depends from now on."""
+        self.read_dtypes = True
+        return self.meta(value)
 
     def finish(
         self,
@@ -210,6 +226,7 @@ _BINARY = {
 }
 _COMPARE = ("lt", "le", "gt", "ge", "eq", "ne")
 _UNARY = {"neg": "neg", "pos": "positive", "invert": "bitwise_not", "abs": "abs"}
+_FLOATS = ("bfloat16", "float16", "float32", "float64")
 # torch's methods that convert.
 _CASTS = {
     "bfloat16": "bfloat16",
@@ -278,7 +295,7 @@ class Traced(Views):
             if given in kwargs and given not in op.params and meant is not None:
                 args = (*args, kwargs.pop(given))
         kwargs = _drop_neutral(kwargs, op, _names.TORCH_NEUTRAL, f"torch's {name}()")
-        return _first_tracer(args, kwargs).call(op.name, args, kwargs, f"torch's {name}()")
+        return _first_tracer(args, kwargs).call(op.name, args, kwargs, f"torch's {name}()", of_torch=True)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         reductions = {"add": "sum", "multiply": "prod", "maximum": "amax", "minimum": "amin"}
@@ -293,7 +310,7 @@ class Traced(Views):
         if op is None:
             raise TraceError(f"{name} has no counterpart in rusttorch and cannot be fused ({_where()})")
         kwargs = _drop_neutral(_numpy_keywords(kwargs, op), op, _names.NUMPY_NEUTRAL, name)
-        return _first_tracer(inputs, kwargs).call(op.name, inputs, kwargs, name)
+        return _first_tracer(inputs, kwargs).call(op.name, inputs, kwargs, name, of_torch=False)
 
     def __array_function__(self, func: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         name = f"numpy.{func.__name__}"
@@ -308,7 +325,11 @@ class Traced(Views):
         defaults = _names.NUMPY_DEFAULTS.get(op.name, {})
         kwargs = {**defaults, **_numpy_keywords(kwargs, op)}
         kwargs = _drop_neutral(kwargs, op, _names.NUMPY_NEUTRAL, name)
-        return _first_tracer(args, kwargs).call(op.name, args, kwargs, name)
+        if op.name in ("flip", "permute") and kwargs.get("dims", args[1] if len(args) > 1 else None) is None:
+            # Of all dimensions.
+            array = args[0]
+            args, kwargs = (array, list(range(array.ndim)[:: -1 if op.name == "permute" else 1])), {}
+        return _first_tracer(args, kwargs).call(op.name, args, kwargs, name, of_torch=False)
 
     def __getattr__(self, name: str) -> Any:
         if self._tracer.of_torch and name in _CASTS:
@@ -382,6 +403,14 @@ class Traced(Views):
 
         return numpy.dtype(name)
 
+    def transpose(self, *axes: Any, **dims: Any) -> Any:
+        """torch's exchange of two dimensions, or NumPy's order of all of them, reversed when there is none."""
+        if dims or self._tracer.of_torch:
+            return self._tracer.call("transpose", (self, *axes), dims, ".transpose()")
+        if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], (tuple, list))):
+            axes = tuple(axes[0] or ())
+        return self._tracer.call("permute", (self, list(axes or range(self.ndim)[::-1])), {}, ".transpose()")
+
     @property
     def T(self) -> Any:
         """Dimensions reversed."""
@@ -444,7 +473,12 @@ def _first_tracer(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tracer:
 
 
 def _numpy_keywords(kwargs: dict[str, Any], op: _names.Op) -> dict[str, Any]:
-    return {k if k in op.params else _names.NUMPY_KEYWORDS.get(k, k): v for k, v in kwargs.items()}
+    def named(keyword: str) -> str:
+        ours = _names.NUMPY_KEYWORDS.get(keyword, keyword)
+        # torch.flip has dims.
+        return "dims" if ours == "dim" and "dim" not in op.params and "dims" in op.params else ours
+
+    return {k if k in op.params else named(k): v for k, v in kwargs.items()}
 
 
 def _drop_neutral(

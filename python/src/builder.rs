@@ -34,7 +34,8 @@ fn _register_op(text: &str) -> PyResult<bool> {
         Some(op) if *op.definition() == program => Ok(false),
         replaced => {
             let definition = program.to_string();
-            table.insert(OpDef::registered(&name, &definition, program));
+            let statics = table.statics(&program);
+            table.insert(OpDef::registered(&name, &definition, program, &statics));
             Ok(replaced.is_some())
         }
     }

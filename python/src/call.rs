@@ -44,7 +44,7 @@ pub struct Callable {
 /// A plan and what it is for.
 struct Memo {
     operands: Vec<Seen>,
-    /// The default dtype, where it can matter.
+    /// torch's default dtype, where it matters.
     default: Option<DType>,
     autocast: Option<DType>,
     /// Strides of all results, where they are an `out`'s.
@@ -126,28 +126,31 @@ impl Callable {
         operands: &[Operand],
         into: Option<&[TensorMeta]>,
     ) -> PyResult<Arc<Memo>> {
-        let default = if default_matters(operands) { Some(default_dtype(py, target)?) } else { None };
         let autocast = autocast(py, target)?;
-        let mut memos = self.memos.lock().unwrap_or_else(PoisonError::into_inner);
         let like = |m: &Memo| match (&m.into, into) {
             (None, None) => true,
             (Some(a), Some(b)) => a.iter().eq(b.iter().map(|b| &b.strides)),
             _ => false,
         };
-        let fits = |m: &Arc<Memo>| {
-            (m.default, m.autocast) == (default, autocast)
-                && like(m)
-                && m.operands.iter().zip(operands).all(|(s, o)| s.matches(o))
-        };
-        if let Some(at) = memos.iter().position(fits) {
+        let fits =
+            |m: &Memo| m.autocast == autocast && like(m) && m.operands.iter().zip(operands).all(|(s, o)| s.matches(o));
+        let known = |default: Option<DType>| {
+            let mut memos = self.memos.lock().unwrap_or_else(PoisonError::into_inner);
+            let at = memos.iter().position(|m| m.default == default && fits(m))?;
             self.hits.fetch_add(1, Ordering::Relaxed);
             memos[..=at].rotate_right(1);
-            return Ok(memos[0].clone());
+            Some(memos[0].clone())
+        };
+        if let Some(memo) = known(None) {
+            return Ok(memo);
         }
-        drop(memos);
+        // Code of torch's, which runs while nothing is locked.
+        let default_dtype = default_dtype(py, target)?;
+        if let Some(memo) = known(Some(default_dtype)) {
+            return Ok(memo);
+        }
         self.misses.fetch_add(1, Ordering::Relaxed);
         let metas: Vec<graph::Operand> = operands.iter().map(meta).collect();
-        let default_dtype = default.unwrap_or(DType::F32);
         let layout = if matches!(target, Target::Numpy) { Layout::Numpy } else { Layout::Torch };
         let options = PlanOptions { default_dtype, layout, autocast };
         let make = || match into {
@@ -155,6 +158,9 @@ impl Callable {
             Some(results) => engine::plan_into(&self.program, &metas, options, results.to_vec()),
         };
         let plan = guarded(|| self.program.to_string(), || make().map_err(to_py))?;
+        // NumPy's is always the same.
+        let matters = matches!(target, Target::Torch(_)) && engine::depends_on_default(&self.program, &metas, options);
+        let default = matters.then_some(default_dtype);
         let arrays = metas.iter().filter_map(|m| match m {
             graph::Operand::Tensor(t) => Some(t),
             graph::Operand::Number(_) | graph::Operand::Literal(_) => None,
@@ -163,7 +169,7 @@ impl Callable {
         let into = into.map(|metas| metas.iter().map(|m| m.strides.clone()).collect());
         let memo =
             Arc::new(Memo { operands: operands.iter().map(Seen::new).collect(), default, autocast, into, plan, reach });
-        memos = self.memos.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut memos = self.memos.lock().unwrap_or_else(PoisonError::into_inner);
         memos.truncate(KEPT - 1);
         memos.insert(0, memo.clone());
         Ok(memo)
@@ -192,17 +198,22 @@ impl Callable {
         operands: &[Operand],
         outs: &[Borrowed],
     ) -> PyResult<Option<Arc<Memo>>> {
-        let default = if default_matters(operands) { Some(default_dtype(py, target)?) } else { None };
         let autocast = autocast(py, target)?;
-        let memos = self.memos.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = |m: &&Arc<Memo>| {
+        let fits = |m: &Memo| {
             let results = m.plan.outputs();
-            (m.default, m.autocast) == (default, autocast)
+            m.autocast == autocast
                 && results.len() == outs.len()
                 && outs.iter().zip(results).all(|(out, meta)| is_like(out, target, meta))
                 && m.operands.iter().zip(operands).all(|(s, o)| s.matches(o))
         };
-        let found = memos.iter().find(fits).cloned();
+        let known = |default: Option<DType>| {
+            let memos = self.memos.lock().unwrap_or_else(PoisonError::into_inner);
+            memos.iter().find(|m| m.default == default && fits(m)).cloned()
+        };
+        let found = match known(None) {
+            None => known(Some(default_dtype(py, target)?)),
+            found => found,
+        };
         if found.is_some() {
             self.hits.fetch_add(1, Ordering::Relaxed);
         }
@@ -480,19 +491,6 @@ pub fn target(session: &Session, operands: &[Operand]) -> Target {
     match session.torch() {
         Some(torch) if operands.iter().any(is_tensor) => Target::Torch(torch),
         _ => Target::Numpy,
-    }
-}
-
-/// False when all arrays are of float dtypes: then every result is of one of them.
-#[inline]
-fn default_matters(operands: &[Operand]) -> bool {
-    let mut arrays = operands.iter().filter_map(|o| match o {
-        Operand::Array(a) => Some(a.dtype.is_float()),
-        Operand::Number(_) | Operand::Literal(_) => None,
-    });
-    match arrays.next() {
-        None => true,
-        Some(first) => !(first && arrays.all(|float| float)),
     }
 }
 

@@ -100,6 +100,10 @@ pub fn from_dlpack<'py>(ext_tensor: &Bound<'py, PyAny>) -> PyResult<Bound<'py, P
     if !ext_tensor.hasattr("__dlpack__")? {
         return new(py, Tensor::borrowed(&import(ext_tensor)?));
     }
+    if crate::tensor_call::is_torch(ext_tensor) {
+        // Of what its memory does not say (a conjugate, a tangent) DLPack knows nothing.
+        crate::borrow::Session::recording(py).operand(ext_tensor, &|| "from_dlpack(): argument".to_owned())?;
+    }
     let kwargs = PyDict::new(py);
     kwargs.set_item("max_version", (dlpack::VERSION.major, dlpack::VERSION.minor))?;
     let capsule = match ext_tensor.call_method("__dlpack__", (), Some(&kwargs)) {

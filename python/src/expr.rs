@@ -58,10 +58,12 @@ impl Param {
 
 impl Expr {
     pub(crate) fn new(py: Python<'_>, program: Program, text: String, label: String, is_static: &[bool]) -> Expr {
-        let params = program.params().iter().enumerate().map(|(i, p)| Param {
+        // A text's are those that it hands on as such.
+        let handed_on = if is_static.is_empty() { engine::static_params(&program) } else { is_static.to_vec() };
+        let params = program.params().iter().zip(&handed_on).map(|(p, &of_plan)| Param {
             name: PyString::intern(py, &p.name).unbind(),
             default: p.default.clone(),
-            is_static: is_static.get(i).copied().unwrap_or(false),
+            is_static: of_plan,
             is_exponent: !is_static.is_empty() && p.name == "exponent",
         });
         let out_is_free = program.params().iter().all(|p| p.name != "out");
@@ -528,7 +530,7 @@ pub(crate) fn op_function(py: Python<'_>, name: &str) -> PyResult<Expr> {
         return Err(PyKeyError::new_err(name.to_owned()));
     };
     let text = program.to_string();
-    // A registered op is its definition, none of whose parameters are static.
+    // A registered op is its definition.
     let registered = is_static.is_empty() && program.name.is_some();
     let expr = Expr::new(py, program, text, name.to_owned(), &is_static);
     let is_view = !registered && VIEWS.contains(&name);

@@ -28,6 +28,12 @@ pub(crate) fn attr(value: &Bound<'_, PyAny>) -> PyResult<Attr> {
     if value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>() {
         return value.try_iter()?.map(|v| attr(&v?)).collect::<PyResult<_>>().map(Attr::List);
     }
+    // A class of numbers, which has what its numbers have.
+    if value.is_instance_of::<PyType>()
+        && let Some(name) = dtype_name(value)?
+    {
+        return Ok(Attr::Str(name));
+    }
     // Whatever says that it is an integer: NumPy's integers, torch.Size entries.
     if value.is_instance_of::<PyInt>() || value.hasattr("__index__")? {
         return Ok(Attr::Int(value.call_method0("__index__")?.extract()?));

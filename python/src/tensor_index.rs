@@ -25,8 +25,14 @@ fn error(text: String) -> PyErr {
 
 /// An entry of an index that picks by tensor: a list, an array, a bool.
 fn tensor_entry(item: &Bound<'_, PyAny>) -> PyResult<Option<Tensor>> {
+    let py = item.py();
+    // Bytes are a mask, as in torch.
+    let entry = |tensor: Tensor| match tensor.layout().dtype() {
+        DType::U8 => run(|| tensor.to_dtype(DType::Bool, &PyHost(py))),
+        _ => Ok(tensor),
+    };
     if let Some(tensor) = exact(item) {
-        return Ok(Some(tensor.clone()));
+        return entry(tensor.clone()).map(Some);
     }
     if item.is_instance_of::<PyBool>() || item.is_instance_of::<PyList>() || item.is_instance_of::<PyTuple>() {
         let made = tensor_make::from_data(item, None)?;
@@ -38,13 +44,9 @@ fn tensor_entry(item: &Bound<'_, PyAny>) -> PyResult<Option<Tensor>> {
         };
         return Ok(Some(made));
     }
-    if item.hasattr("__array__")? && !item.hasattr("__index__")? {
-        return as_tensor(item, "index").map(Some);
-    }
-    if item.hasattr("__array__")? && item.getattr("ndim")?.extract::<usize>()? > 0 {
-        return as_tensor(item, "index").map(Some);
-    }
-    Ok(None)
+    let picks =
+        item.hasattr("__array__")? && (!item.hasattr("__index__")? || item.getattr("ndim")?.extract::<usize>()? > 0);
+    if picks { as_tensor(item, "index").and_then(entry).map(Some) } else { Ok(None) }
 }
 
 /// How many dimensions of the tensor an entry stands for.
@@ -52,7 +54,8 @@ fn consumed(item: &Bound<'_, PyAny>) -> PyResult<usize> {
     if item.is_none() || item.is_instance_of::<PyEllipsis>() || item.is_instance_of::<PyBool>() {
         return Ok(0);
     }
-    Ok(match exact(item) {
+    let is_array = exact(item).is_some() || item.hasattr("__array__")?;
+    Ok(match is_array.then(|| tensor_entry(item)).transpose()?.flatten() {
         Some(t) if t.layout().dtype() == DType::Bool => t.layout().rank(),
         _ => 1,
     })
@@ -74,8 +77,8 @@ fn resolve(tensor: &Bound<'_, PyTensor>, key: &Bound<'_, PyAny>) -> PyResult<Ind
     }
     let mut view = tensor.get().0.clone();
     let mut by: Vec<Option<Tensor>> = Vec::new();
-    // Of `view`, the next dimension.
-    let mut dim = 0;
+    // Of `view`, the next dimension; integers have removed some before it.
+    let (mut dim, mut removed) = (0, 0);
     let mut seen_ellipsis = false;
     for item in items {
         if item.is_none() {
@@ -93,7 +96,14 @@ fn resolve(tensor: &Bound<'_, PyTensor>, key: &Bound<'_, PyAny>) -> PyResult<Ind
             let n = view.layout().shape()[dim as usize];
             let bound = |name: &str| -> PyResult<Option<i64>> {
                 let value = slice.getattr(name)?;
-                if value.is_none() { Ok(None) } else { value.call_method0("__index__")?.extract().map(Some) }
+                if value.is_none() {
+                    return Ok(None);
+                }
+                if !value.hasattr("__index__")? {
+                    let text = "slice indices must be integers or None or have an __index__ method";
+                    return Err(PyTypeError::new_err(text));
+                }
+                value.call_method0("__index__")?.extract().map(Some)
             };
             let step = bound("step")?.unwrap_or(1);
             if step <= 0 {
@@ -106,7 +116,8 @@ fn resolve(tensor: &Bound<'_, PyTensor>, key: &Bound<'_, PyAny>) -> PyResult<Ind
         } else if let Some(picks) = tensor_entry(&item)? {
             if picks.layout().rank() == 0 && picks.layout().dtype() != DType::Bool {
                 let at = Bound::new(py, PyTensor(picks))?.into_any().call_method0("__index__")?.extract()?;
-                view = select(&view, dim, at)?;
+                view = select(&view, dim, at, removed)?;
+                removed += 1;
                 continue;
             }
             if picks.layout().rank() == 0 {
@@ -120,7 +131,8 @@ fn resolve(tensor: &Bound<'_, PyTensor>, key: &Bound<'_, PyAny>) -> PyResult<Ind
             by.push(Some(picks));
         } else if item.hasattr("__index__")? {
             let at = item.call_method0("__index__")?.extract::<i64>()?;
-            view = select(&view, dim, at)?;
+            view = select(&view, dim, at, removed)?;
+            removed += 1;
         } else {
             let class = item.get_type().name()?.to_string();
             let text = "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid \
@@ -131,9 +143,10 @@ fn resolve(tensor: &Bound<'_, PyTensor>, key: &Bound<'_, PyAny>) -> PyResult<Ind
     Ok(Indexed { view, by })
 }
 
-fn select(view: &Tensor, dim: i64, at: i64) -> PyResult<Tensor> {
+fn select(view: &Tensor, dim: i64, at: i64, removed: i64) -> PyResult<Tensor> {
     let size = view.layout().shape()[dim as usize];
     if at < -size || at >= size {
+        let dim = dim + removed;
         return Err(error(format!("index {at} is out of bounds for dimension {dim} with size {size}")));
     }
     run(|| view.select(dim, at))
@@ -157,7 +170,12 @@ pub fn set(tensor: &Bound<'_, PyTensor>, key: &Bound<'_, PyAny>, value: &Bound<'
             if value.is_instance_of::<PyInt>() || value.is_instance_of::<PyFloat>() {
                 tensor_make::check_fits(tensor_make::number(value)?, view.layout().dtype())?;
             }
-            as_tensor(value, "can't assign the value: it")?
+            if value.is_instance_of::<PyFloat>() {
+                // Rounded once, to the dtype that it is written as.
+                tensor_make::from_data(value, Some(DType::F64))?
+            } else {
+                as_tensor(value, "can't assign the value: it")?
+            }
         }
     };
     if by.iter().all(Option::is_none) {

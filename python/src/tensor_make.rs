@@ -192,11 +192,24 @@ fn dtype_or_default(dtype: Option<&Bound<'_, PyAny>>) -> PyResult<DType> {
 
 /// The dtype and the strides of a tensor like `like`, an array of any library.
 pub fn like<'py>(like: &Bound<'py, PyAny>, dtype: Option<&Bound<'py, PyAny>>) -> PyResult<View> {
-    let tensor = crate::tensor_call::as_tensor(like, "like")?;
-    let view = tensor.layout();
-    let dtype = dtype.map_or(Ok(view.dtype()), dtype::extract)?;
-    let strides = rusttorch_runtime::layout::preserve_format_strides(view.shape(), view.strides());
-    run(|| Ok(View::of_result(&rusttorch_ir::graph::TensorMeta { dtype, shape: view.shape().to_vec(), strides })?))
+    // Nothing is read, so that nothing is lost where autograd records.
+    let session = &mut Session::recording(like.py());
+    let (own, shape, strides) = match exact(like) {
+        Some(tensor) => {
+            let view = tensor.layout();
+            (view.dtype(), view.shape().to_vec(), view.strides().to_vec())
+        }
+        None => match session.operand(like, &|| "like".to_owned())? {
+            borrow::Operand::Array(a) => (a.dtype, a.shape().to_vec(), a.strides()),
+            borrow::Operand::Number(_) | borrow::Operand::Literal(_) => {
+                let tensor = from_number(like)?;
+                (tensor.layout().dtype(), vec![], vec![])
+            }
+        },
+    };
+    let dtype = dtype.map_or(Ok(own), dtype::extract)?;
+    let strides = rusttorch_runtime::layout::preserve_format_strides(&shape, &strides);
+    run(|| Ok(View::of_result(&rusttorch_ir::graph::TensorMeta { dtype, shape, strides })?))
 }
 
 /// Memory of one value under a layout.

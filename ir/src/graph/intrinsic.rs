@@ -276,8 +276,8 @@ impl Lowerer<'_> {
                 self.convert(x, dtype)
             }
             I::ToLike => {
-                let (x, dtype) = (first(self)?, self.promote(&args[1..]));
-                self.convert(x, dtype)
+                let dtype = self.promote(&args[1..]);
+                self.node(&args[0], dtype)?
             }
             I::Cast => {
                 let x = first(self)?;
@@ -432,8 +432,9 @@ impl Lowerer<'_> {
     /// A primitive over promoted operands.
     fn primitive(&mut self, prim: Prim, args: &[Value], scope: Scope<'_>) -> Lowered<NodeId> {
         if prim == Prim::Select {
-            let Value::Node { id: mask, .. } = args[0] else {
-                return internal("the mask is a literal".to_string());
+            let mask = match args[0] {
+                Value::Node { id, .. } => id,
+                Value::Attr(_) => self.as_bool(&args[0])?,
             };
             if self.dtype(mask) != DType::Bool {
                 let c = self.dtype(mask).c_name();

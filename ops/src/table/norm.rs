@@ -16,8 +16,8 @@ pub(super) const ROWS: &[Row] = &[
              n = count(x, dim)
              d = x - reduce_sum(x, dim, True) / n
              y = d * (1.0 / sqrt(reduce_sum(d * d, dim, True) / n + eps))
-             y = y if weight is None else y * weight
-             y if bias is None else y + bias",
+             y = y if weight is None else (y * weight if shape(weight) == sizes(x, dim) else runtime_error('Expected weight to be of same shape as normalized_shape, but got weight of shape {} and normalized_shape = {}', shape(weight), sizes(x, dim)))
+             y if bias is None else (y + bias if shape(bias) == sizes(x, dim) else runtime_error('Expected bias to be of same shape as normalized_shape, but got bias of shape {} and normalized_shape = {}', shape(bias), sizes(x, dim)))",
         )],
         unreferenced: "takes a shape: tests compare with loops",
         torch: "torch.nn.functional.layer_norm",
@@ -34,13 +34,13 @@ pub(super) const ROWS: &[Row] = &[
                 F32,
                 "dim = norm_dims(x, normalized_shape)
              y = x * (1.0 / sqrt(reduce_sum(x * x, dim, True) / count(x, dim) + (0x1p-23 if eps is None else eps)))
-             y if weight is None else y * weight",
+             y if weight is None else (y * weight if shape(weight) == sizes(x, dim) else runtime_error('Expected weight to be of same shape as normalized_shape, but got weight of shape {} and normalized_shape = {}', shape(weight), sizes(x, dim)))",
             ),
             (
                 F64,
                 "dim = norm_dims(x, normalized_shape)
              y = x * (1.0 / sqrt(reduce_sum(x * x, dim, True) / count(x, dim) + (0x1p-52 if eps is None else eps)))
-             y if weight is None else y * weight",
+             y if weight is None else (y * weight if shape(weight) == sizes(x, dim) else runtime_error('Expected weight to be of same shape as normalized_shape, but got weight of shape {} and normalized_shape = {}', shape(weight), sizes(x, dim)))",
             ),
         ],
         unreferenced: "takes a shape: tests compare with loops",

@@ -151,7 +151,8 @@ fn registered_ops_are_ops_and_may_not_be_circular() {
     let mut register = |text: &str| {
         let program = parse(text, Some(&table)).unwrap_or_else(|e| panic!("{e}"));
         let name = program.name.clone().expect("a header");
-        table.insert(OpDef::registered(&name, text, program));
+        let statics = table.statics(&program);
+        table.insert(OpDef::registered(&name, text, program, &statics));
     };
     register("swiglu(a, b, beta=1.0) = a * sigmoid(beta*a) * b");
     register("f(x) = x");
