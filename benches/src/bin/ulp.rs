@@ -70,13 +70,19 @@ fn run(cli: &Cli) -> Result<(), String> {
             let mut record = report::read(path)?;
             report::put(&mut record, &function.name, result);
             report::write(path, &record)?;
-            if let Some(document) = &cli.document {
-                std::fs::write(document, report::document(&record))
-                    .map_err(|e| format!("{}: {e}", document.display()))?;
-            }
+            write_document(cli, &record)?;
         }
     }
-    Ok(())
+    match &cli.record {
+        // What is known may have come from elsewhere.
+        Some(path) if chosen.is_empty() => write_document(cli, &report::read(path)?),
+        _ => Ok(()),
+    }
+}
+
+fn write_document(cli: &Cli, record: &Value) -> Result<(), String> {
+    let Some(path) = &cli.document else { return Ok(()) };
+    std::fs::write(path, report::document(record)).map_err(|e| format!("{}: {e}", path.display()))
 }
 
 /// Those of which the record has not this kernel's results, or of fewer inputs.
