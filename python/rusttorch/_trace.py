@@ -109,9 +109,10 @@ class Tracer:
         is what it is of the arrays.
         """
         if op in _names.NUMPY_FLOAT and isinstance(args[0], Traced):
-            of_numpy = not (self.of_torch if of_torch is None else of_torch)
-            if of_numpy and self.meta_of(args[0])[0] not in _FLOATS:
-                args = (self.call("to", (args[0], "float64"), {}, said), *args[1:])
+            if not (self.of_torch if of_torch is None else of_torch):
+                self.read_dtypes = True
+                if self.meta(args[0])[0] not in _FLOATS:
+                    args = (self.call("to", (args[0], "float64"), {}, said), *args[1:])
         if op in ("max", "min") and (len(args) > 1 or kwargs):
             # torch gives indices too; NumPy's are the values alone.
             if self.of_torch if of_torch is None else of_torch:
@@ -127,11 +128,6 @@ class Tracer:
             raise
         except TypeError as e:
             raise NotImplementedError(f"{said} at {_where()}: {e}") from None
-
-    def meta_of(self, value: Traced) -> tuple[str, tuple[int, ...]]:
-        """:meth:`meta`, of whose dtype the trace depends from now on."""
-        self.read_dtypes = True
-        return self.meta(value)
 
     def finish(
         self,
