@@ -108,11 +108,11 @@ class Tracer:
         """A call of an op. ``said`` is what the user wrote; ``of_torch`` tells torch's function from NumPy's, a method
         is what it is of the arrays.
         """
-        if op in _names.NUMPY_FLOAT and isinstance(args[0], Traced):
-            if not (self.of_torch if of_torch is None else of_torch):
-                self.read_dtypes = True
-                if self.meta(args[0])[0] not in _FLOATS:
-                    args = (self.call("to", (args[0], "float64"), {}, said), *args[1:])
+        of_numpy = op in _names.NUMPY_FLOAT and not (self.of_torch if of_torch is None else of_torch)
+        if of_numpy and isinstance(args[0], Traced):
+            self.read_dtypes = True
+            if self.meta(args[0])[0] not in _FLOATS:
+                args = (self.call("to", (args[0], "float64"), {}, said), *args[1:])
         if op in ("max", "min") and (len(args) > 1 or kwargs):
             # torch gives indices too; NumPy's are the values alone.
             if self.of_torch if of_torch is None else of_torch:
