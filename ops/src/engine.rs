@@ -153,11 +153,11 @@ pub fn typed(program: &Program, operands: &[Operand], options: PlanOptions) -> R
     Ok((graph, outputs))
 }
 
-/// Whether another default dtype would make something else of the program: then a boolean or an integer meets a number
-/// that is a float.
-pub fn depends_on_default(program: &Program, operands: &[Operand], options: PlanOptions) -> bool {
-    let typed = |default_dtype| typed(program, operands, PlanOptions { default_dtype, ..options }).ok();
-    typed(DType::F32) != typed(DType::F64)
+/// Whether another default dtype would have made another graph than this of the program: then a boolean or an integer meets
+/// a number that is a float.
+pub fn depends_on_default(program: &Program, operands: &[Operand], options: PlanOptions, graph: &Graph) -> bool {
+    let default_dtype = if options.default_dtype == DType::F64 { DType::F32 } else { DType::F64 };
+    typed(program, operands, PlanOptions { default_dtype, ..options }).map_or(true, |(other, _)| other != *graph)
 }
 
 /// The front half of the pipeline: everything that does not depend on the machine.
@@ -214,7 +214,8 @@ impl fmt::Debug for Plan {
 
 /// The plan of a program for these operands, one per parameter.
 pub fn plan(program: &Program, operands: &[Operand], options: PlanOptions) -> Result<Plan> {
-    planned(program, lower_and_fuse(program, operands, options)?, operands)
+    let (graph, outputs) = typed(program, operands, options)?;
+    plan_typed(program, operands, graph, outputs)
 }
 
 /// As [`plan`], the strides of the results being given.
@@ -225,11 +226,12 @@ pub fn plan_into(
     outputs: Vec<TensorMeta>,
 ) -> Result<Plan> {
     let (graph, _) = typed(program, operands, options)?;
-    planned(program, fused(graph, outputs)?, operands)
+    plan_typed(program, operands, graph, outputs)
 }
 
-fn planned(program: &Program, stages: Stages, operands: &[Operand]) -> Result<Plan> {
-    let Stages { graph, outputs, fused } = stages;
+/// The plan of a program that is [`typed`], for results like these.
+pub fn plan_typed(program: &Program, operands: &[Operand], graph: Graph, outputs: Vec<TensorMeta>) -> Result<Plan> {
+    let Stages { graph, outputs, fused } = fused(graph, outputs)?;
     let categories = operands.iter().filter_map(|o| match o {
         Operand::Number(category) => Some(*category),
         Operand::Tensor(_) | Operand::Literal(_) => None,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections import namedtuple
 from functools import cache
 from inspect import signature
 from typing import Any
 
 from rusttorch import _names
+from rusttorch._public import named
 from rusttorch._rusttorch import Expr
 
 
@@ -55,11 +55,7 @@ class _Extreme:
         by_index = getattr(x, "requires_grad", False)
         flags = str(getattr(x, "dtype", "")).rpartition(".")[2] == "bool"
         along = _along(self.__name__, dim, keepdim or keepdims, by_index, flags)
-        values, indices = along(x, **options)
-        torch = sys.modules.get("torch")
-        if torch is not None and isinstance(values, torch.Tensor):
-            return getattr(torch.return_types, self.__name__)((values, indices))
-        return self._result(values, indices)
+        return named(self.__name__, self._result, *along(x, **options))
 
     def inspect(self, x: Any, dim: int | None = None, keepdim: bool = False) -> Any:
         """What becomes of a call, see :func:`rusttorch.inspect`."""
@@ -98,11 +94,7 @@ def aminmax(x: Any, *, dim: int | None = None, keepdim: bool = False, axis: int 
     """
     dim = axis if dim is None else dim
     options = {} if out is None else {"out": out}
-    smallest, largest = _both(dim, keepdim)(x, **options)
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(smallest, torch.Tensor):
-        return torch.return_types.aminmax((smallest, largest))
-    return aminmax_result(smallest, largest)
+    return named("aminmax", aminmax_result, *_both(dim, keepdim)(x, **options))
 
 
 @cache

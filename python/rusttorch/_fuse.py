@@ -329,21 +329,9 @@ def _flatten(value: Any, leaves: list[Any]) -> Any:
 
 def _replace(value: Any, proxies: Any) -> Any:
     """The argument with stand-ins for its leaves, in the order of :func:`_flatten`."""
-    kind = type(value)
-    if is_array(value) or kind in (float, int, bool):
+    if is_array(value) or type(value) in (float, int, bool):
         return next(proxies)
-    if kind is tuple:
-        return kind(_replace(v, proxies) for v in value)
-    if isinstance(value, (list, dict, SimpleNamespace)):
-        return _like(value, lambda v: _replace(v, proxies))
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return kind(*(_replace(v, proxies) for v in value))
-    if _is_dataclass(value):
-        other = object.__new__(kind)
-        for f in value.__dataclass_fields__:
-            object.__setattr__(other, f, _replace(getattr(value, f), proxies))
-        return other
-    return value
+    return _like(value, lambda v: _replace(v, proxies))
 
 
 def _template(value: Any, outputs: list[Traced], tracer: Tracer) -> Any:
@@ -354,19 +342,7 @@ def _template(value: Any, outputs: list[Traced], tracer: Tracer) -> Any:
             return _Argument(index)
         outputs.append(value)
         return _Slot(len(outputs) - 1)
-    kind = type(value)
-    if kind is tuple:
-        return kind(_template(v, outputs, tracer) for v in value)
-    if isinstance(value, (list, dict, SimpleNamespace)):
-        return _like(value, lambda v: _template(v, outputs, tracer))
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return kind(*(_template(v, outputs, tracer) for v in value))
-    if _is_dataclass(value):
-        other = object.__new__(kind)
-        for f in value.__dataclass_fields__:
-            object.__setattr__(other, f, _template(getattr(value, f), outputs, tracer))
-        return other
-    return value
+    return _like(value, lambda v: _template(v, outputs, tracer))
 
 
 def _rebuild(structure: Any, results: tuple[Any, ...], leaves: list[Any]) -> Any:
@@ -375,35 +351,32 @@ def _rebuild(structure: Any, results: tuple[Any, ...], leaves: list[Any]) -> Any
         return results[structure.number]
     if kind is _Argument:
         return leaves[structure.number]
-    if kind is tuple:
-        return kind(_rebuild(v, results, leaves) for v in structure)
-    if isinstance(structure, (list, dict, SimpleNamespace)):
-        return _like(structure, lambda v: _rebuild(v, results, leaves))
-    if isinstance(structure, tuple) and hasattr(structure, "_fields"):
-        return kind(*(_rebuild(v, results, leaves) for v in structure))
-    if _is_dataclass(structure):
-        other = object.__new__(kind)
-        for f in structure.__dataclass_fields__:
-            object.__setattr__(other, f, _rebuild(getattr(structure, f), results, leaves))
-        return other
-    return structure
+    return _like(structure, lambda v: _rebuild(v, results, leaves))
 
 
 def _like(value: Any, made: Callable[[Any], Any]) -> Any:
-    """A list, dict or namespace of the same class with what is made of its parts, in their order."""
+    """A container of the same class with what is made of its parts, in their order; anything else as it is."""
     kind = type(value)
-    if kind is list:
-        return [made(v) for v in value]
+    if kind in (tuple, list):
+        return kind(made(v) for v in value)
     if kind is dict:
         return {k: made(v) for k, v in value.items()}
-    other = copy.copy(value)
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return kind(*(made(v) for v in value))
+    if _is_dataclass(value):
+        new = object.__new__(kind)
+        for f in value.__dataclass_fields__:
+            object.__setattr__(new, f, made(getattr(value, f)))
+        return new
+    if not isinstance(value, (list, dict, SimpleNamespace)):
+        return value
+    other: Any = copy.copy(value)
     if isinstance(value, list):
         other[:] = [made(v) for v in value]
-    elif isinstance(value, dict):
-        for k, v in value.items():
-            other[k] = made(v)
     else:
-        vars(other).update({k: made(v) for k, v in vars(value).items()})
+        items = other if isinstance(value, dict) else vars(other)
+        for k, v in list(items.items()):
+            items[k] = made(v)
     return other
 
 

@@ -188,6 +188,14 @@ def _numpys(result: Any) -> Any:
     return result
 
 
+def named(name: str, result: Callable[..., Any], *parts: Any) -> Any:
+    """Several results as torch names them: of torch's tensors ``torch.return_types``', of others ``result``."""
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(parts[0], torch.Tensor):
+        return getattr(torch.return_types, name)(parts)
+    return result(*parts)
+
+
 def dtype_name(of: Any) -> str:
     """``float32`` of our dtype."""
     return str(of).removeprefix("rusttorch.")

@@ -11,7 +11,7 @@ from collections import namedtuple
 from typing import Any
 
 from rusttorch import _names, _out, _rusttorch
-from rusttorch._public import refuse_traced
+from rusttorch._public import named, refuse_traced
 from rusttorch._rusttorch import Tensor, dtype
 
 
@@ -156,11 +156,7 @@ def _extremes(name: str, result: Any, x: Any, dim: int | None, out: Any, axis: i
     if (torch := _torchs(x, out)) is not None:
         return getattr(torch, name)(x, dim, out=out)
     values, indices = _scan(name, x, dim)
-    values, indices = _written(name, (values, indices), out)
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(values, torch.Tensor):
-        return getattr(torch.return_types, name)((values, indices))
-    return result(values, indices)
+    return named(name, result, *_written(name, (values, indices), out))
 
 
 #: What tensors have as methods, and what in place (``cumsum_``).

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections import namedtuple
 from functools import cache
 from typing import Any
 
+from rusttorch._public import named
 from rusttorch._rusttorch import Expr
 
 frexp_result = namedtuple("frexp_result", ("mantissa", "exponent"))
@@ -28,11 +28,7 @@ def frexp(input: Any, *, out: Any = None) -> Any:
     >>> mantissa, exponent
     (array([ 0.75, -0.5 ]), array([ 2, -1], dtype=int32))
     """
-    mantissa, exponent = _frexp()(input, **({} if out is None else {"out": out}))
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(mantissa, torch.Tensor):
-        return torch.return_types.frexp((mantissa, exponent))
-    return frexp_result(mantissa, exponent)
+    return named("frexp", frexp_result, *_frexp()(input, **({} if out is None else {"out": out})))
 
 
 def mvlgamma(input: Any, p: int, *, out: Any = None) -> Any:

@@ -86,11 +86,6 @@ class Tracer:
             return value._id
         if is_array(value):
             return self._hide(value)._id
-        if isinstance(value, type):
-            # `int`, `numpy.float32`: a dtype.
-            import numpy
-
-            value = numpy.dtype(value).name
         return self.builder.literal(value)
 
     def _hide(self, array: Any) -> Traced:

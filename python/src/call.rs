@@ -153,14 +153,15 @@ impl Callable {
         let metas: Vec<graph::Operand> = operands.iter().map(meta).collect();
         let layout = if matches!(target, Target::Numpy) { Layout::Numpy } else { Layout::Torch };
         let options = PlanOptions { default_dtype, layout, autocast };
-        let make = || match into {
-            None => engine::plan(&self.program, &metas, options),
-            Some(results) => engine::plan_into(&self.program, &metas, options, results.to_vec()),
+        let make = || {
+            let (graph, outputs) = engine::typed(&self.program, &metas, options)?;
+            // NumPy's is always the same.
+            let matters = matches!(target, Target::Torch(_))
+                && engine::depends_on_default(&self.program, &metas, options, &graph);
+            let outputs = into.map_or(outputs, <[_]>::to_vec);
+            Ok((engine::plan_typed(&self.program, &metas, graph, outputs)?, matters.then_some(default_dtype)))
         };
-        let plan = guarded(|| self.program.to_string(), || make().map_err(to_py))?;
-        // NumPy's is always the same.
-        let matters = matches!(target, Target::Torch(_)) && engine::depends_on_default(&self.program, &metas, options);
-        let default = matters.then_some(default_dtype);
+        let (plan, default) = guarded(|| self.program.to_string(), || make().map_err(to_py))?;
         let arrays = metas.iter().filter_map(|m| match m {
             graph::Operand::Tensor(t) => Some(t),
             graph::Operand::Number(_) | graph::Operand::Literal(_) => None,

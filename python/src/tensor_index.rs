@@ -49,16 +49,14 @@ fn tensor_entry(item: &Bound<'_, PyAny>) -> PyResult<Option<Tensor>> {
     if picks { as_tensor(item, "index").and_then(entry).map(Some) } else { Ok(None) }
 }
 
-/// How many dimensions of the tensor an entry stands for.
-fn consumed(item: &Bound<'_, PyAny>) -> PyResult<usize> {
-    if item.is_none() || item.is_instance_of::<PyEllipsis>() || item.is_instance_of::<PyBool>() {
-        return Ok(0);
-    }
-    let is_array = exact(item).is_some() || item.hasattr("__array__")?;
-    Ok(match is_array.then(|| tensor_entry(item)).transpose()?.flatten() {
+/// How many dimensions of the tensor an entry stands for, which picks by `picks`.
+fn consumed(item: &Bound<'_, PyAny>, picks: Option<&Tensor>) -> usize {
+    match picks {
+        // A bool is one of no dimensions.
         Some(t) if t.layout().dtype() == DType::Bool => t.layout().rank(),
-        _ => 1,
-    })
+        Some(_) => 1,
+        None => usize::from(!item.is_none() && !item.is_instance_of::<PyEllipsis>()),
+    }
 }
 
 fn resolve(tensor: &Bound<'_, PyTensor>, key: &Bound<'_, PyAny>) -> PyResult<Indexed> {
@@ -67,11 +65,14 @@ fn resolve(tensor: &Bound<'_, PyTensor>, key: &Bound<'_, PyAny>) -> PyResult<Ind
         Ok(tuple) => tuple.iter().collect(),
         Err(_) => vec![key.clone()],
     };
+    let items = items.into_iter().map(|item| {
+        let by_place = item.is_none() || item.is_instance_of::<PyEllipsis>() || item.is_instance_of::<PySlice>();
+        let picks = if by_place { None } else { tensor_entry(&item)? };
+        Ok((item, picks))
+    });
+    let items = items.collect::<PyResult<Vec<_>>>()?;
     let rank = tensor.get().0.layout().rank();
-    let mut taken = 0;
-    for item in &items {
-        taken += consumed(item)?;
-    }
+    let taken: usize = items.iter().map(|(item, picks)| consumed(item, picks.as_ref())).sum();
     if taken > rank {
         return Err(error(format!("too many indices for tensor of dimension {rank}")));
     }
@@ -80,7 +81,7 @@ fn resolve(tensor: &Bound<'_, PyTensor>, key: &Bound<'_, PyAny>) -> PyResult<Ind
     // Of `view`, the next dimension; integers have removed some before it.
     let (mut dim, mut removed) = (0, 0);
     let mut seen_ellipsis = false;
-    for item in items {
+    for (item, picks) in items {
         if item.is_none() {
             view = run(|| view.unsqueeze(dim))?;
             by.push(None);
@@ -113,7 +114,7 @@ fn resolve(tensor: &Bound<'_, PyTensor>, key: &Bound<'_, PyAny>) -> PyResult<Ind
             view = run(|| view.slice(dim, start, stop, step))?;
             by.push(None);
             dim += 1;
-        } else if let Some(picks) = tensor_entry(&item)? {
+        } else if let Some(picks) = picks {
             if picks.layout().rank() == 0 && picks.layout().dtype() != DType::Bool {
                 let at = Bound::new(py, PyTensor(picks))?.into_any().call_method0("__index__")?.extract()?;
                 view = select(&view, dim, at, removed)?;

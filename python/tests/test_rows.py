@@ -183,6 +183,8 @@ SCIPY = {
     "i1": (scipy.special.i1, (-60, 60)),
     "i1e": (scipy.special.i1e, (-1e4, 1e4)),
     "digamma": (scipy.special.digamma, (2, 1e4)),
+    "bessel_j0": (scipy.special.j0, (0, 2)),
+    "bessel_y1": (scipy.special.y1, (0.1, 2)),
 }
 
 

@@ -5,8 +5,7 @@
 use crate::launch::{Arg, LaunchError};
 use rusttorch_ir::dtype::Literal;
 use rusttorch_ir::kernel::interp::{self, Array};
-use rusttorch_ir::kernel::{BufferKind, Kernel};
-use std::ops::Range;
+use rusttorch_ir::kernel::{Buffer, BufferKind, Kernel};
 
 /// A kernel with the values of its symbols.
 #[derive(Debug)]
@@ -35,24 +34,30 @@ impl Plan {
             };
             arrays.push(Array::from_bytes(buffer.dtype, bytes_of(arg)).with_origin(origin));
         }
+        let is_result = |b: &Buffer| b.kind != BufferKind::In;
         // Operands are copied; of two results in one place one would be lost.
-        let outputs = || args.iter().zip(&k.buffers).enumerate().filter(|(_, (_, b))| b.kind != BufferKind::In);
-        for (i, (a, _)) in outputs() {
-            let range = span(a);
-            if outputs().any(|(j, (b, _))| j > i && span(b).start < range.end && range.start < span(b).end) {
+        let outputs: Vec<_> = args.iter().zip(&k.buffers).filter(|(_, b)| is_result(b)).collect();
+        for (i, (a, _)) in outputs.iter().enumerate() {
+            let (start, end) = a.span();
+            if outputs[i + 1..].iter().any(|(b, _)| b.span().0 < end && start < b.span().1) {
                 return Err(LaunchError::Overlap);
             }
         }
         let literals: Vec<Literal> =
             k.scalars.iter().zip(scalars).map(|(&dtype, &bits)| Literal { dtype, bits }).collect();
-        let before = arrays.clone();
+        // What is in the results before; operands stay as they are.
+        let before: Vec<Vec<u8>> = arrays
+            .iter()
+            .zip(&k.buffers)
+            .map(|(a, b)| if is_result(b) { a.bytes().to_vec() } else { vec![] })
+            .collect();
         let error =
             interp::run(k, &self.syms, &literals, &mut arrays).map_err(|e| LaunchError::Invalid(e.to_string()))?;
-        for (((arg, array), before), buffer) in args.iter().zip(&arrays).zip(&before).zip(&k.buffers) {
-            // What the kernel did not write may be another's, who writes it now.
-            let size = buffer.dtype.size();
-            for (i, (new, old)) in array.bytes().chunks_exact(size).zip(before.bytes().chunks_exact(size)).enumerate() {
-                if buffer.kind != BufferKind::In && new != old {
+        for ((arg, array), before) in args.iter().zip(&arrays).zip(&before) {
+            let size = array.dtype().size();
+            for (i, (new, old)) in array.bytes().chunks_exact(size).zip(before.chunks_exact(size)).enumerate() {
+                // What the kernel did not write may be another's, who writes it now.
+                if new != old {
                     let at = (arg.low() as isize + i as isize) * size as isize;
                     // SAFETY: `Arg::new` promises elements low..high, writable for what the kernel writes.
                     unsafe { std::ptr::copy_nonoverlapping(new.as_ptr(), arg.ptr().offset(at), size) };
@@ -79,10 +84,4 @@ fn bytes_of(arg: &Arg<'_>) -> Vec<u8> {
         }
     }
     bytes
-}
-
-/// The addresses of its elements.
-fn span(arg: &Arg<'_>) -> Range<usize> {
-    let at = |i: i64| arg.ptr().addr().wrapping_add_signed(i as isize * arg.dtype().size() as isize);
-    at(arg.low())..at(arg.high())
 }

@@ -86,7 +86,12 @@ impl<'a> Arg<'a> {
         self.dtype
     }
 
-    /// First and last byte address, as a half-open range.
+    /// Byte addresses of all its elements, as a half-open range.
+    pub(crate) fn span(&self) -> (usize, usize) {
+        self.bytes((self.low, self.high - 1))
+    }
+
+    /// Byte addresses from the first to the last of these elements, as a half-open range.
     fn bytes(&self, range: (i64, i64)) -> (usize, usize) {
         let size = self.dtype.size() as isize;
         let at = |i: i64| self.ptr.addr().wrapping_add_signed((i as isize).wrapping_mul(size));

@@ -5,7 +5,8 @@
 //! J + iY = sqrt(2 M / (pi x)) exp(i (x - (2n + 1) pi / 4 + T / x)), M and T polynomials of 1 / x^2 (Abramowitz and
 //! Stegun 9.2.17). All of them interpolate at Chebyshev nodes, in 50 digits. Worst errors against 40 digits, sampled from
 //! 1e-6 to 1e7, as parts of the amplitude sqrt(2 / (pi x)): j0 6.7e-16, j1 5.5e-16, y0 1.1e-15, y1 1.4e-15.
-use rusttorch_ir::op::Class::{self, *};
+use super::part;
+use rusttorch_ir::op::Class::*;
 use rusttorch_ir::op::Row;
 
 // bessel_wave above 2^18, where T and M are their first terms. Of cos a + sin a and sin a - cos a, whose product is
@@ -109,29 +110,17 @@ n = where(x < 0.0, nan, -0.6366197723675814 / abs(x))
 cold(~(x >= 0x1p-1022), n, cold(x > 8.0, bessel_large_1(x, 2.0), y))
 ";
 
-/// A part of the Bessel functions at f64.
-const fn part(name: &'static str, params: &'static str, text: &'static [(Class, &'static str)]) -> Row {
-    Row {
-        name,
-        params,
-        doc: "A part of the Bessel functions.",
-        body: text,
-        unreferenced: "a part of the Bessel functions",
-        no_grad: "the rows that it is a part of have one",
-        internal: true,
-        ..Row::DEFAULT
-    }
-}
+const DOC: &str = "A part of the Bessel functions.";
 
 pub(super) const ROWS: &[Row] = &[
-    part("bessel_huge", "a, turn, lead", &[(F64, HUGE)]),
-    part("bessel_wave", "a, h, m, turn, lead", &[(F64, WAVE)]),
-    part("bessel_large_0", "a, turn", &[(F64, LARGE_0)]),
-    part("bessel_large_1", "a, turn", &[(F64, LARGE_1)]),
-    part("bessel_small_j0", "a", &[(F64, SMALL_J0)]),
-    part("bessel_small_j1", "a", &[(F64, SMALL_J1)]),
-    part("bessel_j0_f64", "x", &[(F64, J0)]),
-    part("bessel_j1_f64", "x", &[(F64, J1)]),
-    part("bessel_y0_f64", "x", &[(F64, Y0)]),
-    part("bessel_y1_f64", "x", &[(F64, Y1)]),
+    part("bessel_huge", "a, turn, lead", DOC, &[(F64, HUGE)]),
+    part("bessel_wave", "a, h, m, turn, lead", DOC, &[(F64, WAVE)]),
+    part("bessel_large_0", "a, turn", DOC, &[(F64, LARGE_0)]),
+    part("bessel_large_1", "a, turn", DOC, &[(F64, LARGE_1)]),
+    part("bessel_small_j0", "a", DOC, &[(F64, SMALL_J0)]),
+    part("bessel_small_j1", "a", DOC, &[(F64, SMALL_J1)]),
+    part("bessel_j0_f64", "x", DOC, &[(F64, J0)]),
+    part("bessel_j1_f64", "x", DOC, &[(F64, J1)]),
+    part("bessel_y0_f64", "x", DOC, &[(F64, Y0)]),
+    part("bessel_y1_f64", "x", DOC, &[(F64, Y1)]),
 ];

@@ -23,12 +23,31 @@ mod special;
 mod special_f32;
 mod view;
 
-use rusttorch_ir::op::{OpDef, OpTable, Row};
+use rusttorch_ir::op::{Class, OpDef, OpTable, Row};
 
 /// Why rows have no gradient whose results are bool.
 const NO_GRAD_OF_BOOL: &str = "the result is bool";
 /// Why rows have no gradient that take no floats.
 const NO_GRAD_OF_INTEGERS: &str = "integers have no gradients";
+
+/// A text that other rows are made of, which nobody calls by itself.
+const fn part(
+    name: &'static str,
+    params: &'static str,
+    doc: &'static str,
+    body: &'static [(Class, &'static str)],
+) -> Row {
+    Row {
+        name,
+        params,
+        doc,
+        body,
+        unreferenced: "a part of other rows",
+        no_grad: "the rows that it is a part of have one",
+        internal: true,
+        ..Row::DEFAULT
+    }
+}
 
 /// Every row under the heading of its kind.
 pub fn kinds() -> [(&'static str, &'static [Row]); 17] {

@@ -3,7 +3,8 @@
 //!
 //! Polynomials interpolate at Chebyshev nodes, in 60 digits; each text is a function of the f64 `x`, which holds
 //! an f32. Powers are summed by twos, evens and odds apart: two chains of half the length. (f64 itself calls library code.)
-use rusttorch_ir::op::Class::{self, *};
+use super::part;
+use rusttorch_ir::op::Class::*;
 use rusttorch_ir::op::Row;
 
 // exp of |x| < 700: 2^n times a polynomial of degree 8. Relative error below 1e-12.
@@ -195,38 +196,26 @@ y = i1e_of_f32(a) * exp_of_f32(a)
 where(x == 0.0, 0.0, copysign(y, x))
 ";
 
-/// The f64 text of a function of f32.
-const fn part(name: &'static str, params: &'static str, body: &'static [(Class, &'static str)]) -> Row {
-    Row {
-        name,
-        params,
-        doc: "A function of f32, computed at f64.",
-        body,
-        unreferenced: "a part of the row of this name",
-        no_grad: "the row that it is a part of has one",
-        internal: true,
-        ..Row::DEFAULT
-    }
-}
+const DOC: &str = "A function of f32, computed at f64.";
 
 pub(super) const ROWS: &[Row] = &[
-    part("exp_of_f32", "x", &[(F64, EXP)]),
-    part("log_of_f32", "x", &[(F64, LOG)]),
-    part("asinh_of_f32", "x", &[(F64, ASINH)]),
-    part("acosh_of_f32", "x", &[(F64, ACOSH)]),
-    part("atanh_of_f32", "x", &[(F64, ATANH)]),
-    part("erfc_of_f32", "x", &[(F64, ERFC)]),
-    part("erfcx_positive_of_f32", "x", &[(F64, ERFCX_POSITIVE)]),
-    part("erfcx_of_f32", "x", &[(F64, ERFCX)]),
-    part("log_ndtr_of_f32", "x", &[(F64, LOG_NDTR)]),
-    part("erfinv_ratio_of_f32", "w", &[(F64, ERFINV_RATIO)]),
-    part("erfinv_of_f32", "x", &[(F64, ERFINV)]),
-    part("ndtri_of_f32", "x", &[(F64, NDTRI)]),
-    part("lgamma_of_f32", "x", &[(F64, LGAMMA)]),
-    part("digamma_of_f32", "x", &[(F64, DIGAMMA)]),
-    part("trigamma_of_f32", "x", &[(F64, TRIGAMMA)]),
-    part("i0e_of_f32", "x", &[(F64, I0E)]),
-    part("i0_of_f32", "x", &[(F64, I0)]),
-    part("i1e_of_f32", "x", &[(F64, I1E)]),
-    part("i1_of_f32", "x", &[(F64, I1)]),
+    part("exp_of_f32", "x", DOC, &[(F64, EXP)]),
+    part("log_of_f32", "x", DOC, &[(F64, LOG)]),
+    part("asinh_of_f32", "x", DOC, &[(F64, ASINH)]),
+    part("acosh_of_f32", "x", DOC, &[(F64, ACOSH)]),
+    part("atanh_of_f32", "x", DOC, &[(F64, ATANH)]),
+    part("erfc_of_f32", "x", DOC, &[(F64, ERFC)]),
+    part("erfcx_positive_of_f32", "x", DOC, &[(F64, ERFCX_POSITIVE)]),
+    part("erfcx_of_f32", "x", DOC, &[(F64, ERFCX)]),
+    part("log_ndtr_of_f32", "x", DOC, &[(F64, LOG_NDTR)]),
+    part("erfinv_ratio_of_f32", "w", DOC, &[(F64, ERFINV_RATIO)]),
+    part("erfinv_of_f32", "x", DOC, &[(F64, ERFINV)]),
+    part("ndtri_of_f32", "x", DOC, &[(F64, NDTRI)]),
+    part("lgamma_of_f32", "x", DOC, &[(F64, LGAMMA)]),
+    part("digamma_of_f32", "x", DOC, &[(F64, DIGAMMA)]),
+    part("trigamma_of_f32", "x", DOC, &[(F64, TRIGAMMA)]),
+    part("i0e_of_f32", "x", DOC, &[(F64, I0E)]),
+    part("i0_of_f32", "x", DOC, &[(F64, I0)]),
+    part("i1e_of_f32", "x", DOC, &[(F64, I1E)]),
+    part("i1_of_f32", "x", DOC, &[(F64, I1)]),
 ];
