@@ -14,6 +14,7 @@ pub mod isa;
 pub mod lane;
 pub mod module;
 pub mod schedule;
+mod tune;
 mod wide;
 
 pub use error::CodegenError;
@@ -22,3 +23,4 @@ pub use host::HostFn;
 pub use image::{Image, image};
 pub use isa::Isa;
 pub use module::{Artifact, Compiled, Emitters, Symbol, compile, compile_by, compile_for};
+pub use tune::suited;

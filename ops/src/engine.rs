@@ -7,7 +7,7 @@
 
 use crate::error::{Error, Result};
 use crate::journal::{self, Origin};
-use rusttorch_codegen::{Artifact, CodegenError, Compiled, Emitters, Isa, compile_by, compile_for};
+use rusttorch_codegen::{Artifact, CodegenError, Compiled, Emitters, Isa, compile_by, compile_for, suited};
 use rusttorch_ir::dtype::{Category, DType, Literal};
 use rusttorch_ir::expr::Program;
 use rusttorch_ir::fuse::{FuseOptions, Fused, fuse};
@@ -238,7 +238,7 @@ pub fn plan_typed(program: &Program, operands: &[Operand], graph: Graph, outputs
     });
     let numbers = categories.zip(graph.scalars.iter().copied()).collect();
     let bytes: u64 = graph.inputs.iter().chain(&outputs).map(footprint).sum();
-    let emitters = if bytes > cpu::last_level_cache() { Emitters::Streaming } else { Emitters::Widest };
+    let emitters = if bytes > cpu::last_level_cache() / 2 { Emitters::Streaming } else { Emitters::Widest };
     let elements: i64 = graph.inputs.iter().chain(&outputs).map(TensorMeta::numel).sum();
     let instructions: usize = fused.kernel.phases.iter().flat_map(|p| &p.nests).map(|n| n.body.len()).sum();
     Ok(Plan {
@@ -262,7 +262,8 @@ fn executable(fused: Fused, emitters: Emitters, program: &Program) -> Result<Exe
     kernel.name = "fused".into();
     let lacking = match target() {
         None => CodegenError::unsupported("no code generator (RUSTTORCH_DISABLE, or an unknown machine)"),
-        Some(isa) => {
+        Some(widest) => {
+            let isa = suited(widest, &kernel);
             let key = (kernel.clone(), isa, emitters);
             // The front end is asked here, not while other threads wait for the kernel.
             let origin = if kernels().contains(&key) { Origin::default() } else { Origin::here(program) };
@@ -408,7 +409,7 @@ pub struct Inspection {
 /// Shows the stages of a program for these operands, for any instruction set.
 pub fn inspect(program: &Program, operands: &[Operand], options: PlanOptions, isa: Option<Isa>) -> Result<Inspection> {
     let stages = lower_and_fuse(program, operands, options)?;
-    let code = match isa.or_else(target) {
+    let code = match isa.or_else(|| Some(suited(target()?, &stages.fused.kernel))) {
         Some(isa) => compile_for(&stages.fused.kernel, isa).map_err(|e| e.to_string()),
         None => Err("no code generator for this machine".to_string()),
     };

@@ -274,6 +274,20 @@ pub struct Bytes {
     pub bytes: Vec<u8>,
     /// Length of the code.
     pub code: usize,
+    /// Stores of vectors to the stack in loops, for want of registers.
+    pub spills: usize,
+}
+
+fn spills(code: &VCode, output: &Output) -> usize {
+    let stores = |b: &usize| {
+        let items = output.block_insts_and_edits(code, regalloc2::Block::new(*b));
+        let spilled = items.filter(|i| {
+            matches!(i, InstOrEdit::Edit(Edit::Move { from, to })
+                if from.as_reg().is_some_and(|r| r.class() == VEC) && to.as_stack().is_some())
+        });
+        spilled.count()
+    };
+    code.looping().iter().map(stores).sum()
 }
 
 /// Allocates and encodes.
@@ -463,5 +477,5 @@ fn assemble(code: &VCode, output: &Output, wide512: bool) -> Result<Bytes, Codeg
     for &(at, end, offset) in &a.pools {
         patch(at, end, pool + offset as usize);
     }
-    Ok(Bytes { bytes: out, code: length })
+    Ok(Bytes { bytes: out, code: length, spills: spills(code, output) })
 }

@@ -115,13 +115,17 @@ impl Emitter<'_> {
     }
 
     /// Vectors of 32-bit lanes per iteration.
-    pub fn unroll(&self, seg: &Segment) -> usize {
+    pub fn unroll(&mut self, seg: &Segment) -> usize {
         let wide = seg.body.iter().any(|i| i.results.iter().any(|&r| self.k.dtype(r).size() == 8));
         let by_lane = self.has_lane_loops(&seg.body);
         match (seg.cost <= LIGHT, wide, by_lane) {
             (_, _, true) => 1,
             (true, false, _) if !has_strides(&seg.body) => 4,
-            (true, ..) | (false, false, _) => 2,
+            (true, ..) => 2,
+            (false, false, _) => {
+                self.several = true;
+                self.heavy
+            }
             (false, true, _) => 1,
         }
     }

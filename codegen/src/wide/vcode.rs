@@ -308,6 +308,7 @@ impl Builder {
                 });
             }
             code.blocks.push((first, code.insts.len()));
+            code.cold.push(block.cold);
             code.params.push(block.params);
             code.jump_args.push(block.jump_args);
             let succs: Vec<regalloc2::Block> = match code.insts.last() {
@@ -335,6 +336,8 @@ pub struct VCode {
     ranges: Vec<(usize, usize)>,
     /// First instruction and one past the last, per block.
     pub blocks: Vec<(usize, usize)>,
+    /// Whether a block is cold; those that are come last.
+    cold: Vec<bool>,
     params: Vec<Vec<VReg>>,
     jump_args: Vec<Vec<VReg>>,
     succs: Vec<Vec<regalloc2::Block>>,
@@ -346,6 +349,16 @@ pub struct VCode {
     pub vector_bytes: usize,
     /// What a call does not keep.
     pub clobbers: PRegSet,
+}
+
+impl VCode {
+    /// The blocks of loops, cold ones left out.
+    pub fn looping(&self) -> Vec<usize> {
+        let hot: Vec<usize> = (0..self.blocks.len()).filter(|&b| !self.cold[b]).collect();
+        let ends = hot.iter().flat_map(|&b| self.succs[b].iter().map(move |s| (s.index(), b)));
+        let loops: Vec<_> = ends.filter(|(head, end)| head <= end).collect();
+        hot.iter().copied().filter(|b| loops.iter().any(|(head, end)| (head..=end).contains(&b))).collect()
+    }
 }
 
 impl regalloc2::Function for VCode {
