@@ -145,6 +145,8 @@ def test_rows_of_half_precision_round_float32_once(name: str, path: str, count: 
         if not got.dtype.is_floating_point:
             assert torch.equal(got, want), name
             continue
+        # torch's vectors of 512 bits make NaN of gelu(inf), and no others do.
+        want = torch.where(want.isnan(), theirs(*[v.double() for v in x]).float(), want)
         # float32 arithmetic of either side differs in its last bits, then both round.
         rounded = want.to(dtype)
         finite = rounded.isfinite()
