@@ -238,7 +238,7 @@ pub fn plan_typed(program: &Program, operands: &[Operand], graph: Graph, outputs
     });
     let numbers = categories.zip(graph.scalars.iter().copied()).collect();
     let bytes: u64 = graph.inputs.iter().chain(&outputs).map(footprint).sum();
-    let emitters = if bytes > cpu::last_level_cache() / 2 { Emitters::Streaming } else { Emitters::Widest };
+    let emitters = if bytes > cpu::last_level_cache() { Emitters::Streaming } else { Emitters::Widest };
     let elements: i64 = graph.inputs.iter().chain(&outputs).map(TensorMeta::numel).sum();
     let instructions: usize = fused.kernel.phases.iter().flat_map(|p| &p.nests).map(|n| n.body.len()).sum();
     Ok(Plan {

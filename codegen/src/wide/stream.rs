@@ -1,6 +1,6 @@
 //! Stores past the caches, for results that no cache can hold (`Emitters::Streaming`): a line is written without
 //! being read first. Such a store takes a full vector at an aligned address, so a lane loop first runs masked up
-//! to the next one; where several results are not aligned there together, all are stored as usual.
+//! to the next one; where several results are not aligned there together, or one is written over an operand, all are stored as usual.
 
 use super::Emitter;
 use super::vcode::{A, INT};
@@ -68,6 +68,7 @@ impl Emitter<'_> {
             let a = address(self, s, at)?;
             together = self.int2(Code::Or_r64_rm64, together, a);
         }
+        together = self.or_in_place(together, stores);
         self.c.emit(Code::Test_rm64_imm32, &[A::Use(together), A::Imm32(self.bytes() as i32 - 1)]);
         let (aligned, other, join) = (self.c.block(), self.c.block(), self.c.block());
         let end = self.c.param(join, INT);
@@ -84,6 +85,23 @@ impl Emitter<'_> {
         self.c.jump(join, &[i]);
         self.c.enter(join);
         Ok(end)
+    }
+
+    /// `together`, or what is no multiple of a vector where a result is written over an operand, whose lines are in the caches: a
+    /// store past these drives them out.
+    fn or_in_place(&mut self, mut together: VReg, stores: &[(BufferId, IndexExpr)]) -> VReg {
+        let odd = self.int(1);
+        for (to, _) in stores {
+            let result = self.slot(self.layout.buffer(*to));
+            let k = self.k;
+            let buffers = (0..k.buffers.len()).map(BufferId::new);
+            for from in buffers.filter(|b| k.buffers[b.index()].kind == BufferKind::In) {
+                let operand = self.slot(self.layout.buffer(from));
+                self.compare(result, operand);
+                together = self.choose(Code::Cmove_r64_rm64, odd, together);
+            }
+        }
+        together
     }
 
     /// The stores of a body that can be streamed.
