@@ -137,7 +137,8 @@ pub struct Row {
     /// The first body whose class holds the promoted dtype is taken.
     pub body: &'static [(Class, &'static str)],
     /// The gradient by parameter: texts over the parameters, `result` and `grad`, the gradient of the
-    /// result. Empty: it is derived from the body. Parameters that are not listed have none; see [`Self::no_grad`].
+    /// result, or `None` where nothing flows back. Empty: it is derived from the body. Parameters that are not listed have none;
+    /// see [`Self::no_grad`].
     pub grad: &'static [(&'static str, &'static str)],
     /// Why there is no gradient, empty when there is one: of anything, or of the parameters that [`Self::grad`] leaves out.
     pub no_grad: &'static str,

@@ -55,6 +55,7 @@ def _narrow(x: Any, shape: list[int], dim: int, start: int, length: int) -> Any:
 
 NUMPY: dict[str, Callable[..., Any]] = {
     "broadcast_to": _broadcast,
+    "detach": lambda x, shape: x.view(),
     "flatten": _reshaped,
     "narrow": _narrow,
     "permute": lambda x, shape, dims: x.transpose(_dims(x, *dims)),

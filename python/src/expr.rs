@@ -538,8 +538,9 @@ pub(crate) fn op_function(py: Python<'_>, name: &str) -> PyResult<Expr> {
 }
 
 /// The rows whose result is a view of their tensor.
-const VIEWS: [&str; 12] = [
+const VIEWS: [&str; 13] = [
     "broadcast_to",
+    "detach",
     "flatten",
     "narrow",
     "permute",

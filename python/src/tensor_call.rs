@@ -266,6 +266,7 @@ fn view(name: &str, operands: &[Operand], py: Python<'_>) -> PyResult<Option<Ten
     };
     // Arguments that are none of these are refused by the op.
     let result = match name {
+        "detach" => Some(Ok(x.clone())),
         "permute" => list(1).map(|dims| x.permute(&dims)),
         "transpose" => int(1).zip(int(2)).map(|(a, b)| x.transpose(a, b)),
         "unsqueeze" => int(1).map(|dim| x.unsqueeze(dim)),

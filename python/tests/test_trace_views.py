@@ -118,3 +118,35 @@ def test_bodies(body: Callable[..., Any]) -> None:
 def test_errors(body: Callable[..., Any], error: type[Exception], text: str) -> None:
     with pytest.raises(error, match=text):
         rt.fuse(body)(X)
+
+
+def logsumexp(x: Any) -> Any:
+    most = x.amax(-1, keepdim=True).detach()
+    return ((x - most).exp().sum(-1).log() + most.squeeze(-1)).sum() * torch.detach(x).mean()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_detached_values_are_constants(dtype: torch.dtype) -> None:
+    x = X.to(dtype)
+    leaf = x.double().requires_grad_()
+    value = logsumexp(leaf)
+    (expected,) = torch.autograd.grad(value, leaf)
+    got_value, got = rt.value_and_grad(logsumexp)(x)
+    rtol = 0.05 if dtype == torch.bfloat16 else 1e-5
+    torch.testing.assert_close(got_value.double(), value.detach(), rtol=rtol, atol=1e-5)
+    torch.testing.assert_close(got.double(), expected, rtol=rtol, atol=1e-2 * rtol)
+    # Through torch's own autograd too, where nothing flows back from what is detached.
+    leaf = x.clone().requires_grad_()
+    rt.fuse(lambda x: (x.detach() * x).sum())(leaf).backward()
+    assert torch.equal(leaf.grad, x)
+
+
+def test_detach_is_the_same_memory() -> None:
+    x = X.clone().requires_grad_()
+    y = rt.detach(x)
+    assert y.data_ptr() == x.data_ptr() and not y.requires_grad
+    a = np.arange(3.0)
+    assert np.shares_memory(rt.detach(a), a)
+    t = rt.zeros(3)
+    rt.detach(t)[0] = 5
+    assert t.tolist() == [5, 0, 0]

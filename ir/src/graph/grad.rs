@@ -19,6 +19,7 @@
 use super::lower::{Inlined, LowerError, LowerErrorKind, Lowered, Lowerer, Scope, Value};
 use super::{GraphOp, View};
 use crate::dtype::{DType, Literal};
+use crate::expr::Attr;
 use crate::id::NodeId;
 use crate::kernel::Reduction;
 use crate::op::OpDef;
@@ -248,6 +249,9 @@ impl Reverse<'_, '_> {
             let Value::Node { id, .. } = call.params[i] else { continue };
             if self.is_active(id) {
                 let value = self.l.program(&text, &params, scope)?;
+                if matches!(value[0], Value::Attr(Attr::None)) {
+                    continue;
+                }
                 let part = self.l.node(&value[0], self.l.dtype(id))?;
                 self.give(id, part)?;
             }

@@ -1,5 +1,5 @@
 //! Views: the same elements under another index.
-use rusttorch_ir::op::Class::Any;
+use rusttorch_ir::op::Class::{Any, Float};
 use rusttorch_ir::op::Row;
 
 pub(super) const ROWS: &[Row] = &[
@@ -86,6 +86,15 @@ pub(super) const ROWS: &[Row] = &[
         unreferenced: "moves elements",
         torch: "torch.ravel",
         np: "numpy.ravel",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "detach",
+        doc: "x itself, as a constant.",
+        body: &[(Float, "float_from_bits(bits(x))"), (Any, "x")],
+        grad: &[("x", "None")],
+        unreferenced: "moves elements",
+        torch: "torch.detach",
         ..Row::DEFAULT
     },
     Row {
