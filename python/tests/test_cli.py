@@ -20,6 +20,13 @@ def test_inspect() -> None:
     assert "f32" in output("inspect", "relu(x + b)", *operands, "--emit", "kernel")
 
 
+def test_inspect_for_other_machines() -> None:
+    for isa, registers in (("avx512", "zmm"), ("avx2", "ymm"), ("baseline", "xmm"), ("neon", "ldr q")):
+        text = output("inspect", "x + z", "--arg", "x:f32[99]", "--arg", "z:f32[99]", "--isa", isa)
+        assert registers in text, isa
+        assert isa == "avx512" or "zmm" not in text
+
+
 def test_ops() -> None:
     assert "torch.nn.functional.gelu" in output("ops", "gelu")
 
