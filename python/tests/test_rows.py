@@ -288,6 +288,9 @@ def test_zeta_and_polygamma():
     # The limit, of which torch makes NaN.
     assert float(rt.zeta(torch.tensor(2.0), torch.tensor(float("inf")))) == 0.0
     # However far below zero, no loop runs there.
+    # A term of a number below 1 has no bound.
+    q = torch.tensor([-36.28, -2.7, -1e-45, -0.5], dtype=D)
+    assert torch.equal(rt.zeta(torch.tensor(torch.inf, dtype=D), q), torch.full((4,), torch.inf, dtype=D))
     assert abs(float(rt.zeta(2.0, torch.tensor(-1e15 - 0.5, dtype=D))) - np.pi**2) < 1e-12
     x = x.requires_grad_()
     with pytest.raises(NotImplementedError, match="the derivative by the exponent"):
@@ -463,3 +466,9 @@ def test_numbers_are_computed_as_python_computes_them():
     torch.testing.assert_close(rt.expr("(1 - k) * x")(0.1, x), (1 - 0.1) * x, rtol=1e-15, atol=0)
     torch.testing.assert_close(rt.expr("x + log(k)")(x, 0.3), x + np.log(0.3), rtol=1e-15, atol=1e-15)
     assert rt.expr("x * log(k)")(x.float(), 0.3).dtype == torch.float32
+
+
+def test_scaled_bessel_functions_of_the_largest_numbers() -> None:
+    x = torch.tensor([2.8e307, 2.9e307, 1.7e308, -1.7e308, torch.inf], dtype=D)
+    for ours, theirs in ((rt.i0e, torch.special.i0e), (rt.i1e, torch.special.i1e)):
+        torch.testing.assert_close(ours(x), theirs(x), rtol=1e-14, atol=0)

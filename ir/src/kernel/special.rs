@@ -178,7 +178,9 @@ fn bessel_scaled(order: f64, x: f64) -> f64 {
         term = next;
         sum += term;
     }
-    sum / (2.0 * PI * m).sqrt()
+    // A quarter of m, where 2 pi m would overflow.
+    let (part, root) = if m > 1e300 { (0.25 * m, 0.5) } else { (m, 1.0) };
+    root * (sum / (2.0 * PI * part).sqrt())
 }
 
 /// I_n of 0 <= x <= 20.
@@ -256,6 +258,9 @@ pub fn zeta(x: f64, q: f64) -> f64 {
     }
     if q <= 0.0 {
         if q == q.floor() {
+            return f64::INFINITY;
+        }
+        if x.is_infinite() {
             return f64::INFINITY;
         }
         // A power of a negative number.

@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,11 @@ def variables(threads: int, cap: str | None, tuned_malloc: bool = True) -> dict[
             "RUSTTORCH_MAX_ISA": "avx2",
             # Also what torch.compile vectorises for.
             "ATEN_CPU_CAPABILITY": "avx2",
+            # Inductor finds its own code for wider vectors otherwise, and compiles it for narrower ones: its results are NaN.
+            "TORCHINDUCTOR_CACHE_DIR": str(Path(tempfile.gettempdir()) / f"rusttorch-bench-inductor-{cap}"),
+            # What torch calls for gelu, softmax and others.
+            "ONEDNN_MAX_CPU_ISA": "AVX2",
+            "MKL_ENABLE_INSTRUCTIONS": "AVX2",
             "NPY_DISABLE_CPU_FEATURES": _numpy_features_above_avx2(),
             "NUMBA_CPU_NAME": "x86-64-v3",
             "NUMBA_CPU_FEATURES": "+avx,+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+movbe,+popcnt,+sse4.2",
