@@ -57,7 +57,7 @@ def variables(threads: int, cap: str | None, tuned_malloc: bool = True) -> dict[
             "RUSTTORCH_MAX_ISA": "avx2",
             # Also what torch.compile vectorises for.
             "ATEN_CPU_CAPABILITY": "avx2",
-            # Inductor finds its own code for wider vectors otherwise, and compiles it for narrower ones: its results are NaN.
+            # Otherwise Inductor finds its code for wider vectors and compiles it for narrower ones: results are NaN.
             "TORCHINDUCTOR_CACHE_DIR": str(Path(tempfile.gettempdir()) / f"rusttorch-bench-inductor-{cap}"),
             # What torch calls for gelu, softmax and others.
             "ONEDNN_MAX_CPU_ISA": "AVX2",
