@@ -287,10 +287,10 @@ def test_zeta_and_polygamma():
         same(rt.zeta, torch.special.zeta, x.to(dtype), q.to(dtype), tol=1e-12)
     # The limit, of which torch makes NaN.
     assert float(rt.zeta(torch.tensor(2.0), torch.tensor(float("inf")))) == 0.0
-    # However far below zero, no loop runs there.
     # A term of a number below 1 has no bound.
-    q = torch.tensor([-36.28, -2.7, -1e-45, -0.5], dtype=D)
-    assert torch.equal(rt.zeta(torch.tensor(torch.inf, dtype=D), q), torch.full((4,), torch.inf, dtype=D))
+    below = torch.tensor([-36.28, -2.7, -1e-45, -0.5], dtype=D)
+    assert torch.equal(rt.zeta(torch.tensor(torch.inf, dtype=D), below), torch.full((4,), torch.inf, dtype=D))
+    # However far below zero, no loop runs there.
     assert abs(float(rt.zeta(2.0, torch.tensor(-1e15 - 0.5, dtype=D))) - np.pi**2) < 1e-12
     x = x.requires_grad_()
     with pytest.raises(NotImplementedError, match="the derivative by the exponent"):

@@ -178,8 +178,8 @@ fn bessel_scaled(order: f64, x: f64) -> f64 {
         term = next;
         sum += term;
     }
-    // A quarter of m, where 2 pi m would overflow.
-    let (part, root) = if m > 1e300 { (0.25 * m, 0.5) } else { (m, 1.0) };
+    // A part of m, where 2 pi m would overflow.
+    let (part, root) = if m > 1e300 { (0.0625 * m, 0.25) } else { (m, 1.0) };
     root * (sum / (2.0 * PI * part).sqrt())
 }
 
