@@ -50,10 +50,8 @@ fn bound_by_memory(kernel: &Kernel) -> bool {
                 (_, DType::I64) | (Prim::Scale | Prim::Convert, _) => return false,
                 _ => 1,
             },
-            Op::Load { .. } | Op::Store { .. } | Op::Check { .. } | Op::Lookup { .. } | Op::Call { .. } => {
-                return false;
-            }
-            Op::Cold { .. } => return false,
+            Op::Load { .. } | Op::Store { .. } | Op::Check { .. } => return false,
+            Op::Lookup { .. } | Op::Call { .. } | Op::Cold { .. } => return false,
         };
     }
     operations <= FREE * kernel.buffers.len() && kernel.buffers.iter().all(|b| b.dtype.size() >= 4)

@@ -57,6 +57,11 @@ fn kernels() -> &'static Kernels {
     &KERNELS
 }
 
+/// What a kernel is compiled for: [`target`], or what is narrower and faster.
+fn target_of(kernel: &Kernel) -> Option<Isa> {
+    target().map(|widest| suited(widest, kernel))
+}
+
 /// Kernels that no emitter took, by what was missing.
 static FALLBACKS: Mutex<BTreeMap<String, u64>> = Mutex::new(BTreeMap::new());
 
@@ -260,10 +265,9 @@ fn executable(fused: Fused, emitters: Emitters, program: &Program) -> Result<Exe
     let Fused { mut kernel, syms } = fused;
     // The name takes no part in the identity.
     kernel.name = "fused".into();
-    let lacking = match target() {
+    let lacking = match target_of(&kernel) {
         None => CodegenError::unsupported("no code generator (RUSTTORCH_DISABLE, or an unknown machine)"),
-        Some(widest) => {
-            let isa = suited(widest, &kernel);
+        Some(isa) => {
             let key = (kernel.clone(), isa, emitters);
             // The front end is asked here, not while other threads wait for the kernel.
             let origin = if kernels().contains(&key) { Origin::default() } else { Origin::here(program) };
@@ -409,7 +413,7 @@ pub struct Inspection {
 /// Shows the stages of a program for these operands, for any instruction set.
 pub fn inspect(program: &Program, operands: &[Operand], options: PlanOptions, isa: Option<Isa>) -> Result<Inspection> {
     let stages = lower_and_fuse(program, operands, options)?;
-    let code = match isa.or_else(|| Some(suited(target()?, &stages.fused.kernel))) {
+    let code = match isa.or_else(|| target_of(&stages.fused.kernel)) {
         Some(isa) => compile_for(&stages.fused.kernel, isa).map_err(|e| e.to_string()),
         None => Err("no code generator for this machine".to_string()),
     };

@@ -274,7 +274,7 @@ class Traced(Views):
         op = _names.torch_functions().get(func)
         name = getattr(func, "__name__", repr(func))
         if op is None:
-            if name in ("chunk", "detach", "split", "unbind") and isinstance(args[0], Traced):
+            if name in ("chunk", "split", "unbind") and isinstance(args[0], Traced):
                 return getattr(args[0], name)(*args[1:], **kwargs)
             if _is_no_kernel(name):
                 raise no_kernel(name)

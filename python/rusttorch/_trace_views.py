@@ -142,10 +142,6 @@ class Views:
             raise NotImplementedError(f".contiguous() with memory_format= cannot be fused ({_where()})")
         return self
 
-    def detach(self) -> Any:
-        """The values as constants, through which there is no gradient; ``torch.Tensor.detach``."""
-        return self._tracer.call("detach", (self,), {}, ".detach()")
-
     def cpu(self) -> Any:
         """The values, which are on the CPU; ``torch.Tensor.cpu``."""
         return self

@@ -257,10 +257,7 @@ pub fn zeta(x: f64, q: f64) -> f64 {
         return f64::INFINITY;
     }
     if q <= 0.0 {
-        if q == q.floor() {
-            return f64::INFINITY;
-        }
-        if x.is_infinite() {
+        if q == q.floor() || x.is_infinite() {
             return f64::INFINITY;
         }
         // A power of a negative number.
