@@ -221,17 +221,17 @@ impl Emitter<'_> {
         })
     }
 
-    /// Element `index` of a table of at most 8 elements of 32 bits, in two vectors of 16 bytes: the bytes of either are
-    /// permuted, and the vector is chosen.
+    /// Element `index` of a table of at most 32 elements of 32 bits, in vectors of 16 bytes: the bytes of each are
+    /// permuted by the index in its vector, and the other bits of the index choose among the vectors.
     fn permute_table(&mut self, table: &[Literal], index: &Lanes) -> Lanes {
         let ty = LaneTy::of(table[0].dtype);
         let mut bytes: Vec<u8> = table.iter().flat_map(|l| (l.bits as u32).to_le_bytes()).collect();
-        bytes.resize(32, 0);
-        let low = self.byte_vector(&bytes[..16]);
-        let high = (table.len() > 4).then(|| self.byte_vector(&bytes[16..]));
+        bytes.resize(4 * table.len().next_power_of_two().max(4), 0);
+        let vectors: Vec<Value> = bytes.chunks(16).map(|v| self.byte_vector(v)).collect();
         let first_of_lane = self.byte_vector(&[0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12]);
         let number = self.byte_vector(&[0, 1, 2, 3].repeat(4));
-        let limits = [0, table.len() as i64 - 1, 3].map(|l| self.vector_const(Literal::int(DType::I32, l), 4).parts[0]);
+        let number_of = |e: &mut Self, n: i64| e.vector_const(Literal::int(DType::I32, n), 4).parts[0];
+        let limits = [0, table.len() as i64 - 1, 3].map(|n| number_of(self, n));
         let parts = (index.parts.iter())
             .map(|&i| {
                 let i = self.b.ins().smax(i, limits[0]);
@@ -241,13 +241,17 @@ impl Emitter<'_> {
                 let at = self.bitcast(types::I8X16, at);
                 let at = self.b.ins().swizzle(at, first_of_lane);
                 let at = self.b.ins().iadd(at, number);
-                let v = self.b.ins().swizzle(low, at);
-                let v = self.bitcast(ty.clif(), v);
-                let Some(high) = high else { return v };
-                let upper = self.b.ins().swizzle(high, at);
-                let upper = self.bitcast(ty.clif(), upper);
-                let above = self.b.ins().icmp(IntCC::SignedGreaterThan, i, limits[2]);
-                self.blend(above, upper, v)
+                let mut found: Vec<Value> = vectors.iter().map(|&v| self.b.ins().swizzle(v, at)).collect();
+                found.iter_mut().for_each(|v| *v = self.bitcast(ty.clif(), *v));
+                let mut bit = 4;
+                while found.len() > 1 {
+                    let bits = number_of(self, bit);
+                    let bits = self.b.ins().band(i, bits);
+                    let on = self.b.ins().icmp(IntCC::NotEqual, bits, limits[0]);
+                    found = found.chunks(2).map(|pair| self.blend(on, pair[1], pair[0])).collect();
+                    bit *= 2;
+                }
+                found[0]
             })
             .collect();
         Lanes { ty, parts }
@@ -369,5 +373,5 @@ impl Emitter<'_> {
 
 /// True for tables that permutations of bytes read.
 fn is_small(table: &[Literal]) -> bool {
-    table.len() <= 8 && matches!(table[0].dtype, DType::F32 | DType::I32)
+    table.len() <= 32 && matches!(table[0].dtype, DType::F32 | DType::I32)
 }

@@ -14,6 +14,11 @@ use std::collections::{HashMap, HashSet};
 /// counts cost a move, never a result.
 pub type Uses = HashMap<ValueId, u32>;
 
+/// True for this constant.
+fn is_number(v: &Val, number: i64) -> bool {
+    matches!(v, Val::Const(l) if l.as_i64() == number)
+}
+
 /// The reads of a segment's body, those of its reductions and of later segments included.
 pub fn count_uses(seg: &Segment) -> Uses {
     fn count(body: &[LaneInst], uses: &mut Uses) {
@@ -40,41 +45,15 @@ pub fn count_uses(seg: &Segment) -> Uses {
 struct Found {
     /// By the selection's result: the instruction, and its operands.
     selects: HashMap<ValueId, (Prim, ValueId, ValueId)>,
-    /// Comparisons that nothing else reads: they are not emitted.
-    masks: HashSet<ValueId>,
+    /// Values that nothing else reads: they are not emitted.
+    unread: HashSet<ValueId>,
     /// Operands of `a & b` by its result: where one is a constant, the result needs no limit to be an index of a table.
-    masked: HashMap<ValueId, Vec<ValueId>>,
-}
-
-impl Found {
-    /// Those of `code`, of which `uses` has the reads to come. (Uniform code counts none.)
-    fn find(code: &[LaneInst], uses: &Uses) -> Found {
-        let mut found = Found::default();
-        let mut compares = HashMap::new();
-        let mut reads = Uses::new();
-        for inst in code {
-            match &inst.op {
-                LaneOp::Prim(p @ (Prim::Gt | Prim::Lt), t, args) if t.is_float() => {
-                    compares.insert(inst.results[0], (*p, args[0], args[1]));
-                }
-                LaneOp::Prim(Prim::Select, _, args) => {
-                    if let Some(&(p, a, b)) = compares.get(&args[0])
-                        && args[1..] == [a, b]
-                    {
-                        let extreme = if p == Prim::Gt { Prim::Max } else { Prim::Min };
-                        found.selects.insert(inst.results[0], (extreme, a, b));
-                        *reads.entry(args[0]).or_default() += 1;
-                    }
-                }
-                LaneOp::Prim(Prim::And, DType::I32, args) => {
-                    found.masked.insert(inst.results[0], args.clone());
-                }
-                _ => {}
-            }
-        }
-        found.masks.extend(reads.iter().filter(|(mask, n)| uses.get(mask) == Some(n)).map(|(mask, _)| *mask));
-        found
-    }
+    masked: HashMap<ValueId, [ValueId; 2]>,
+    /// Of those, what is an index of tables of one length, a power of two, and nothing else. Permutations read as
+    /// many bits of it as they need.
+    indices: HashMap<ValueId, usize>,
+    /// `a | (b & c)` by its result, one instruction on AVX-512.
+    merges: HashMap<ValueId, [ValueId; 3]>,
 }
 
 impl Emitter<'_> {
@@ -97,8 +76,54 @@ impl Emitter<'_> {
     }
 
     fn run(&mut self, code: &[LaneInst], uses: &mut Uses) -> Result<(), CodegenError> {
-        let found = Found::find(code, uses);
+        let found = self.find(code, uses);
         code.iter().try_for_each(|inst| self.run_inst(inst, uses, &found))
+    }
+
+    /// The finds in `code`, of which `uses` has the reads to come. (Uniform code counts none.)
+    fn find(&self, code: &[LaneInst], uses: &Uses) -> Found {
+        let mut found = Found::default();
+        let mut compares = HashMap::new();
+        let mut reads = Uses::new();
+        let mut indexed = Uses::new();
+        for inst in code {
+            match &inst.op {
+                LaneOp::Prim(p @ (Prim::Gt | Prim::Lt), t, args) if t.is_float() => {
+                    compares.insert(inst.results[0], (*p, args[0], args[1]));
+                }
+                LaneOp::Prim(Prim::Select, _, args) => {
+                    if let Some(&(p, a, b)) = compares.get(&args[0])
+                        && args[1..] == [a, b]
+                    {
+                        let extreme = if p == Prim::Gt { Prim::Max } else { Prim::Min };
+                        found.selects.insert(inst.results[0], (extreme, a, b));
+                        *reads.entry(args[0]).or_default() += 1;
+                    }
+                }
+                LaneOp::Prim(Prim::And, DType::I32, args) => {
+                    found.masked.insert(inst.results[0], [args[0], args[1]]);
+                }
+                LaneOp::Prim(Prim::Or, DType::I32, args) if self.wide512 => {
+                    let once = |v: &&ValueId| found.masked.contains_key(*v) && uses.get(*v) == Some(&1);
+                    if let Some(&v) = args.iter().find(once) {
+                        let [b, c] = found.masked[&v];
+                        let a = if args[0] == v { args[1] } else { args[0] };
+                        found.merges.insert(inst.results[0], [a, b, c]);
+                        found.unread.insert(v);
+                    }
+                }
+                LaneOp::Lookup(table, index)
+                    if self.is_permutation(table, self.k.dtype(*index)) && table.len().is_power_of_two() =>
+                {
+                    let length = *found.indices.entry(*index).or_insert(table.len());
+                    *indexed.entry(*index).or_default() += u32::from(length == table.len());
+                }
+                _ => {}
+            }
+        }
+        found.unread.extend(reads.iter().filter(|(mask, n)| uses.get(mask) == Some(n)).map(|(mask, _)| *mask));
+        found.indices.retain(|v, _| indexed.get(v) == uses.get(v));
+        found
     }
 
     fn run_inst(&mut self, inst: &LaneInst, uses: &mut Uses, found: &Found) -> Result<(), CodegenError> {
@@ -108,7 +133,7 @@ impl Emitter<'_> {
                 *n -= 1;
             }
         });
-        if inst.results.first().is_some_and(|r| found.masks.contains(r)) {
+        if inst.results.first().is_some_and(|r| found.unread.contains(r)) {
             return Ok(());
         }
         let result = match &inst.op {
@@ -130,7 +155,20 @@ impl Emitter<'_> {
                     self.define(inst.results[0], x);
                     return Ok(());
                 }
+                if let Some(merge) = found.merges.get(&inst.results[0]) {
+                    let [a, b, c] = merge.map(|v| self.val(v));
+                    let x = self.or_and(a?, b?, c?);
+                    self.define(inst.results[0], x);
+                    return Ok(());
+                }
                 let vals = args.iter().map(|&a| self.val(a)).collect::<Result<Vec<_>, _>>()?;
+                if let Some(&length) = found.indices.get(&inst.results[0])
+                    && found.masked.contains_key(&inst.results[0])
+                    && let Some(i) = vals.iter().position(|v| is_number(v, length as i64 - 1))
+                {
+                    self.define(inst.results[0], vals[1 - i].clone());
+                    return Ok(());
+                }
                 if matches!(p, Prim::IDiv | Prim::IRem) {
                     self.divide_lanes(*p, *t, &vals)?
                 } else {

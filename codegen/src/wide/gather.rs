@@ -32,7 +32,7 @@ impl Emitter<'_> {
         varies
     }
 
-    fn i64_prim(&mut self, p: Prim, a: &Val, b: &Val) -> Result<Val, CodegenError> {
+    pub fn i64_prim(&mut self, p: Prim, a: &Val, b: &Val) -> Result<Val, CodegenError> {
         self.prim(p, DType::I64, DType::I64, &[a.clone(), b.clone()], &[false; 2])
     }
 
@@ -197,7 +197,7 @@ impl Emitter<'_> {
     }
 
     /// The elements at `base + lane * size`, for lanes of i64.
-    fn insert_at(&mut self, dtype: DType, base: VReg, lanes: &Val) -> Result<Lanes, CodegenError> {
+    pub fn insert_at(&mut self, dtype: DType, base: VReg, lanes: &Val) -> Result<Lanes, CodegenError> {
         let (ty, size) = (LaneTy::of(dtype), dtype.size() as u32);
         let at = self.spill(DType::I64, lanes)?;
         let per_part = self.lanes_of(ty);
@@ -220,69 +220,5 @@ impl Emitter<'_> {
         }
         let Some(v) = self.lanes_of_term(e)? else { return Ok(None) };
         Ok(Some(self.convert(DType::I64, dtype, &v)?))
-    }
-
-    /// True for tables that one permutation reads: elements of 32 bits, no more than a register holds.
-    pub fn is_permutation(&self, table: &[Literal], index: DType) -> bool {
-        let dtype = table[0].dtype;
-        matches!(dtype, DType::F32 | DType::I32) && 4 * table.len() <= self.bytes() && !LaneTy::of(index).is_64()
-    }
-
-    /// A table in a register, permuted by the indices; those that are `inside` need no limits.
-    fn permute_table(
-        &mut self,
-        table: &[Literal],
-        from: DType,
-        index: &Val,
-        inside: bool,
-    ) -> Result<Val, CodegenError> {
-        let ty = LaneTy::of(table[0].dtype);
-        let mut index = index.clone();
-        if !inside {
-            for (p, limit) in [(Prim::Max, 0), (Prim::Min, table.len() as i64 - 1)] {
-                let limit = Val::Const(Literal::int(DType::I32, limit));
-                index = self.prim(p, DType::I32, from, &[index, limit], &[false; 2])?;
-            }
-        }
-        let mut bytes: Vec<u8> = table.iter().flat_map(|l| (l.bits as u32).to_le_bytes()).collect();
-        bytes.resize(self.bytes(), 0);
-        // `Src::Pool` would be one element for all lanes on AVX-512.
-        let table = match self.wide512 {
-            true => Src::Reg(self.load_vector_const(&bytes)),
-            false => Src::Pool(self.pool_vector(&bytes)),
-        };
-        let code = self.pick(Code::VEX_Vpermps_ymm_ymm_ymmm256, Code::EVEX_Vpermps_zmm_k1z_zmm_zmmm512b32);
-        let (n, uniform) = self.shape(LaneTy::I32, std::slice::from_ref(&index));
-        let parts = (0..n)
-            .map(|i| {
-                let index = self.part_reg(&index, i);
-                self.vec2(code, index, table)
-            })
-            .collect();
-        Ok(Self::wrap_parts(ty, parts, uniform))
-    }
-
-    /// Element `index` of a table, the index limited to it; `inside`: it is known to be.
-    pub fn lookup(&mut self, table: &[Literal], from: DType, index: &Val, inside: bool) -> Result<Val, CodegenError> {
-        if self.is_permutation(table, from) {
-            return self.permute_table(table, from, index, inside);
-        }
-        let dtype = table[0].dtype;
-        let mut bytes: Vec<u8> = table.iter().flat_map(|l| l.bits.to_le_bytes()[..dtype.size()].to_vec()).collect();
-        bytes.resize(bytes.len().next_power_of_two().max(8), 0);
-        let at = self.c.constant(&bytes);
-        let base = self.c.vreg(INT);
-        self.c.emit(Code::Lea_r64_m, &[A::Def(base), A::Pool(at)]);
-        let index = self.convert(from, DType::I64, index)?;
-        let limit = |v: i64| Val::Const(Literal::int(DType::I64, v));
-        let index = self.i64_prim(Prim::Max, &index, &limit(0))?;
-        let index = self.i64_prim(Prim::Min, &index, &limit(table.len() as i64 - 1))?;
-        if self.n == 0 {
-            let number = self.part_reg(&index, 0);
-            let number = self.scalar_of(number);
-            return Ok(Val::Uniform(self.load_uniform(dtype, A::Indexed(base, number, dtype.size() as u32, 0))?));
-        }
-        let index = Val::Lanes(self.spread(DType::I64, &index)?);
-        Ok(Val::Lanes(self.insert_at(dtype, base, &index)?))
     }
 }

@@ -13,7 +13,7 @@
 //! What this emitter lacks it answers with `Unsupported`, and Cranelift takes the phase.
 //!
 //! Files: `vcode` (instructions over virtual registers), `fold` and `constants` (loads as operands, constants in registers), `encode` (registers and bytes), `val` (values
-//! and vector operations), `prim`, `compare` and `convert` (primitives), `memory`, `strided`, `gather`, `transpose` and `stream`
+//! and vector operations), `prim`, `compare` and `convert` (primitives), `memory`, `strided`, `gather`, `table`, `transpose` and `stream`
 //! (accesses), `lanes` (what runs lane by lane), `body` (straight-line code), `loops` (loop shapes), `reduce`, `carry` and `arg`
 //! (reductions).
 
@@ -44,6 +44,7 @@ mod prim;
 mod reduce;
 mod stream;
 mod strided;
+mod table;
 #[cfg(test)]
 mod tests;
 mod transpose;
@@ -62,7 +63,7 @@ use rusttorch_ir::index::IndexExpr;
 use rusttorch_ir::kernel::Kernel;
 use std::collections::HashMap;
 use val::{Lanes, Val};
-use vcode::{Builder, INT};
+use vcode::{BlockId, Builder, INT};
 
 /// Alignment of the code, for its constants.
 pub const ALIGN: u64 = 64;
@@ -128,6 +129,8 @@ struct Emitter<'a> {
     packed: HashMap<(BufferId, IndexExpr), VReg>,
     /// Loads whose rows have been read, for the lanes in flight (`columns.rs`).
     rows: columns::Rows,
+    /// Bits of indices as signs, by the block that has them (`table.rs`).
+    signs: HashMap<(BlockId, VReg, u8), VReg>,
     /// Values that live in tiles: pointer to lane 0 of the tile axis.
     tiles: HashMap<ValueId, VReg>,
 }
@@ -206,6 +209,7 @@ fn emit_by(
         tile_begin: None,
         packed: HashMap::new(),
         rows: HashMap::new(),
+        signs: HashMap::new(),
         tiles: HashMap::new(),
     };
     for (i, &a) in program.nest.iter().enumerate() {

@@ -22,6 +22,12 @@ pub const FLOOR: u8 = 9;
 pub const CEIL: u8 = 10;
 pub const TRUNC: u8 = 11;
 
+// Functions of three bits.
+/// `a | (b & c)`.
+const OR_AND: u8 = 0b1111_1000;
+/// `c ? b : a`.
+const COPY_SIGN: u8 = 0b1101_1000;
+
 impl Emitter<'_> {
     /// One primitive. `from` is the dtype of the first operand where it is not `t`; `dies` tells which
     /// operands are not used again.
@@ -66,6 +72,33 @@ impl Emitter<'_> {
             parts.push(part);
         }
         Ok(Self::wrap_parts(ty, parts, uniform))
+    }
+
+    /// `a | (b & c)` of integers of 32 bits, on AVX-512.
+    pub fn or_and(&mut self, a: Val, b: Val, c: Val) -> Val {
+        let (b, c) = if matches!(b, Val::Const(_)) { (c, b) } else { (b, c) };
+        let (n, uniform) = self.shape(LaneTy::I32, &[a.clone(), b.clone(), c.clone()]);
+        let (a, b) = (self.materialise(&a, LaneTy::I32), self.materialise(&b, LaneTy::I32));
+        let parts = (0..n)
+            .map(|i| {
+                let (a, b, c) = (self.part_reg(&a, i), self.part_reg(&b, i), self.part(&c, i));
+                self.ternary(LaneTy::I32, OR_AND, a, b, c)
+            })
+            .collect();
+        Self::wrap_parts(LaneTy::I32, parts, uniform)
+    }
+
+    /// Any function of three bits (AVX-512): bit `4a + 2b + c` of the table.
+    fn ternary(&mut self, ty: LaneTy, table: u8, a: VReg, b: VReg, c: Src) -> VReg {
+        let v = self.c.vreg(VEC);
+        let code = if ty.is_64() {
+            Code::EVEX_Vpternlogq_zmm_k1z_zmm_zmmm512b64_imm8
+        } else {
+            Code::EVEX_Vpternlogd_zmm_k1z_zmm_zmmm512b32_imm8
+        };
+        let c = self.src(c);
+        self.c.emit(code, &[A::Mod(v, a), A::Use(b), c, A::Imm8(table)]);
+        v
     }
 
     /// Brings 8- and 16-bit integers back to their range (L6).
@@ -233,6 +266,11 @@ impl Emitter<'_> {
                 // A NaN in b wins; one in a already has.
                 let nan = self.compare_float(ty, b, Src::Reg(b), UNORDERED);
                 self.blend(ty, nan, Src::Reg(b), m)
+            }
+            Prim::CopySign if self.wide512 => {
+                let sign = self.float_const(ty, -0.0);
+                let b = self.part_reg(b, i);
+                self.ternary(ty, COPY_SIGN, a, b, sign)
             }
             Prim::CopySign => {
                 let sign = self.float_const(ty, -0.0);

@@ -70,10 +70,14 @@ fn alias(ours: &str, theirs: &str) -> bool {
 /// The instructions of the first loop of a strip at AVX2, which runs whole vectors: from the target of a jump back to that
 /// jump.
 fn first_loop(text: &str) -> Vec<Instruction> {
+    first_loop_at(text, Isa::Avx2)
+}
+
+fn first_loop_at(text: &str, isa: Isa) -> Vec<Instruction> {
     let kernel = parse(text).expect("a kernel");
     let kernel = expanded(&kernel);
     let programs = schedule(&kernel).expect("a schedule");
-    let strip = emit_strip(&kernel, &programs[0], Isa::Avx2, false, &HostFn::address).expect("a strip");
+    let strip = emit_strip(&kernel, &programs[0], isa, false, &HostFn::address).expect("a strip");
     let code = Decoder::with_ip(64, &strip.bytes[..strip.code], 0, DecoderOptions::NONE).iter().collect::<Vec<_>>();
     let back = |j: &&Instruction| j.is_jcc_short_or_near() && j.near_branch_target() < j.ip();
     let body = |j: &Instruction| {
@@ -181,6 +185,49 @@ fn bytes_fill_registers() {
 }
 
 /// Eight quotients of 32 bits are two divisions of doubles.
+/// Tables of up to 32 elements are permuted in registers, and what is a remainder by their length needs no `and`.
+#[test]
+fn tables_are_permuted() {
+    use Mnemonic::{Vblendvps, Vpand, Vpandd, Vpermi2ps, Vpermps, Vpslld};
+    let table = |n: usize| (0..n).map(|i| format!("{i}.5")).collect::<Vec<_>>().join(", ");
+    // A remainder by the length of two tables, each of which it reads.
+    let text = |n: usize| {
+        map(&format!(
+            "      %0 = load.f32 in0[i0]\n      %1 = bitcast.i32 %0\n      %2 = const.i32 {}\n      %3 = and.i32 %1, %2\n      \
+             %4 = lookup.f32 [{}], %3\n      %5 = lookup.f32 [{}], %3\n      %6 = add.f32 %4, %5\n      \
+             store out0[i0], %6\n",
+            n - 1,
+            table(n),
+            table(n),
+        ))
+    };
+    for (n, avx2, avx512) in [(8, [2, 0, 0], [2, 0]), (16, [4, 2, 1], [2, 0]), (32, [8, 6, 2], [0, 2])] {
+        let code = first_loop_at(&text(n), Isa::Avx2);
+        let vectors = count(&code, Mnemonic::Vaddps);
+        assert_eq!([Vpermps, Vblendvps, Vpslld].map(|m| count(&code, m)), avx2.map(|k| k * vectors), "{n}");
+        assert_eq!(count(&code, Vpand), 0, "{n}");
+        let code = first_loop_at(&text(n), Isa::Avx512);
+        let vectors = count(&code, Mnemonic::Vaddps);
+        assert_eq!([Vpermps, Vpermi2ps].map(|m| count(&code, m)), avx512.map(|k| k * vectors), "{n}");
+        assert_eq!(count(&code, Vpandd), 0, "{n}");
+    }
+}
+
+/// The sign of one value on another is one instruction of AVX-512, however it is written.
+#[test]
+fn signs_are_merged() {
+    let bits = "      %0 = load.f32 in0[i0]\n      %1 = load.f32 in1[i0]\n      %2 = bitcast.i32 %0\n      %3 = bitcast.i32 %1\n      \
+                %4 = const.i32 -2147483648\n      %5 = and.i32 %3, %4\n      %6 = or.i32 %2, %5\n      %7 = bitcast.f32 %6\n      \
+                store out0[i0], %7\n";
+    let copysign = "      %0 = load.f32 in0[i0]\n      %1 = load.f32 in1[i0]\n      %2 = copysign.f32 %0, %1\n      \
+                    store out0[i0], %2\n";
+    for body in [bits, copysign] {
+        let code = first_loop_at(&map(body), Isa::Avx512);
+        assert_eq!(count(&code, Mnemonic::Vpternlogd), 4, "{body}");
+        assert_eq!([Mnemonic::Vpandd, Mnemonic::Vpord].map(|m| count(&code, m)), [0, 0], "{body}");
+    }
+}
+
 #[test]
 fn integers_are_divided_by_vectors() {
     let text = "rtir 1\nkernel @f(a: i32 in, b: i32 in, out: i32 out) syms 1 {\n  phase [i0 < s0] {\n    nest {\n      \

@@ -18,7 +18,7 @@ pub const VEC: RegClass = RegClass::Float;
 pub const MASK: RegClass = RegClass::Vector;
 
 /// A basic block.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct BlockId(pub u32);
 
 /// An operand as the lowering gives it, in the order of the instruction's encoding.
@@ -159,6 +159,11 @@ impl Builder {
         debug_assert!(self.current.is_none(), "the block before has an end");
         self.order.push(b);
         self.current = Some(b);
+    }
+
+    /// The open block.
+    pub fn here(&self) -> BlockId {
+        self.current.expect("a block is open")
     }
 
     fn push(&mut self, inst: Inst, operands: Vec<Operand>) {

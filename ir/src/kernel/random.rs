@@ -370,6 +370,10 @@ impl Generator {
         match p {
             Prim::Bitcast if !t.is_float() => args[0] = self.no_nan(args[0]),
             Prim::CopySign => args[1] = self.no_nan(args[1]),
+            Prim::Or if t == DType::I32 && self.rng.one_in(2) => {
+                let b = self.value(t);
+                args[0] = self.prim(Prim::And, t, vec![args[0], b]);
+            }
             Prim::Shl | Prim::Shr | Prim::Lshr if !self.rng.one_in(4) => {
                 let n = self.rng.below(8 * t.size());
                 args[1] = self.constant(Literal::int(t, n as i64));
@@ -399,10 +403,24 @@ impl Generator {
             let args = (0..func.arity()).map(|_| self.value(t)).collect();
             self.emit(t, Op::Call { func, args });
         } else {
+            self.lookup();
+        }
+    }
+
+    /// Tables of any length, by any index; or one or two whose length is a power of two, by a remainder.
+    fn lookup(&mut self) {
+        let d = self.rng.pick(&[DType::I32, DType::I64]);
+        let mut index = self.value(d);
+        let (mut n, mut tables) = (1 + self.rng.below(32), 1);
+        if self.rng.one_in(2) {
+            n = 1 << self.rng.below(6);
+            tables += self.rng.below(2);
+            let last = self.constant(Literal::int(d, n as i64 - 1));
+            index = self.prim(Prim::And, d, vec![index, last]);
+        }
+        for _ in 0..tables {
             let t = self.dtype();
-            let table = (0..1 + self.rng.below(32)).map(|_| self.rng.literal(t)).collect();
-            let d = self.rng.pick(&[DType::I32, DType::I64]);
-            let index = self.value(d);
+            let table = (0..n).map(|_| self.rng.literal(t)).collect();
             self.emit(t, Op::Lookup { table, index });
         }
     }
