@@ -8,7 +8,7 @@ use std::path::Path;
 const SAMPLE: usize = 1 << 16;
 
 /// Bounds where a row states none: the negative tails of gelu.
-const TAILS: [(&str, f64); 2] = [("gelu_tail", 11.5), ("gelu_tanh_tail", f64::INFINITY)];
+const TAILS: [(&str, f64); 2] = [("gelu_tail", 12.5), ("gelu_tanh_tail", f64::INFINITY)];
 
 /// Bit patterns a prime apart, and numbers where functions turn.
 fn sample() -> Vec<f32> {
@@ -46,6 +46,8 @@ fn the_record_keeps_what_is_promised() {
     assert!(missing.is_empty(), "not measured: {missing:?}");
     let broken = report::broken(&record);
     assert!(broken.is_empty(), "{broken:?}");
+    let behind = report::behind(&record);
+    assert!(behind.is_empty(), "less accurate than torch: {behind:?}");
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Bodies of activations at f32: see `math_f32`. Rows that lose an ULP to two roundings in a row (sigmoid, silu, mish, gelu)
-//! use the reduction and polynomial of `exp_short`, 2^n(1+q), without rounding exp itself.
+//! use one reduction and one polynomial, 2^n(1+q), without rounding exp itself.
 
-// 1/(1+exp(-x)) with exp(-x)=2^n(1+q), q=expm1(r) of `exp_short`, denominator fma(q,2^n,1)+2^n (no
-// rounding of exp itself); |x|>87 cold. Worst error 1.999 ULP, all inputs.
+// 1/(1+exp(-x)) with exp(-x)=2^n(1+q), r=x-n*ln2 (two-step Cody-Waite with fma), q=expm1(r) of degree 6 (fpminimax, the first two
+// coefficients 1), denominator fma(q,2^n,1)+2^n (no rounding of exp itself); |x|>87 cold. Worst error 1.999 ULP, all inputs.
 pub(super) const SIGMOID: &str = "
 z = fma(x, -0x1.715476p0, 0x1.8000fep23)
 n = z - 0x1.8000fep23
@@ -86,7 +86,7 @@ cold(a < -87.0, m + where(a < -104.0, 0.0, to_f32(scale(fma(cold_t, to_f64(q), c
 "
 );
 
-// Softplus for losses, logaddexp and mish's gradient. e=exp(-|x|) by the body of exp_short; log1p(e)=e+e^2 Q(e), Q minimax
+// Softplus for losses, logaddexp and mish's gradient. e=exp(-|x|) by r and q of sigmoid; log1p(e)=e+e^2 Q(e), Q minimax
 // degree 8 on [0,1]; plus max(x,0). Worst error 1.829 ULP, all inputs.
 pub(super) const SOFTPLUS_SHORT: &str = "
 a = float_from_bits(bits(x) | -2147483648)
@@ -101,7 +101,7 @@ maximum(x, 0.0) + l
 ";
 
 // x tanh(log1p(e)), e=exp(x), with one division by D=1+e+e^2/2 doubled: for x>-0.4 x-2x/D, else u-u(e+e^2)/D
-// with u=x e, so that what cancels is small. u is fma(x 2^n, q, x 2^n), q=expm1(r) of `exp_short`: x e
+// with u=x e, so that what cancels is small. u is fma(x 2^n, q, x 2^n), q=expm1(r) of sigmoid: x e
 // without the rounding of e. Above 40 the limit of x changes nothing, x<-87 cold. Worst error 2.446 ULP, all inputs.
 pub(super) const MISH: &str = "
 c = minimum(x, 40.0)
@@ -123,26 +123,28 @@ cold(x < -87.0, where(x < -110.0, x * 0.0, scale(fma(x, q, x), n)), float_from_b
 
 // max(x,0)-a*Phi(-a), a=|x|, for x>-4 with Phi(-a)=2^(H-C a^2-2), C=log2(e)/2 in f32 and
 // H=log2(Phi(-a))+2+C a^2 = 1-a K, K degree 9 in 2.5-a (minimax by linear programming on [0,5.5], weighted by what it
-// does to the result, which beyond 4 is next to nothing; centred, for its powers cancel at the ends). 2^ by magic
-// add and degree 6. x<-4 is cold: exp(-x^2/2) with x^2 as a pair, times a minimax polynomial in 1/x^2, degree 6 on
-// [-14.7,-4]. No division on the fast side, no erf. Worst error 2.18 ULP for x>=-1; below, where C a^2 grows to 12
-// and is rounded, 11.4 at -3.7, and 2.1 for x<-4 again.
+// does to the result, which beyond 4 is next to nothing; centred, for its powers cancel at the ends). 2^ by 16
+// points as in `exp_short`. x<-4 is cold: exp(-x^2/2) with x^2 as a pair, times a minimax polynomial in 1/x^2, degree 6 on
+// [-14.7,-4]. No division on the fast side, no erf. Worst error 2.60 ULP for x>=-1; below, where C a^2 grows to 12
+// and is rounded, 12.5 at -3.4, and 2.1 for x<-4 again.
 pub(super) const GELU_ERF: &str = "
 c = maximum(float_from_bits(bits(x) | -2147483648), -5.5)
 v = c * c
 u = c + 2.5
 h = fma(c, fma(fma(fma(fma(fma(fma(fma(fma(fma(-0x1.d41222p-25, u, -0x1.0aedc4p-23), u, -0x1.f231dcp-24), u, 0x1.3ebed2p-19), u, 0x1.357de8p-15), u, 0x1.5e28fp-12), u, 0x1.440656p-9), u, 0x1.0e2cb8p-6), u, 0x1.afbec4p-4), u, 0x1.7551acp-1), 1.0)
 g = fma(v, -0x1.715476p-1, h)
-z = g + 0x1.8000fap23
-f = g - (z - 0x1.8000fap23)
-p = fma(fma(fma(fma(fma(fma(0x1.3f9068p-13, f, 0x1.5f0a66p-10), f, 0x1.3b30bp-7), f, 0x1.c6af78p-5), f, 0x1.ebfbd8p-3), f, 0x1.62e43p-1), f, 1.0)
+z = g + 0x1.8p19
+i = bits(z)
+f = g - (z - 0x1.8p19)
+q = f * fma(fma(0x1.c6b46cp-5, f, 0x1.ebfff6p-3), f, 0x1.62e43p-1)
+t = float_from_bits((i << 19) + lookup([1048576000, 1048423107, 1048286658, 1048167379, 1048066032, 1047983410, 1047920343, 1047877695, 1047856371, 1047857316, 1047881514, 1047929996, 1048003837, 1048104159, 1048232135, 1048388989], i & 15))
 cold_v = x * x
 cold_n = rint(cold_v * -0x1.715476p-1)
 cold_r = fma(cold_n, -0x1.7f7d1cp-20, fma(fma(x, x, -cold_v), -0.5, fma(cold_n, -0x1.62e4p-1, cold_v * -0.5)))
 cold_p = fma(fma(fma(fma(fma(fma(0x1.694cd4p-10, cold_r, 0x1.123988p-7), cold_r, 0x1.555a26p-5), cold_r, 0x1.555492p-3), cold_r, 0x1.fffffap-2), cold_r, 1.0), cold_r, 1.0)
 cold_u = 1.0 / cold_v
 cold_t = fma(fma(fma(fma(fma(fma(0x1.0aa5bp9, cold_u, -0x1.730062p7), cold_u, 0x1.18fd22p5), cold_u, -0x1.75bb52p2), cold_u, 0x1.31f396p0), cold_u, -0x1.9881d2p-2), cold_u, 0x1.988452p-2)
-cold(x < -4.0, where(x < -15.0, x * 0.0, -scale(cold_p * cold_t, cold_n)), fma(c, p * float_from_bits(bits(z) << 23), maximum(x, 0.0)))
+cold(x < -4.0, where(x < -15.0, x * 0.0, -scale(cold_p * cold_t, cold_n)), fma(c, fma(t, q, t), maximum(x, 0.0)))
 ";
 
 // x/(1+2^w), w=-2u log2(e)=x(A+Bx^2): in base 2 nothing is left to reduce, for the rounding of w is there in any base;

@@ -14,23 +14,25 @@ r = fma(n, -0x1.62e43p-4, x)
 c = fma(n, 0x1.05c61p-32, lookup([0.0, -0x1.9c0c22p-27, 0x1.125002p-25, -0x1.0a355p-25, 0x1.26055cp-26, 0x1.67a1cap-28, -0x1.f9c304p-27, -0x1.a5217cp-28], j))
 t = float_from_bits((i << 20) + lookup([1065353216, 1065063874, 1064843248, 1064697559, 1064633587, 1064658730, 1064781053, 1065009351], j))
 q = fma(fma(fma(fma(0x1.56b202p-5, r, 0x1.555c7cp-3), r, 0x1.ffffeep-2), r, 1.0), r, fma(c, r, c))
-cold_n = rint((n - to_float(j)) * 0.125)
+cold_n = floor(n * 0.125)
 cold_t = to_f64(float_from_bits(bits(t) - (to_int(cold_n) << 23)))
 cold_y = to_f32(scale(fma(cold_t, to_f64(q), cold_t), to_f64(cold_n)))
 cold(abs(x) > 87.0, where(x > 89.0, x * 0x1p127, where(x < -104.0, 0.0, cold_y)), fma(t, q, t))
 ";
 
-// Exp for rows that promise no more than 2 ULP and sum many: softmax, log_softmax, logsumexp, cross_entropy. n=round(x/ln2)
-// by magic add whose constant carries the exponent bias (so 2^n is one shift), two-step Cody-Waite with fma, degree-6
-// minimax (fpminimax, c0=c1=1); |x|>87 goes to a cold scale(). Its reduction and polynomial
-// are in sigmoid, silu, mish and sinh too. Worst error 0.891 ULP, all inputs.
+// Exp for rows that promise no more than 2 ULP and sum many: softmax, log_softmax, logsumexp, cross_entropy. As exp, with 16
+// points 2^(j/16) and nothing of what they and r lack: r=x-n*ln2/16 (two-step Cody-Waite with fma), q=expm1(r) of degree 3 (Lawson's algorithm),
+// t q+t; |x|>87 goes to a cold scale(). Worst error 0.995 ULP, 1/7 of all inputs.
 pub(super) const EXP_SHORT: &str = "
-z = fma(x, 0x1.715476p0, 0x1.8000fep23)
-n = z - 0x1.8000fep23
-r0 = fma(n, -0x1.62e4p-1, x)
-r = fma(n, -0x1.7f7d1cp-20, r0)
-p = fma(fma(fma(fma(fma(fma(0x1.694cd4p-10, r, 0x1.123988p-7), r, 0x1.555a26p-5), r, 0x1.555492p-3), r, 0x1.fffffap-2), r, 1.0), r, 1.0)
-cold(abs(x) > 87.0, where(x > 89.0, x * 0x1p127, where(x < -104.0, 0.0, scale(p, n))), p * float_from_bits(bits(z) << 23))
+z = fma(x, 0x1.715476p4, 0x1.8p23)
+n = z - 0x1.8p23
+i = bits(z)
+r = fma(n, -0x1.7f7d1cp-24, fma(n, -0x1.62e4p-5, x))
+q = r * fma(fma(0x1.555748p-3, r, 0x1.00022p-1), r, 1.0)
+t = float_from_bits((i << 19) + lookup([1065353216, 1065200323, 1065063874, 1064944595, 1064843248, 1064760626, 1064697559, 1064654911, 1064633587, 1064634532, 1064658730, 1064707212, 1064781053, 1064881375, 1065009351, 1065166205], i & 15))
+cold_n = floor(n * 0.0625)
+cold_t = float_from_bits(bits(t) - (to_int(cold_n) << 23))
+cold(abs(x) > 87.0, where(x > 89.0, x * 0x1p127, where(x < -104.0, 0.0, scale(fma(cold_t, q, cold_t), cold_n))), fma(t, q, t))
 ";
 
 // n by magic add, f=x-n exact, degree-6 fpminimax with c0=1; |x|>125 cold scale(). Worst error 0.878 ULP,
@@ -43,20 +45,30 @@ p = fma(fma(fma(fma(fma(fma(0x1.3fa208p-13, f, 0x1.5f0b82p-10), f, 0x1.3b30ap-7)
 cold(abs(x) > 125.0, where(x > 129.0, x * 0x1p127, where(x < -151.0, 0.0, scale(p, n))), p * float_from_bits(bits(z) << 23))
 ";
 
-// n=round(x/ln2-0.085) (so r in [-0.288,0.406], the split where |expm1(r)|<1/2 and n=1 stays exact),
-// Cody-Waite with the rounding error c of r kept, q=r+r^2 P(r)+c, 2^n q+(2^n-1) fused; |x|>16.5 cold.
+// n=round(x/ln2-0.085) (so that r is in [-0.288,0.406] and 2^n-1 needs no more than 24 bits next to 0), r=r0+m, r0=x-n*ln2 exact by its first 16 bits,
+// m what they lack; 2^n r0+(2^n-1) with its rounding error, plus 2^n w, w=r^2 P(r)+m at most 0.09. |x|>16.5 cold.
 // Worst error 0.928 ULP, all inputs.
 pub(super) const EXPM1: &str = "
 z = fma(x, 0x1.715476p0, -0.0849625) + 0x1.8000fep23
 n = z - 0x1.8000fep23
 r0 = fma(n, -0x1.62e4p-1, x)
-r = fma(n, -0x1.7f7d1cp-20, r0)
-c = fma(n, 0x1.7f7d1cp-20, r - r0)
-w = fma(r * r, fma(fma(fma(fma(fma(-0x1.b4e798p-13, r, -0x1.6cdb8p-10), r, -0x1.11088p-7), r, -0x1.555528p-5), r, -0x1.555558p-3), r, -0x1p-1), c)
-q = r - w
+m = n * -0x1.7f7d1cp-20
+r = r0 + m
+w = fma(r * r, fma(fma(fma(fma(fma(0x1.b4e798p-13, r, 0x1.6cdb8p-10), r, 0x1.11088p-7), r, 0x1.555528p-5), r, 0x1.555558p-3), r, 0x1p-1), m)
 t = float_from_bits(bits(z) << 23)
-y = fma(t, q, -(1.0 - t))
-cold(abs(x) > 16.5, where(x > 60.0, where(x > 89.0, x * 0x1p127, scale(1.0 + q, n)), where(x > 0.0, fma(q, t, -1.0) + t, where(x < -18.0, -1.0, fma(t, 1.0 + q, -1.0)))), y)
+b = t - 1.0
+h = fma(t, r0, b)
+y = h + fma(t, w, fma(t, r0, b - h))
+cold_z = fma(x, 0x1.715476p0, 0x1.8000fep23)
+cold_n = cold_z - 0x1.8000fep23
+cold_r0 = fma(cold_n, -0x1.62e4p-1, x)
+cold_m = cold_n * -0x1.7f7d1cp-20
+cold_r = cold_r0 + cold_m
+cold_w = fma(cold_r * cold_r, fma(fma(fma(fma(fma(0x1.b4e798p-13, cold_r, 0x1.6cdb8p-10), cold_r, 0x1.11088p-7), cold_r, 0x1.555528p-5), cold_r, 0x1.555558p-3), cold_r, 0x1p-1), cold_m)
+cold_e = cold_r0 + 1.0
+cold_t = float_from_bits(bits(cold_z) << 23)
+cold_h = fma(cold_t, cold_r0, cold_t)
+cold(abs(x) > 16.5, where(x > 60.0, where(x > 89.0, x * 0x1p127, scale(cold_e + (cold_w + (cold_r0 - (cold_e - 1.0))), cold_n)), where(x > 0.0, cold_h + (fma(cold_t, cold_w, fma(cold_t, cold_r0, cold_t - cold_h)) - 1.0), where(x < -18.0, -1.0, fma(cold_t, cold_e + cold_w, -1.0)))), float_from_bits(bits(y) | (bits(x) & -2147483648)))
 ";
 
 // x=2^k(1+f), 1+f in [2/3,4/3) by integer subtraction, log(1+f)=f+f^2 Q(f), Q degree 8 (fpminimax), k*ln2+f
@@ -298,24 +310,19 @@ h = k - d
 h - (fma(d * v, c, l) - ((k - h) - d))
 ";
 
-// atan|x|=A+atan(v): up to 1/2 A=0, v=|x|; up to 2 A=pi/4, v=(|x|-1)/(|x|+1); above A=pi/2, v=-1/|x|. v+v^3 P(v^2),
-// degree 5 (fpminimax), with the error of A+v and what A lacks; of |x|+1 and of the division with it, for which 1/(|x|+1)=(1-v)/2.
-// Worst error 0.691 ULP, all inputs.
+// atan|x|=A+atan(v), A=atan(c), v=(|x|-c)/(1+|x|c), with 0 for c below 0.275 and one c from 6.4 on. |x|+0.6 in [0.5,8) has 4
+// intervals in every octave, its exponent and two bits are the index, and |v| is at most 0.1 in them. Each c was searched in the middle of its
+// interval such that A has 24 bits to within 2^-14 of a unit. A+v keeps its rounding error; v^3 P(v^2), degree 3 for |v| up to 0.275
+// (Lawson's algorithm). Worst error 0.771 ULP, all inputs.
 pub(super) const ATAN: &str = "
-a = abs(x)
-b = a > 0.5
-c = a > 2.0
-m = where(b, a, 0.0)
-o = where(c, 0.0, 1.0)
-d = m + o
-n = where(c, -1.0, a - where(b, 1.0, 0.0))
-v = n / d
-e = where(c, 0.0, fma(-v, d, n) - v * (m - (d - o)))
+a = minimum(abs(x), 0x1p60)
+i = (bits(minimum(a, 7.25) + 0.6) >> 21) & 15
+c = lookup([0x1.9f229p0, 0x1.0fc854p1, 0x1.502444p1, 0x1.90760ap1, 0x1.ec0236p1, 0x1.362582p2, 0x1.76cc24p2, 0x1.99d2ecp3, 0.0, 0.0, 0.0, 0x1.5812eep-2, 0x1.098a34p-1, 0x1.88f35ap-1, 0x1.047b9cp0, 0x1.43f73ep0], i)
+k = lookup([0x1.04a988p0, 0x1.2171fcp0, 0x1.34fb2cp0, 0x1.42ececp0, 0x1.50f7bep0, 0x1.5e0748p0, 0x1.66d3c2p0, 0x1.7e2cdep0, 0.0, 0.0, 0.0, 0x1.4befe8p-2, 0x1.e9ecc6p-2, 0x1.4f272ep-1, 0x1.969154p-1, 0x1.cdda34p-1], i)
+v = (a - c) / fma(a, c, 1.0)
 s = v * v
-k = where(c, 0x1.921fb6p0, where(b, 0x1.921fb6p-1, 0.0))
 h = k + v
-l = fma(e, fma(v, -0.5, 0.5), fma(k, -0x1.de12cap-26, (k - h) + v))
-y = h + fma(v * s, fma(fma(fma(fma(fma(0x1.6513cp-5, s, -0x1.55155cp-4), s, 0x1.c3c88cp-4), s, -0x1.248082p-3), s, 0x1.99998ap-3), s, -0x1.555556p-2), l)
+y = h + fma(v * s, fma(fma(fma(0x1.890e36p-4, s, -0x1.22ab1ap-3), s, 0x1.998dap-3), s, -0x1.55554ap-2), (k - h) + v)
 float_from_bits(bits(y) | (bits(x) & -2147483648))
 ";
 
@@ -335,20 +342,32 @@ r = where(bits(x) < 0, 0x1.921fb6p1 - (q + 0x1.777a5cp-24), q)
 float_from_bits(bits(r) | (bits(y) & -2147483648))
 ";
 
-// |x|<1: odd polynomial degree 3 in x^2; else t+(q t-g), t=2^(n-1), q=expm1(r) of `exp_short`, g=1/(4h),
-// h=exp(|x|)/2. Worst error 1.329 ULP, all inputs.
+// (t-u) cosh(r)+(t+u) sinh(r), t=2^n/2, u=2^-n/2, n=round(|x|/ln2), r=r0+m as in expm1: no division, and for n=0 sinh(r) alone.
+// (t+u) r0+(t-u) keeps its rounding error; cosh(r)-1=r^2 C(r^2), sinh(r)-r0=m+r^3 S(r^2), degrees 2 and 1 (Lawson's algorithm). Worst error
+// 0.969 ULP, all inputs.
 pub(super) const SINH: &str = "
 a = abs(x)
 z = fma(a, 0x1.715476p0, 0x1.8000fcp23)
 n = z - 0x1.8000fcp23
 r0 = fma(n, -0x1.62e4p-1, a)
-r = fma(n, -0x1.7f7d1cp-20, r0)
-q = r * fma(fma(fma(fma(fma(0x1.694cd4p-10, r, 0x1.123988p-7), r, 0x1.555a26p-5), r, 0x1.555492p-3), r, 0x1.fffffap-2), r, 1.0)
+m = n * -0x1.7f7d1cp-20
+r = r0 + m
+s = r * r
 t = float_from_bits(bits(z) << 23)
-g = 0.25 / fma(q, t, t)
-s = a * a
-m = fma(a * s, fma(fma(fma(0x1.725236p-19, s, 0x1.a03554p-13), s, 0x1.1110c6p-7), s, 0x1.555556p-3), a)
-y = cold(a > 87.0, where(a > 90.0, a * 0x1p127, scale(1.0 + q, n - 1.0)), where(a < 1.0, m, t + fma(q, t, -g)))
+u = float_from_bits(2113929216 - bits(t))
+b = t - u
+e = t + u
+h = fma(e, r0, b)
+c = s * fma(fma(0x1.6d99bap-10, s, 0x1.55547cp-5), s, 0.5)
+y = h + fma(b, c, fma(e, fma(r * s, fma(0x1.12299p-7, s, 0x1.5554aep-3), m), fma(e, r0, b - h)))
+cold_z = fma(a, 0x1.715476p0, 0x1.8p23)
+cold_n = cold_z - 0x1.8p23
+cold_r0 = fma(cold_n, -0x1.62e4p-1, a)
+cold_m = cold_n * -0x1.7f7d1cp-20
+cold_r = cold_r0 + cold_m
+cold_w = fma(cold_r * cold_r, fma(fma(fma(fma(fma(0x1.b4e798p-13, cold_r, 0x1.6cdb8p-10), cold_r, 0x1.11088p-7), cold_r, 0x1.555528p-5), cold_r, 0x1.555558p-3), cold_r, 0x1p-1), cold_m)
+cold_e = cold_r0 + 1.0
+y = cold(a > 87.0, where(a > 90.0, a * 0x1p127, scale(cold_e + (cold_w + (cold_r0 - (cold_e - 1.0))), cold_n - 1.0)), y)
 float_from_bits(bits(y) | (bits(x) & -2147483648))
 ";
 
@@ -368,25 +387,25 @@ h = t + g
 cold(a > 87.0, where(a > 90.0, a * 0x1p127, 0x1p64 * fma(float_from_bits(bits(t) - 536870912), q, float_from_bits(bits(t) - 536870912))), h + fma(t, q, (t - h) + g))
 ";
 
-// b-b b^2/max(D,E), b=x limited to [-1,1], one division for both halves: D(b^2), degree 3 (fpminimax), is the minimax
-// polynomial of a^3/(a-tanh a), which has no singularity next to it, E=(exp(2a)+1)/2, and D>E just where a=|x|<1, as both
-// would give tanh exactly. exp(2a)=2^n(1+q), r=a-n*ln2/2, q=2r P(r) with P(0)=P'(0)=1; one constant for ln2 does: n is at
-// most 27, and its error n*2e-9 counts less the larger n is. D, E and 2^n are negative, by a sign bit in the constant of the
-// magic add, and b^2 is lessened by 2^-126: so is the quotient, but for +2^-126/3 at 0, which keeps the sign of zero. Worst
-// error 0.979 ULP, all inputs of [1/2,3/2], where it is largest; sampled elsewhere.
+// tanh(c-d)=T+M(d+T d^2 E+d^3 O), T=tanh(c), M=T^2-1: Taylor's polynomials of d to degree 7, whose coefficients are
+// polynomials of T and M, their constants moved to lessen what is left over (linear programming over all intervals). Points c by a table: |x|+0.65 in
+// [0.625,10) has 8 intervals in every octave, its exponent and three bits are the index, and |d| is at most 1/32 below |x|=0.35, twice
+// that below 1.35 and so on. Each c was searched near the middle of its interval such that T and M have 24 bits to within 2^-10 of a unit.
+// T+M d keeps its rounding error; what comes after is below 0.006 of the sum. Worst error 0.512 ULP, all inputs.
 pub(super) const TANH: &str = "
-b = maximum(minimum(x, 1.0), -1.0)
-w = fma(b, b, -0x1p-126)
-c = minimum(abs(x), 9.5)
-z = fma(c, 0x1.715476p1, 0x1.8002fep23)
-n = z - 0x1.8002fep23
-r = fma(n, -0x1.62e43p-2, c)
-t = float_from_bits(bits(z) << 23)
-s = r * r
-p = fma(fma(fma(0x1.6d5426p-5, r, 0x1.122a2ap-3), s, fma(0x1.5554e2p-2, r, 0x1.5554acp-1)), s, r + 1.0)
-e = fma(p, r * t, fma(t, 0.5, -0.5))
-d = fma(fma(fma(-0x1.e7495p-13, w, 0x1.75b386p-8), w, -0x1.33330ep0), w, -0x1.800002p1)
-fma(b, w / where(e < d, e, d), b)
+a = minimum(abs(x), 9.25)
+i = (bits(a + 0x1.4cccccp-1) >> 20) & 31
+c = lookup([0x1.79e5f4p0, 0x1.b9cdc2p0, 0x1.f9d3bp0, 0x1.1cb65ap1, 0x1.3cadcap1, 0x1.5d329ap1, 0x1.7c4658p1, 0x1.9c4c54p1, 0x1.cbcbd2p1, 0x1.06724p2, 0x1.26b8eep2, 0x1.45d1ep2, 0x1.66634p2, 0x1.865c5ep2, 0x1.a6730ap2, 0x1.c62e92p2, 0x1.f70406p2, 0x1.154246p3, 0.0, 0x1.15ea18p-4, 0x1.0e54f4p-3, 0x1.8aa5c8p-3, 0x1.06b68cp-2, 0x1.47e91p-2, 0x1.a908b4p-2, 0x1.125bd6p-1, 0x1.51e17cp-1, 0x1.9436bap-1, 0x1.d4d9a8p-1, 0x1.08f822p0, 0x1.2a0f2ap0, 0x1.49e07ap0], i)
+t = lookup([0x1.cd2eb6p-1, 0x1.e08a9p-1, 0x1.ecb074p-1, 0x1.f429c6p-1, 0x1.f8c8b8p-1, 0x1.fba57cp-1, 0x1.fd5112p-1, 0x1.fe5f14p-1, 0x1.ff3958p-1, 0x1.ffb82p-1, 0x1.ffe5c8p-1, 0x1.fff614p-1, 0x1.fffc6ap-1, 0x1.fffeaep-1, 0x1.ffff84p-1, 0x1.ffffd2p-1, 0x1.fffff6p-1, 0x1.fffffep-1, 0.0, 0x1.157d1ep-4, 0x1.0cc5cep-3, 0x1.85d592p-3, 0x1.0118cep-2, 0x1.3d24b6p-2, 0x1.92328ep-2, 0x1.f59a08p-2, 0x1.281892p-1, 0x1.50f45ep-1, 0x1.729ecep-1, 0x1.8d456ep-1, 0x1.a5161cp-1, 0x1.b7aeaep-1], i)
+d = c - a
+m = fma(t, t, -1.0)
+q = d * d
+u = m + 0x1.55556cp-1
+o = fma(fma(0x1.7fa57p-6, q, fma(m, m + 0x1.ffc3bep-1, 0x1.0f77b8p-3)), q, u)
+e = fma(fma(fma(m, u, 0x1.69eff6p-5), q, m + 0x1.555602p-2), q, 1.0)
+h = fma(m, d, t)
+y = h + fma(m, q * fma(t, e, d * o), fma(m, d, t - h))
+float_from_bits(bits(y) | (bits(x) & -2147483648))
 ";
 
 // |x|<3/4: x+x P(x^2), degree 5; else 1-2^(g-2), g(|x|-1)=degree-6 polynomial of log2(erfc)+2 weighted by erfc (both minimax by

@@ -299,7 +299,14 @@ pub(super) const ROWS: &[Row] = &[
         name: "entr",
         doc: "-x * log(x), 0 at 0 and -inf below.",
         rule: ToFloat,
-        body: &[(Any, "where(isnan(x), x, where(x > 0.0, -x * log(x), where(x == 0.0, 0.0, -inf)))")],
+        body: &[
+            (
+                F32,
+                "u = to_f64(x)
+                 where(isnan(x), x, where((x > 0.0) & (x < inf), to_f32(-u * log_of_f32(u)), where(x == 0.0, 0.0, -inf)))",
+            ),
+            (Any, "where(isnan(x), x, where(x > 0.0, -x * log(x), where(x == 0.0, 0.0, -inf)))"),
+        ],
         grad: &[("x", "grad * (-1.0 - log(x))")],
         reference: Some(Unary(|x| match x {
             _ if x.is_nan() => x,
@@ -307,6 +314,7 @@ pub(super) const ROWS: &[Row] = &[
             _ if x < 0.0 => f64::NEG_INFINITY,
             _ => -x * libm::log(x),
         })),
+        ulp_f32: Some(0.501),
         torch: "torch.special.entr",
         ..Row::DEFAULT
     },
