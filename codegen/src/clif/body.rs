@@ -241,8 +241,11 @@ impl Emitter<'_> {
                 let at = self.bitcast(types::I8X16, at);
                 let at = self.b.ins().swizzle(at, first_of_lane);
                 let at = self.b.ins().iadd(at, number);
-                let mut found: Vec<Value> = vectors.iter().map(|&v| self.b.ins().swizzle(v, at)).collect();
-                found.iter_mut().for_each(|v| *v = self.bitcast(ty.clif(), *v));
+                let permuted = |e: &mut Self, v: Value| {
+                    let v = e.b.ins().swizzle(v, at);
+                    e.bitcast(ty.clif(), v)
+                };
+                let mut found: Vec<Value> = vectors.iter().map(|&v| permuted(self, v)).collect();
                 let mut bit = 4;
                 while found.len() > 1 {
                     let bits = number_of(self, bit);

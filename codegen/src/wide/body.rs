@@ -113,7 +113,9 @@ impl Emitter<'_> {
                     }
                 }
                 LaneOp::Lookup(table, index)
-                    if self.is_permutation(table, self.k.dtype(*index)) && table.len().is_power_of_two() =>
+                    if found.masked.contains_key(index)
+                        && self.is_permutation(table, self.k.dtype(*index))
+                        && table.len().is_power_of_two() =>
                 {
                     let length = *found.indices.entry(*index).or_insert(table.len());
                     *indexed.entry(*index).or_default() += u32::from(length == table.len());
@@ -163,7 +165,6 @@ impl Emitter<'_> {
                 }
                 let vals = args.iter().map(|&a| self.val(a)).collect::<Result<Vec<_>, _>>()?;
                 if let Some(&length) = found.indices.get(&inst.results[0])
-                    && found.masked.contains_key(&inst.results[0])
                     && let Some(i) = vals.iter().position(|v| is_number(v, length as i64 - 1))
                 {
                     self.define(inst.results[0], vals[1 - i].clone());

@@ -184,7 +184,6 @@ fn bytes_fill_registers() {
     assert_eq!([Mnemonic::Vpmovzxbd, Mnemonic::Vpackuswb].map(|m| count(&code, m)), [0; 2]);
 }
 
-/// Eight quotients of 32 bits are two divisions of doubles.
 /// Tables of up to 32 elements are permuted in registers, and what is a remainder by their length needs no `and`.
 #[test]
 fn tables_are_permuted() {
@@ -228,6 +227,7 @@ fn signs_are_merged() {
     }
 }
 
+/// Eight quotients of 32 bits are two divisions of doubles.
 #[test]
 fn integers_are_divided_by_vectors() {
     let text = "rtir 1\nkernel @f(a: i32 in, b: i32 in, out: i32 out) syms 1 {\n  phase [i0 < s0] {\n    nest {\n      \

@@ -1,8 +1,9 @@
 //! Bodies of activations at f32: see `math_f32`. Rows that lose an ULP to two roundings in a row (sigmoid, silu, mish, gelu)
 //! use one reduction and one polynomial, 2^n(1+q), without rounding exp itself.
 
-// 1/(1+exp(-x)) with exp(-x)=2^n(1+q), r=x-n*ln2 (two-step Cody-Waite with fma), q=expm1(r) of degree 6 (fpminimax, the first two
-// coefficients 1), denominator fma(q,2^n,1)+2^n (no rounding of exp itself); |x|>87 cold. Worst error 1.999 ULP, all inputs.
+// 1/(1+exp(-x)) with exp(-x)=2^n(1+q), r=x-n*ln2 (two-step Cody-Waite with fma), q=expm1(r) of degree 6 (fpminimax, the
+// first two coefficients 1), denominator fma(q,2^n,1)+2^n (no rounding of exp itself); |x|>87 cold. Worst error 1.999
+// ULP, all inputs.
 pub(super) const SIGMOID: &str = "
 z = fma(x, -0x1.715476p0, 0x1.8000fep23)
 n = z - 0x1.8000fep23
