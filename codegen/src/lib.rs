@@ -11,6 +11,7 @@ mod hoist;
 mod host;
 mod image;
 pub mod isa;
+mod jam;
 pub mod lane;
 pub mod module;
 pub mod schedule;

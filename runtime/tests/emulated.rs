@@ -78,7 +78,7 @@ fn nothing_is_streamed_in_place() {
     let text = "rtir 1\nkernel @f(in0: f32 in, out0: f32 out) syms 1 {\n  phase [i0 < s0] {\n    nest {\n      \
                 %0 = load.f32 in0[i0]\n      %1 = add.f32 %0, %0\n      store out0[i0], %1\n    }\n  }\n}\n";
     let kernel = parse(text).expect("a kernel");
-    let n = 100;
+    let n = 1200;
     let x: Vec<f32> = (0..n).map(|i| i as f32).collect();
     let case = common::Case::new(&kernel, &[n], &[], &[Array::from_f32(&x), Array::zeros(DType::F32, n as usize)]);
     for isa in [Isa::Avx512, Isa::Avx2] {
@@ -97,7 +97,7 @@ fn nothing_is_streamed_in_place() {
         space.memory.add(Region { name: "in place".into(), start: frame, bytes, writable: false });
         let mut machine = Machine::new(std::mem::take(&mut space.memory));
         machine.gpr[7] = frame;
-        machine.call(entry, space.stack, 10_000, &mut |_, _| None).expect("it runs");
+        machine.call(entry, space.stack, 100_000, &mut |_, _| None).expect("it runs");
         assert!(!machine.executed().contains_key("Vmovntps"), "{isa}");
         let read = |at, len| machine.memory.read(at, len).expect("an argument's region").to_vec();
         assert_eq!(space.arrays(&case, read)[1], apart[1], "{isa}");

@@ -48,6 +48,22 @@ kernel @relu(x: f32 in, w: f32 in, y: f32 out) syms 1 scalars (f32) {
     }
 }
 
+/// As many rows as run together, more and fewer; lengths that let them and others.
+#[test]
+fn rows_that_run_together() {
+    let text = include_str!("../../codegen/filetests/rows-together.rtir");
+    let k = parse(text).unwrap_or_else(|e| panic!("{e}"));
+    for rows in [0, 1, 2, 3, 4, 5, 8, 11] {
+        for n in [0, 1, 31, 32, 33, 64, 96, 128, 129, 160] {
+            let pitch = n + 3;
+            let (x, w) = (values(rows * pitch, 1), values(n, 2));
+            let outs = [rows * n, rows].map(|n| Array::from_f32(&vec![0.0; n]));
+            let args = [Array::from_f32(&x), Array::from_f32(&w), outs[0].clone(), outs[1].clone()];
+            common::check(&k, &[rows as i64, n as i64, pitch as i64, n as i64], &[], &args);
+        }
+    }
+}
+
 #[test]
 fn softmax_over_rows_and_over_columns() {
     let text = |order: &str, at: &str| {

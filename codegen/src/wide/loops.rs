@@ -14,7 +14,7 @@ use rusttorch_ir::kernel::{Order, ROWS_GROUP};
 use rusttorch_ir::prim::Prim;
 
 /// Bodies up to this cost per lane run four vectors per iteration, others two.
-const LIGHT: usize = 8;
+pub const LIGHT: usize = 8;
 
 impl Emitter<'_> {
     pub fn axis_range(&mut self, a: AxisId) -> (VReg, VReg) {
@@ -71,6 +71,7 @@ impl Emitter<'_> {
         match strip.rows {
             Some(a) => {
                 let (lo, hi) = self.axis_range(a);
+                let lo = self.jammed_rows(a, lo, hi)?;
                 self.axis_loop(a, lo, hi, &mut |e| e.segments(strip))
             }
             None => self.segments(strip),
@@ -171,7 +172,7 @@ impl Emitter<'_> {
     }
 
     /// As `lane_loop`, for a segment without reductions: its results may be streamed.
-    fn map_loop(
+    pub fn map_loop(
         &mut self,
         axis: AxisId,
         lo: VReg,

@@ -47,10 +47,18 @@ pub fn shift(dtype: DType) -> u32 {
 impl Emitter<'_> {
     /// Byte address of element `index` of a buffer.
     pub fn address(&mut self, buffer: BufferId, index: VReg) -> VReg {
-        let slot = self.layout.buffer(buffer);
-        let base = self.slot(slot);
+        let base = self.first_element(buffer);
         let bytes = self.shift_left(index, shift(self.k.buffers[buffer.index()].dtype));
         self.add(base, bytes)
+    }
+
+    /// Address of a buffer's element 0.
+    fn first_element(&mut self, buffer: BufferId) -> VReg {
+        if let Some(&at) = self.scratch.get(&buffer) {
+            return self.c.local_address(at);
+        }
+        let slot = self.layout.buffer(buffer);
+        self.slot(slot)
     }
 
     /// Computes what the accesses of a body need before its lane loop.
@@ -84,10 +92,7 @@ impl Emitter<'_> {
             None => e.clone(),
         };
         let base = match (buffer, at_zero) {
-            (Some(b), IndexExpr::Const(0)) => {
-                let slot = self.layout.buffer(b);
-                self.slot(slot)
-            }
+            (Some(b), IndexExpr::Const(0)) => self.first_element(b),
             (Some(b), e) => {
                 let index = self.index(&e)?;
                 self.address(b, index)

@@ -15,7 +15,7 @@
 //! Files: `vcode` (instructions over virtual registers), `fold` and `constants` (loads as operands, constants in registers), `encode` (registers and bytes), `val` (values
 //! and vector operations), `prim`, `compare` and `convert` (primitives), `memory`, `strided`, `gather`, `table`, `transpose` and `stream`
 //! (accesses), `lanes` (what runs lane by lane), `body` (straight-line code), `loops` (loop shapes), `reduce`, `carry` and `arg`
-//! (reductions).
+//! (reductions), `jam` (rows that run together).
 
 /// An instruction's form by width and by the size of its lanes.
 macro_rules! codes {
@@ -37,6 +37,7 @@ mod encode;
 mod fold;
 mod gather;
 mod gpr;
+mod jam;
 mod lanes;
 mod loops;
 mod memory;
@@ -55,8 +56,10 @@ use crate::error::CodegenError;
 use crate::frame::FrameLayout;
 use crate::host::HostFn;
 use crate::isa::Isa;
+use crate::jam::{Jammed, jam};
 use crate::lane::Program;
 pub use encode::Bytes;
+use iced_x86::Code;
 use regalloc2::VReg;
 use rusttorch_ir::id::{AxisId, BufferId, ValueId};
 use rusttorch_ir::index::IndexExpr;
@@ -68,6 +71,9 @@ use vcode::{BlockId, Builder, INT};
 /// Alignment of the code, for its constants.
 pub const ALIGN: u64 = 64;
 
+/// An affine access, or an index without a buffer.
+type BaseKey = (Option<BufferId>, IndexExpr);
+
 /// What one copy of a body needs besides the kernel: its row's axis value, prelude and addresses.
 #[derive(Clone, Default)]
 struct Copy {
@@ -76,7 +82,7 @@ struct Copy {
     column: usize,
     vals: HashMap<ValueId, Val>,
     /// Address of lane 0 of every affine access.
-    bases: HashMap<(Option<BufferId>, IndexExpr), VReg>,
+    bases: HashMap<BaseKey, VReg>,
     /// Local arrays of periodic reads: see `memory.rs`.
     periods: HashMap<(BufferId, IndexExpr), i32>,
 }
@@ -114,6 +120,8 @@ struct Emitter<'a> {
     streamed: Vec<BufferId>,
     /// They do so now.
     streaming: bool,
+    /// They did.
+    fences: bool,
     /// Vectors per iteration of a loop whose body is long.
     heavy: usize,
     /// Whether there is such a loop.
@@ -129,6 +137,10 @@ struct Emitter<'a> {
     packed: HashMap<(BufferId, IndexExpr), VReg>,
     /// Loads whose rows have been read, for the lanes in flight (`columns.rs`).
     rows: columns::Rows,
+    /// The strip's code for several rows, where they run together (`jam.rs`).
+    jammed: Option<&'a Jammed>,
+    /// Local arrays in place of row scratch, of rows that run together.
+    scratch: HashMap<BufferId, i32>,
     /// Bits of indices as signs, by the block that has them (`table.rs`).
     signs: HashMap<(BlockId, VReg, u8), VReg>,
     /// Values that live in tiles: pointer to lane 0 of the tile axis.
@@ -181,6 +193,9 @@ fn emit_by(
         Isa::Avx512 => true,
         Isa::Baseline | Isa::Neon => return Err(CodegenError::unsupported("full-width strips")),
     };
+    let layout = FrameLayout::new(k);
+    let jammed = jam(k, &program.strip, jam::rows(wide512));
+    let k = jammed.as_ref().map_or(k, |j| &j.kernel);
     let mut c = Builder::default();
     let entry = c.block();
     c.enter(entry);
@@ -189,7 +204,7 @@ fn emit_by(
     let mut e = Emitter {
         c,
         k,
-        layout: FrameLayout::new(k),
+        layout,
         host,
         wide512,
         frame,
@@ -200,6 +215,7 @@ fn emit_by(
         site: 0,
         streamed: if streaming { stream::streamed(k) } else { Vec::new() },
         streaming: false,
+        fences: false,
         heavy,
         several: false,
         n: 0,
@@ -209,6 +225,8 @@ fn emit_by(
         tile_begin: None,
         packed: HashMap::new(),
         rows: HashMap::new(),
+        jammed: jammed.as_ref(),
+        scratch: HashMap::new(),
         signs: HashMap::new(),
         tiles: HashMap::new(),
     };
@@ -218,6 +236,10 @@ fn emit_by(
         e.scope.push(a);
     }
     e.strip(&program.strip)?;
+    if e.fences {
+        // Stores past the caches are in no order with others before this.
+        e.c.emit(Code::Sfence, &[]);
+    }
     e.c.ret();
     let several = e.several;
     Ok((encode::encode(e.c.finish(wide512), wide512)?, several))

@@ -4,6 +4,7 @@ use super::emit_strip;
 use crate::error::CodegenError;
 use crate::host::HostFn;
 use crate::isa::Isa;
+use crate::jam::jam;
 use crate::module::{compile, expanded};
 use crate::schedule::schedule;
 use capstone::prelude::*;
@@ -59,6 +60,30 @@ fn an_independent_disassembler_reads_the_same_instructions() {
         }
         assert!(seen > 5_000 && vectors > 1_000, "{isa}: {seen} instructions, {vectors} of full width");
     }
+}
+
+/// Rows of random kernels run together often enough for `make fuzz` to mean something.
+#[test]
+fn rows_of_random_kernels_run_together() {
+    let together = |seed: &u64| {
+        let kernel = random_kernel(*seed).kernel;
+        let kernel = expanded(&kernel);
+        let programs = schedule(&kernel).unwrap_or_default();
+        programs.iter().any(|p| jam(&kernel, &p.strip, 4).is_some())
+    };
+    let count = (0..400).filter(together).count();
+    assert!(count >= 12, "{count} of 400");
+}
+
+/// What a row has once is computed for four rows at once: a root in the code of four rows, one in that of the rest.
+#[test]
+fn uniform_code_of_rows_runs_once() {
+    let kernel = parse(include_str!("../../filetests/rows-together.rtir")).expect("a kernel");
+    let programs = schedule(&kernel).expect("lane code");
+    let strip = emit_strip(&kernel, &programs[0], Isa::Avx512, false, &HostFn::address).expect("a strip");
+    let code: Vec<Instruction> =
+        Decoder::with_ip(64, &strip.bytes[..strip.code], 0, DecoderOptions::NONE).iter().collect();
+    assert_eq!(count(&code, Mnemonic::Vsqrtps), 2);
 }
 
 /// Names of comparisons carry their predicate in one of the two.

@@ -39,7 +39,7 @@ struct Across<'a> {
 }
 
 /// The coefficient of an axis in an index that is linear in it.
-fn coefficient(e: &IndexExpr, axis: AxisId) -> Option<IndexExpr> {
+pub fn coefficient(e: &IndexExpr, axis: AxisId) -> Option<IndexExpr> {
     match e {
         IndexExpr::Axis(a) if *a == axis => Some(IndexExpr::Const(1)),
         IndexExpr::Add(a, b) => Some(coefficient(a, axis)? + coefficient(b, axis)?),

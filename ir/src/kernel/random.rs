@@ -20,6 +20,8 @@ use crate::prim::{Prim, Typing};
 
 /// The dtypes of most kernels. Half of the random ones keep to them.
 const COMMON: [DType; 6] = [DType::F32, DType::F64, DType::I32, DType::I64, DType::U8, DType::Bool];
+/// Those of rows that may run together.
+const NARROW: [DType; 5] = [DType::F32, DType::I32, DType::U8, DType::Bool, DType::BF16];
 /// Points of all loops around a body.
 const MAX_POINTS: i64 = 6000;
 /// Elements of an argument.
@@ -65,6 +67,7 @@ pub fn random_kernel(seed: u64) -> Case {
         last: Vec::new(),
         outer: Vec::new(),
         inner: Vec::new(),
+        row: None,
         pool: Vec::new(),
         indices: Vec::new(),
         code: Vec::new(),
@@ -90,6 +93,8 @@ struct Generator {
     last: Vec<i64>,
     outer: Vec<AxisId>,
     inner: Vec<AxisId>,
+    /// The extent of all nests' axes, where rows may run together: what could keep them from it is rare then.
+    row: Option<IndexExpr>,
     /// Visible values.
     pool: Vec<ValueId>,
     /// Visible results of `check`, with their largest value.
@@ -115,10 +120,14 @@ impl Generator {
     fn phase(&mut self) {
         let rank = self.rng.pick(&[0, 1, 1, 1, 2, 2]);
         self.outer.clear();
+        self.row = None;
         for _ in 0..rank {
             let a = self.axis(&[]);
             self.outer.push(a);
         }
+        let n: i64 = self.rng.pick(&[31, 32, 32, 64, 96, 128]);
+        self.row = (rank > 0 && self.rng.one_in(4) && self.points() * n <= MAX_POINTS)
+            .then(|| if self.rng.one_in(2) { IndexExpr::Sym(self.sym(n)) } else { IndexExpr::Const(n) });
         self.pool.clear();
         self.indices.clear();
         let (mut nests, mut stored) = (Vec::new(), Vec::new());
@@ -134,7 +143,7 @@ impl Generator {
     }
 
     fn nest(&mut self, last: bool, temps: &mut Vec<(BufferId, IndexExpr)>) -> Nest {
-        let rank = self.rng.pick(&[0, 1, 1, 1, 2]);
+        let rank = self.rng.pick(if self.row.is_some() { &[0, 1, 1, 1, 1] } else { &[0, 1, 1, 1, 2] });
         self.inner.clear();
         for _ in 0..rank {
             let around = [self.outer.clone(), self.inner.clone()].concat();
@@ -170,6 +179,11 @@ impl Generator {
 
     /// A new axis inside of these.
     fn axis(&mut self, around: &[AxisId]) -> AxisId {
+        if let Some(extent) = self.row.clone() {
+            let (_, high) = self.range(&extent).expect("small numbers");
+            self.last.push(high - 1);
+            return self.k.add_axis(extent);
+        }
         let n: i64 = self.rng.pick(&[1, 2, 3, 4, 5, 7, 8, 9, 13, 16, 17, 31, 33, 40, 64, 70, 100]);
         let n = if self.rng.one_in(40) { 0 } else { n.min(MAX_POINTS / self.points().max(1)).max(1) };
         let n = if self.rng.one_in(60) && self.points() == 1 { 4096 + n } else { n };
@@ -309,12 +323,18 @@ impl Generator {
 
     fn dtype(&mut self) -> DType {
         // f32 is what most kernels are made of.
-        if self.rng.one_in(2) { DType::F32 } else { self.rng.pick(self.dtypes) }
+        match (&self.row, self.rng.one_in(2)) {
+            (_, true) => DType::F32,
+            (None, false) => self.rng.pick(self.dtypes),
+            (Some(_), false) => self.rng.pick(&NARROW),
+        }
     }
 
     /// One more instruction, and what it needs.
     fn step(&mut self) {
-        match self.rng.below(16) {
+        let what = self.rng.below(16);
+        match what {
+            6..=8 if self.row.is_some() => self.any_prim(false),
             0..=3 => self.load(),
             4 => self.masked_load(),
             5 => self.scratch_load(),
@@ -326,7 +346,7 @@ impl Generator {
             }
             8 => self.call_or_lookup(),
             9 => self.cold(),
-            _ => self.any_prim(true),
+            _ => self.any_prim(self.row.is_none()),
         }
     }
 
@@ -444,14 +464,19 @@ impl Generator {
 
     /// A reduction; its results are visible after the nest.
     fn reduce(&mut self) -> Vec<ValueId> {
-        let (kind, _) = self.rng.pick(&Reduction::NAMES);
-        let order = self.rng.pick(&[Order::Lanes, Order::Rows]);
+        let (mut kind, mut order) = (self.rng.pick(&Reduction::NAMES).0, self.rng.pick(&[Order::Lanes, Order::Rows]));
+        if self.row.is_some() && !self.rng.one_in(20) {
+            kind =
+                self.rng.pick(&[Reduction::Sum, Reduction::Prod, Reduction::Max, Reduction::Min, Reduction::Moments]);
+            order = Order::Lanes;
+        }
         let t = match kind {
             Reduction::Any | Reduction::All => DType::Bool,
             Reduction::Xor => match self.dtype() {
                 t if t.is_float() => DType::I32,
                 t => t,
             },
+            Reduction::Moments if self.row.is_some() => DType::F32,
             Reduction::Moments => self.rng.pick(&[DType::F32, DType::F64]),
             Reduction::Sum
             | Reduction::Prod
