@@ -15,18 +15,30 @@ pub enum Isa {
     Avx2,
     /// AVX-512 F, VL, DQ, BW.
     Avx512,
+    /// And AVX512-BF16, which rounds to bfloat16.
+    Avx512Bf16,
     /// aarch64 NEON.
     Neon,
 }
 
 impl Isa {
     /// All levels with their names.
-    pub const NAMES: [(Isa, &'static str); 4] =
-        [(Isa::Baseline, "baseline"), (Isa::Avx2, "avx2"), (Isa::Avx512, "avx512"), (Isa::Neon, "neon")];
+    pub const NAMES: [(Isa, &'static str); 5] = [
+        (Isa::Baseline, "baseline"),
+        (Isa::Avx2, "avx2"),
+        (Isa::Avx512, "avx512"),
+        (Isa::Avx512Bf16, "avx512_bf16"),
+        (Isa::Neon, "neon"),
+    ];
 
     /// Name, as in `RUSTTORCH_MAX_ISA`.
     pub fn name(self) -> &'static str {
         Isa::NAMES.iter().find(|(i, _)| *i == self).expect("every level has a name").1
+    }
+
+    /// Whether vectors have 512 bits.
+    pub fn is_512(self) -> bool {
+        matches!(self, Isa::Avx512 | Isa::Avx512Bf16)
     }
 
     /// The level of this name.
@@ -55,7 +67,9 @@ impl Isa {
                 && is_x86_feature_detected!("avx512vl")
                 && is_x86_feature_detected!("avx512dq")
                 && is_x86_feature_detected!("avx512bw");
-            Some(if avx512 {
+            Some(if avx512 && is_x86_feature_detected!("avx512bf16") {
+                Isa::Avx512Bf16
+            } else if avx512 {
                 Isa::Avx512
             } else if avx2 {
                 Isa::Avx2
@@ -113,7 +127,7 @@ impl Isa {
                     enable(f)?;
                 }
             }
-            if self == Isa::Avx512 {
+            if self.is_512() {
                 for f in ["has_avx512f", "has_avx512vl", "has_avx512dq"] {
                     enable(f)?;
                 }

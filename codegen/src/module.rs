@@ -205,7 +205,7 @@ pub(crate) fn wide_strip(
     host: &dyn Fn(HostFn) -> u64,
     emitters: Emitters,
 ) -> Result<Result<wide::Bytes, Option<Cow<'static, str>>>, CodegenError> {
-    if emitters == Emitters::Cranelift || !matches!(isa, Isa::Avx2 | Isa::Avx512) {
+    if emitters == Emitters::Cranelift || !(isa == Isa::Avx2 || isa.is_512()) {
         return Ok(Err(None));
     }
     match wide::emit_strip(kernel, program, isa, emitters == Emitters::Streaming, host) {

@@ -15,7 +15,7 @@ const FREE: usize = 2;
 /// loses where memory does. 1 Mi f32, 512 and 256 bits, medians of three runs: `x + z` 184 and 152 us, argmax of rows 110 and 79, a
 /// softmax's backward 181 and 157, `x + z` over 16 Mi 5897 and 5475; layer_norm 181 and 243. Calls of 3 to 16,384 elements take the same time.
 pub fn suited(isa: Isa, kernel: &Kernel) -> Isa {
-    if isa == Isa::Avx512 && *HALVES && bound_by_memory(kernel) { Isa::Avx2 } else { isa }
+    if isa.is_512() && *HALVES && bound_by_memory(kernel) { Isa::Avx2 } else { isa }
 }
 
 static HALVES: LazyLock<bool> = LazyLock::new(halves);

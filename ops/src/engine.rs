@@ -44,6 +44,7 @@ pub fn target() -> Option<Isa> {
             MaxIsa::Baseline => Isa::Baseline,
             MaxIsa::Avx2 => Isa::Avx2,
             MaxIsa::Avx512 => Isa::Avx512,
+            MaxIsa::Avx512Bf16 => Isa::Avx512Bf16,
         };
         if config.disable { None } else { Isa::capped(Some(cap)) }
     });

@@ -102,6 +102,8 @@ pub enum MaxIsa {
     Avx2,
     /// AVX-512 F, VL, DQ and BW.
     Avx512,
+    /// And AVX512-BF16.
+    Avx512Bf16,
 }
 
 /// The values of all variables.
@@ -156,8 +158,13 @@ impl Config {
         );
         let max_isa = reader.one_of(
             "RUSTTORCH_MAX_ISA",
-            MaxIsa::Avx512,
-            &[("baseline", MaxIsa::Baseline), ("avx2", MaxIsa::Avx2), ("avx512", MaxIsa::Avx512)],
+            MaxIsa::Avx512Bf16,
+            &[
+                ("baseline", MaxIsa::Baseline),
+                ("avx2", MaxIsa::Avx2),
+                ("avx512", MaxIsa::Avx512),
+                ("avx512_bf16", MaxIsa::Avx512Bf16),
+            ],
         );
         let ours = reader.count("RUSTTORCH_NUM_THREADS");
         let omp = reader.count("OMP_NUM_THREADS");
@@ -254,7 +261,7 @@ mod tests {
     #[test]
     fn defaults_and_values() {
         let c = read(&[]);
-        assert_eq!((c.log, c.strict, c.max_isa, c.cache_size), (None, false, MaxIsa::Avx512, 1024));
+        assert_eq!((c.log, c.strict, c.max_isa, c.cache_size), (None, false, MaxIsa::Avx512Bf16, 1024));
         assert!(c.warnings.is_empty() && c.num_threads.is_none() && c.dump.is_none());
         let c = read(&[("RUSTTORCH_MAX_ISA", "AVX2"), ("RUSTTORCH_STRICT", "1"), ("OMP_NUM_THREADS", "4,2")]);
         assert_eq!((c.max_isa, c.strict, c.num_threads), (MaxIsa::Avx2, true, Some(4)));

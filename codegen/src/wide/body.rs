@@ -3,7 +3,7 @@
 use super::Emitter;
 use super::val::{LaneTy, Lanes, Val};
 use crate::error::CodegenError;
-use crate::lane::{LaneInst, LaneOp, Segment};
+use crate::lane::{Access, LaneInst, LaneOp, Segment};
 use iced_x86::Code;
 use rusttorch_ir::dtype::DType;
 use rusttorch_ir::id::ValueId;
@@ -52,6 +52,10 @@ struct Found {
     /// Of those, what is an index of tables of one length, a power of two, and nothing else. Permutations read as
     /// many bits of it as they need.
     indices: HashMap<ValueId, usize>,
+    /// Floats that become 16 bits for one store alone: it writes words.
+    words: HashSet<ValueId>,
+    /// float16 that becomes floats: its load converts it.
+    floats: HashSet<ValueId>,
     /// `a | (b & c)` by its result, one instruction on AVX-512.
     merges: HashMap<ValueId, [ValueId; 3]>,
 }
@@ -86,8 +90,30 @@ impl Emitter<'_> {
         let mut compares = HashMap::new();
         let mut reads = Uses::new();
         let mut indexed = Uses::new();
+        let whole = self.n > 0 && self.tail.is_none();
+        let (mut loads, mut halves) = (HashSet::new(), HashSet::new());
         for inst in code {
             match &inst.op {
+                LaneOp::Load { buffer, access: Access::Unit(_), mask: None }
+                    if whole
+                        && self.k.buffers[buffer.index()].dtype == DType::F16
+                        && uses.get(&inst.results[0]) == Some(&1) =>
+                {
+                    loads.insert(inst.results[0]);
+                }
+                LaneOp::Prim(Prim::Convert, DType::F32, args) if loads.contains(&args[0]) => {
+                    found.floats.insert(args[0]);
+                }
+                LaneOp::Prim(Prim::Convert, DType::F16 | DType::BF16, args)
+                    if whole && self.k.dtype(args[0]) == DType::F32 && uses.get(&inst.results[0]) == Some(&1) =>
+                {
+                    halves.insert(inst.results[0]);
+                }
+                LaneOp::Store { access: Access::Unit(_), value, mask: None, add: false, .. }
+                    if halves.contains(value) =>
+                {
+                    found.words.insert(*value);
+                }
                 LaneOp::Prim(p @ (Prim::Gt | Prim::Lt), t, args) if t.is_float() => {
                     compares.insert(inst.results[0], (*p, args[0], args[1]));
                 }
@@ -164,6 +190,16 @@ impl Emitter<'_> {
                     return Ok(());
                 }
                 let vals = args.iter().map(|&a| self.val(a)).collect::<Result<Vec<_>, _>>()?;
+                if *p == Prim::Convert && found.floats.contains(&args[0]) {
+                    self.define(inst.results[0], vals[0].clone());
+                    return Ok(());
+                }
+                if found.words.contains(&inst.results[0]) {
+                    let floats = self.registers(from, &vals[0])?;
+                    let parts = self.float_to_words(*t, &floats.parts);
+                    self.define(inst.results[0], Val::Lanes(Lanes { ty: LaneTy::Words, parts }));
+                    return Ok(());
+                }
                 if let Some(&length) = found.indices.get(&inst.results[0])
                     && let Some(i) = vals.iter().position(|v| is_number(v, length as i64 - 1))
                 {
@@ -190,6 +226,9 @@ impl Emitter<'_> {
                     |a: &ValueId| matches!(self.val(*a), Ok(Val::Const(l)) if (0..=last).contains(&l.as_i64()));
                 let inside = found.masked.get(index).is_some_and(|args| args.iter().any(limits));
                 self.lookup(table, self.k.dtype(*index), &v, inside)?
+            }
+            LaneOp::Load { buffer, access: Access::Unit(e), .. } if found.floats.contains(&inst.results[0]) => {
+                self.load_floats(*buffer, e)?
             }
             LaneOp::Load { buffer, access, mask } => self.load(*buffer, access, *mask)?,
             LaneOp::Store { buffer, access, value, mask, add } => {

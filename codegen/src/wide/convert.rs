@@ -2,10 +2,10 @@
 //! integer for all of these, which is mended by masks.
 
 use super::Emitter;
-use super::compare::{GREATER_EQUAL, ORDERED};
+use super::compare::{GREATER_EQUAL, ORDERED, UNORDERED};
 use super::prim::{FLOOR, TRUNC};
 use super::val::{LaneTy, Lanes, Src, Val};
-use super::vcode::{A, VEC};
+use super::vcode::{A, MASK, VEC};
 use crate::error::CodegenError;
 use iced_x86::Code;
 use regalloc2::VReg;
@@ -15,6 +15,8 @@ use rusttorch_ir::prim::Prim;
 const TWO_32: f64 = 4_294_967_296.0;
 const TWO_52: f64 = 4_503_599_627_370_496.0;
 const TWO_63: f64 = 9_223_372_036_854_775_808.0;
+/// Of the classes of `vfpclassps`.
+const SUBNORMAL: u8 = 0x20;
 /// The upper halves of 64-bit lanes, for `vpblendd`.
 const ODD_DWORDS: u8 = 0b1010_1010;
 
@@ -49,7 +51,7 @@ impl Emitter<'_> {
                 self.widen(&x, code, uniform)
             }
             (F16 | BF16, F32) => x.parts.into_iter().map(|p| self.half_to_float(from, p)).collect(),
-            (F32, F16 | BF16) => x.parts.into_iter().map(|p| self.float_to_half(to, p)).collect(),
+            (F32, F16 | BF16) => self.float_to_half(to, &x.parts),
             (F32, F64) => {
                 let code = self.pick(Code::VEX_Vcvtps2pd_ymm_xmmm128, Code::EVEX_Vcvtps2pd_zmm_k1z_ymmm256b32_sae);
                 self.widen(&x, code, uniform)
@@ -199,17 +201,51 @@ impl Emitter<'_> {
         self.vec_half(self.pick(Code::VEX_Vcvtph2ps_ymm_xmmm128, Code::EVEX_Vcvtph2ps_zmm_k1z_ymmm256_sae), words)
     }
 
-    fn float_to_half(&mut self, half: DType, p: VReg) -> VReg {
+    fn float_to_half(&mut self, half: DType, parts: &[VReg]) -> Vec<VReg> {
+        if half == DType::BF16 && !self.bf16 {
+            return self.float_to_bf16(parts);
+        }
+        let code = self.pick(Code::VEX_Vpmovzxwd_ymm_xmmm128, Code::EVEX_Vpmovzxwd_zmm_k1z_ymmm256);
+        self.float_to_words(half, parts).into_iter().map(|w| self.vec_half(code, w)).collect()
+    }
+
+    /// Floats as words of a 16-bit type.
+    pub fn float_to_words(&mut self, half: DType, parts: &[VReg]) -> Vec<VReg> {
         if half == DType::F16 {
-            let words = self.c.vreg(VEC);
             let code = self.pick(Code::VEX_Vcvtps2ph_xmmm128_ymm_imm8, Code::EVEX_Vcvtps2ph_ymmm256_k1z_zmm_imm8_sae);
             // 0: to nearest, ties to even.
-            self.c.emit(code, &[A::Def(words), A::Use(p), A::Imm8(0)]);
-            let code = self.pick(Code::VEX_Vpmovzxwd_ymm_xmmm128, Code::EVEX_Vpmovzxwd_zmm_k1z_ymmm256);
-            return self.vec_half(code, words);
+            return parts.iter().map(|&p| self.vec1_imm(code, Src::Reg(p), 0)).collect();
         }
-        // By integers: the instruction of AVX512-BF16 flushes subnormals. Half a unit less one is added, and
-        // one more where the result would be odd.
+        if !self.bf16 {
+            return self.float_to_bf16(parts).into_iter().map(|p| self.pack_words(half, p)).collect();
+        }
+        // The instruction flushes subnormals.
+        let subnormal = parts
+            .iter()
+            .map(|&p| {
+                let k = self.c.vreg(MASK);
+                let code = Code::EVEX_Vfpclassps_kr_k1_zmmm512b32_imm8;
+                self.c.emit(code, &[A::Def(k), A::Use(p), A::Imm8(SUBNORMAL)]);
+                k
+            })
+            .collect();
+        let fast = parts.iter().map(|&p| self.vec_half(Code::EVEX_Vcvtneps2bf16_ymm_k1z_zmmm512b32, p)).collect();
+        self.unless(subnormal, fast, |e| {
+            let all: Vec<VReg> = parts.iter().map(|&p| e.bf16_of_number(p)).collect();
+            let all = parts.iter().zip(all).map(|(&p, n)| e.bf16_or_nan(p, n)).collect::<Vec<_>>();
+            all.into_iter().map(|p| e.pack_words(half, p)).collect()
+        })
+    }
+
+    /// Floats as the bits of bfloat16 in lanes of 32, by integers.
+    fn float_to_bf16(&mut self, parts: &[VReg]) -> Vec<VReg> {
+        let numbers: Vec<VReg> = parts.iter().map(|&p| self.bf16_of_number(p)).collect();
+        let nan = parts.iter().map(|&p| self.compare_float(LaneTy::F32, p, Src::Reg(p), UNORDERED)).collect();
+        self.unless(nan, numbers.clone(), |e| parts.iter().zip(numbers).map(|(&p, n)| e.bf16_or_nan(p, n)).collect())
+    }
+
+    /// Of what is no NaN: half a unit less one is added, and one more where the result would be odd.
+    fn bf16_of_number(&mut self, p: VReg) -> VReg {
         let right = self.pick(Code::VEX_Vpsrld_ymm_ymm_imm8, Code::EVEX_Vpsrld_zmm_k1z_zmmm512b32_imm8);
         let high = self.vec1_imm(right, Src::Reg(p), 16);
         let one = self.pool_bits(1, false);
@@ -217,11 +253,34 @@ impl Emitter<'_> {
         let most = self.pool_bits(0x7fff, false);
         let up = self.add_int(LaneTy::I32, p, most);
         let up = self.add_int(LaneTy::I32, up, Src::Reg(odd));
-        let rounded = self.vec1_imm(right, Src::Reg(up), 16);
+        self.vec1_imm(right, Src::Reg(up), 16)
+    }
+
+    /// The number, or a quiet NaN where there is none.
+    fn bf16_or_nan(&mut self, p: VReg, number: VReg) -> VReg {
+        let right = self.pick(Code::VEX_Vpsrld_ymm_ymm_imm8, Code::EVEX_Vpsrld_zmm_k1z_zmmm512b32_imm8);
+        let high = self.vec1_imm(right, Src::Reg(p), 16);
         let quiet = self.pool_bits(0x40, false);
         let nan = self.or(high, quiet);
-        let number = self.compare_float(LaneTy::F32, p, Src::Reg(p), ORDERED);
-        self.blend(LaneTy::I32, number, Src::Reg(rounded), nan)
+        let ordered = self.compare_float(LaneTy::F32, p, Src::Reg(p), ORDERED);
+        self.blend(LaneTy::I32, ordered, Src::Reg(number), nan)
+    }
+
+    /// `usual`, or what `rare` makes where a lane of the masks is on, out of the way.
+    fn unless(&mut self, masks: Vec<VReg>, usual: Vec<VReg>, rare: impl FnOnce(&mut Self) -> Vec<VReg>) -> Vec<VReg> {
+        let (needed, skip, join) = (self.c.cold_block(), self.c.block(), self.c.block());
+        let results: Vec<VReg> = usual.iter().map(|_| self.c.param(join, VEC)).collect();
+        self.test_any(&Lanes { ty: LaneTy::Mask32, parts: masks });
+        self.c.branch(Code::Jne_rel32_64, needed, skip);
+        self.c.enter(needed);
+        let outer = std::mem::replace(&mut self.c.cold, true);
+        let slow = rare(self);
+        self.c.cold = outer;
+        self.c.jump(join, &slow);
+        self.c.enter(skip);
+        self.c.jump(join, &usual);
+        self.c.enter(join);
+        results
     }
 
     // ---- 64-bit integers, of which AVX2 has no conversions ----

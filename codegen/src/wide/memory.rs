@@ -239,6 +239,21 @@ impl Emitter<'_> {
         v
     }
 
+    /// Reads float16 from consecutive elements as floats; all lanes in flight exist.
+    pub fn load_floats(&mut self, buffer: BufferId, e: &IndexExpr) -> Result<Val, CodegenError> {
+        let base = self.base(Some(buffer), e)?;
+        let at = self.unit_place(base, DType::F16)?;
+        let code = self.pick(Code::VEX_Vcvtph2ps_ymm_xmmm128, Code::EVEX_Vcvtph2ps_zmm_k1z_ymmm256_sae);
+        let parts = (0..self.parts(LaneTy::F32))
+            .map(|i| {
+                let v = self.c.vreg(VEC);
+                self.c.emit(code, &[A::Def(v), at.a((2 * i * self.width()) as i32)]);
+                v
+            })
+            .collect();
+        Ok(Val::Lanes(Lanes { ty: LaneTy::F32, parts }))
+    }
+
     /// Writes the lanes in flight to consecutive elements.
     pub fn store_lanes(&mut self, dtype: DType, v: &Lanes, at: Place) -> Result<(), CodegenError> {
         let size = dtype.size() as i32;
@@ -254,6 +269,11 @@ impl Emitter<'_> {
         for (i, &p) in v.parts.iter().enumerate() {
             let a = to.a(i as i32 * per_part * size);
             let mask = masks.as_ref().map(|m| m[i]);
+            if v.ty == LaneTy::Words {
+                let code = self.pick(Code::VEX_Vmovups_xmmm128_xmm, Code::EVEX_Vmovups_ymmm256_k1z_ymm);
+                self.c.emit(code, &[a, A::Use(p)]);
+                continue;
+            }
             self.store_part(dtype, p, a, mask);
         }
         if bounce {

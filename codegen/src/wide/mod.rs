@@ -105,6 +105,8 @@ struct Emitter<'a> {
     host: &'a dyn Fn(HostFn) -> u64,
     /// AVX-512, else AVX2.
     wide512: bool,
+    /// AVX512-BF16.
+    bf16: bool,
     frame: VReg,
     /// Current value of every axis in scope; of the lane axis, that of the first lane in flight.
     axes: HashMap<AxisId, VReg>,
@@ -168,7 +170,7 @@ pub fn emit_strip(
     host: &dyn Fn(HostFn) -> u64,
 ) -> Result<Bytes, CodegenError> {
     let (two, several) = emit_by(k, program, isa, streaming, host, 2)?;
-    if isa != Isa::Avx512 || !several || two.spills <= SPILLS {
+    if !isa.is_512() || !several || two.spills <= SPILLS {
         return Ok(two);
     }
     let (one, _) = emit_by(k, program, isa, streaming, host, 1)?;
@@ -190,7 +192,7 @@ fn emit_by(
     let wide512 = match isa {
         _ if cfg!(windows) => return Err(CodegenError::unsupported("full-width strips on Windows")),
         Isa::Avx2 => false,
-        Isa::Avx512 => true,
+        Isa::Avx512 | Isa::Avx512Bf16 => true,
         Isa::Baseline | Isa::Neon => return Err(CodegenError::unsupported("full-width strips")),
     };
     let layout = FrameLayout::new(k);
@@ -207,6 +209,7 @@ fn emit_by(
         layout,
         host,
         wide512,
+        bf16: isa == Isa::Avx512Bf16,
         frame,
         axes: HashMap::new(),
         scope: Vec::new(),

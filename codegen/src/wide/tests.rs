@@ -35,6 +35,7 @@ fn strips(isa: Isa, seeds: std::ops::Range<u64>) -> Vec<Vec<u8>> {
 #[test]
 fn an_independent_disassembler_reads_the_same_instructions() {
     let cs = Capstone::new().x86().mode(arch::x86::ArchMode::Mode64).build().expect("x86 is built in");
+    // (Capstone does not know AVX512-BF16.)
     for isa in [Isa::Avx2, Isa::Avx512] {
         let mut seen = 0;
         let mut vectors = 0;
@@ -249,6 +250,29 @@ fn signs_are_merged() {
         let code = first_loop_at(&map(body), Isa::Avx512);
         assert_eq!(count(&code, Mnemonic::Vpternlogd), 4, "{body}");
         assert_eq!([Mnemonic::Vpandd, Mnemonic::Vpord].map(|m| count(&code, m)), [0, 0], "{body}");
+    }
+}
+
+/// A 16-bit float that is stored is words at once, and one that is read is converted by its load.
+#[test]
+fn halves_are_converted_where_they_are_read_and_written() {
+    let text = |half: &str| {
+        format!(
+            "rtir 1\nkernel @f(in0: {half} in, out0: {half} out) syms 1 {{\n  phase [i0 < s0] {{\n    nest {{\n      \
+             %0 = load.{half} in0[i0]\n      %1 = convert.f32 %0\n      %2 = mul.f32 %1, %1\n      \
+             %3 = convert.{half} %2\n      store out0[i0], %3\n    }}\n  }}\n}}\n"
+        )
+    };
+    use Mnemonic::{Vcvtneps2bf16, Vcvtph2ps, Vcvtps2ph, Vpmovdw, Vpmovzxwd};
+    let names = [Vcvtph2ps, Vcvtps2ph, Vcvtneps2bf16, Vpmovzxwd, Vpmovdw];
+    for (half, isa, want) in [
+        ("f16", Isa::Avx512, [2, 2, 0, 0, 0]),
+        ("f16", Isa::Avx2, [2, 2, 0, 0, 0]),
+        ("bf16", Isa::Avx512Bf16, [0, 0, 2, 2, 0]),
+        ("bf16", Isa::Avx512, [0, 0, 0, 2, 2]),
+    ] {
+        let code = first_loop_at(&text(half), isa);
+        assert_eq!(names.map(|m| count(&code, m)), want, "{half} {isa}");
     }
 }
 

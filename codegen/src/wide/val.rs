@@ -22,6 +22,8 @@ pub enum LaneTy {
     I64,
     Mask32,
     Mask64,
+    /// Words of 16 bits, in the lower half of a register: what a narrow store writes as it is.
+    Words,
 }
 
 impl LaneTy {

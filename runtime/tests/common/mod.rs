@@ -28,7 +28,7 @@ pub fn isas() -> Vec<Isa> {
 /// The choices of emitters that make different code for an instruction set.
 pub fn emitters(isa: Isa) -> &'static [Emitters] {
     match isa {
-        Isa::Avx2 | Isa::Avx512 => &[Emitters::Widest, Emitters::Streaming, Emitters::Cranelift],
+        Isa::Avx2 | Isa::Avx512 | Isa::Avx512Bf16 => &[Emitters::Widest, Emitters::Streaming, Emitters::Cranelift],
         Isa::Baseline | Isa::Neon => &[Emitters::Widest],
     }
 }
