@@ -177,6 +177,18 @@ impl IndexExpr {
         }
     }
 
+    /// The coefficient of an axis in an expression that is linear in it; None where it is not.
+    pub fn coefficient(&self, axis: AxisId) -> Option<IndexExpr> {
+        match self {
+            Axis(a) if *a == axis => Some(Const(1)),
+            Add(a, b) => Some(a.coefficient(axis)? + b.coefficient(axis)?),
+            Mul(a, b) if a.is_uniform() => Some((**a).clone() * b.coefficient(axis)?),
+            Mul(a, b) if b.is_uniform() => Some((**b).clone() * a.coefficient(axis)?),
+            e if !e.uses_axis(axis) => Some(IndexExpr::zero()),
+            _ => None,
+        }
+    }
+
     /// The value under `env`; None on overflow or a divisor that is not positive.
     pub fn eval(&self, env: &impl IndexEnv) -> Option<i64> {
         match self {

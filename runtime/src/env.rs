@@ -42,7 +42,7 @@ pub const VARIABLES: &[Variable] = &[
     },
     Variable {
         name: "RUSTTORCH_MAX_ISA",
-        values: "baseline, avx2, avx512",
+        values: "baseline, avx2, avx512, avx512_bf16",
         default: "what the CPU has",
         meaning: "The widest instruction set that kernels use. The bits of results do not change.",
     },

@@ -5,7 +5,6 @@
 //! code, which is lane by lane anyway, then computes with all rows at once.
 
 use super::loops::LIGHT;
-use super::transpose::coefficient;
 use super::val::{LaneTy, Lanes, Src, Val};
 use super::vcode::{A, INT, VEC};
 use super::{BaseKey, Copy, Emitter};
@@ -146,7 +145,7 @@ impl Emitter<'_> {
         bases.sort();
         let mut starts = Vec::new();
         for (key, start) in bases {
-            let (Some(buffer), Some(step)) = (key.0, coefficient(&key.1, axis)) else { continue };
+            let (Some(buffer), Some(step)) = (key.0, key.1.coefficient(axis)) else { continue };
             let bytes = match self.scratch.contains_key(&buffer) {
                 true => IndexExpr::Const(self.pitch(buffer).into()),
                 false => step * IndexExpr::Const(self.k.buffers[buffer.index()].dtype.size() as i64),
