@@ -1,12 +1,14 @@
 //! Unroll and jam: several rows of a strip that reduces run together.
 //!
 //! A row of 64 elements is a few vectors; its time is the chain from its first load over the folding of lanes,
-//! a division and a square root to its last store, and the instructions around that. Together, rows share the loops,
-//! their chains overlap, and what a row has once (`1 / sqrt(variance)`) is computed for all of them in one vector.
+//! a division and a square root to its last store, and the instructions around that. Of rows that run together the chains
+//! overlap, lanes are folded by fewer instructions, and what a row has once (`1 / sqrt(variance)`) is computed for all of them in
+//! one vector. Every pass reads and writes row after row: with several rows in turns, no prefetcher of the machine knows
+//! what comes (softmax of rows of 256 over 1 Mi f32, in L3, takes two to three times as long).
 //!
 //! The bodies of reductions are copied, a copy per row, with values and row scratch of its own. Uniform code is not: its
-//! values hold a row in each group of lanes, and the copies read their row's ([`Jammed::picks`]). What only maps runs row
-//! by row: to write several rows in turns takes the caches up to twice as long.
+//! values hold a row in each group of lanes, and the copies read their row's ([`Jammed::picks`]). Maps are not copied either:
+//! a loop over the rows runs them.
 
 use crate::lane::{Access, LaneInst, LaneOp, LaneReduce, Mode, Segment, Strip, operands};
 use rusttorch_ir::dtype::DType;
@@ -36,9 +38,8 @@ pub struct Jammed {
 pub enum Step {
     /// Uniform code, for all rows at once, or with copies of values and stores.
     Uniform(Segment),
-    /// A body with the code of all rows. Reductions come in groups, one of each row; all of a group have the result that
-    /// uniform code uses.
-    Together(Segment),
+    /// A segment for each row, one after the other. Their reductions define the same values, which hold all rows.
+    Together(Vec<Segment>),
     /// For each row as it is; it reads these uniform values of one row.
     Each(Segment, Vec<ValueId>),
 }
@@ -210,35 +211,34 @@ impl Jam {
         for inst in &seg.prelude {
             self.once(inst)?;
         }
-        let mut body = Vec::new();
-        let mut differ = Vec::new();
-        for inst in &seg.body {
-            if self.differs(inst)? {
+        let mut differ = vec![false; seg.body.len()];
+        for (inst, differs) in seg.body.iter().zip(&mut differ) {
+            *differs = self.differs(inst)?;
+            if *differs {
                 self.by_row.extend(&inst.results);
-                differ.push(inst.clone());
-            } else {
-                body.push(inst.clone());
             }
         }
-        for row in 0..self.out.rows {
-            for inst in &differ {
-                body.push(self.copy(inst, row)?);
-            }
-        }
-        let mut reduces = Vec::new();
         for r in &seg.reduces {
             let dtype = self.out.kernel.dtype(r.args[0]);
             let kind = matches!(r.kind, Reduction::Sum | Reduction::Prod | Reduction::Max | Reduction::Min);
             let plain = kind && r.order == Order::Lanes && dtype.size() == 4 && r.results.len() == 1;
             plain.then_some(())?;
-            for row in 0..self.out.rows {
-                let args = r.args.iter().map(|&a| self.operand(a, row)).collect::<Option<_>>()?;
-                reduces.push(LaneReduce { args, results: r.results.clone(), ..r.clone() });
-            }
-            self.by_row.extend(&r.results);
         }
-        let cost = seg.cost * self.out.rows;
-        self.out.steps.push(Step::Together(Segment { body, reduces, cost, ..seg.clone() }));
+        let mut rows = Vec::new();
+        for row in 0..self.out.rows {
+            let mut body = Vec::new();
+            for (inst, differs) in seg.body.iter().zip(&differ) {
+                body.push(if *differs { self.copy(inst, row)? } else { inst.clone() });
+            }
+            let mut reduces = Vec::new();
+            for r in &seg.reduces {
+                let args = r.args.iter().map(|&a| self.operand(a, row)).collect::<Option<_>>()?;
+                reduces.push(LaneReduce { args, ..r.clone() });
+            }
+            rows.push(Segment { body, reduces, ..seg.clone() });
+        }
+        self.by_row.extend(seg.reduces.iter().flat_map(|r| &r.results));
+        self.out.steps.push(Step::Together(rows));
         Some(())
     }
 

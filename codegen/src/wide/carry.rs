@@ -1,5 +1,5 @@
 //! Reductions whose accumulators stay in registers: within a chunk, where the L lanes of a body may be in flight at once
-//! or in two halves, and from chunk to chunk, where a nest is one reduction over one axis, the common case. The two loads, two
+//! or one vector after the other, and from chunk to chunk, where a nest is one reduction over one axis, the common case. The two loads, two
 //! stores and the wait for them that accumulators in memory cost are a third of the time of a row of 64 elements.
 
 use super::arg;
@@ -178,9 +178,9 @@ impl Emitter<'_> {
         Ok(Val::Lanes(Lanes { ty, parts: from[1..].to_vec() }))
     }
 
-    /// A chunk of a heavy body: L lanes per iteration in two halves, the accumulators in registers. What is left goes by
-    /// masked vectors over accumulators in memory.
-    pub fn halves_run(
+    /// A chunk of a heavy body: L lanes per iteration, a vector at a time (two would spill), the accumulators in registers. What is
+    /// left goes by masked vectors over accumulators in memory.
+    pub fn vectors_run(
         &mut self,
         seg: &Segment,
         axis: AxisId,
@@ -202,10 +202,11 @@ impl Emitter<'_> {
         self.c.enter(inside);
         self.lane_axis = Some(axis);
         self.scope.push(axis);
-        self.n = s.lanes / 2;
+        self.n = self.width();
         let mut next = vec![self.add_imm(k, s.lanes as i64)];
-        for (half, parts) in acc.parts.chunks(acc.parts.len() / 2).enumerate() {
-            let at = if half == 0 { k } else { self.add_imm(k, self.n as i64) };
+        let count = s.lanes / self.n;
+        for (i, parts) in acc.parts.chunks(acc.parts.len() / count).enumerate() {
+            let at = self.add_imm(k, (i * self.n) as i64);
             self.axes.insert(axis, at);
             self.body(seg)?;
             let new = self.reduce_operands(seg)?;

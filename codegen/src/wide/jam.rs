@@ -1,15 +1,14 @@
 //! Rows that run together (`crate::jam`), where they are short and of whole iterations; others run one by one.
 //!
-//! Every segment's lane loop does the same columns of all rows. Reductions keep an accumulator of each row in
-//! registers; their lanes are folded together, so that a group of 128 bits of one register has what a row folds to. Uniform
-//! code, which is lane by lane anyway, then computes with all rows at once.
+//! A reduction goes over its rows one by one; the lanes of all are folded together, so that a group of 128 bits of one register
+//! has what a row folds to. Uniform code, which is lane by lane anyway, then computes with all rows at once.
 
 use super::loops::LIGHT;
 use super::val::{LaneTy, Lanes, Src, Val};
 use super::vcode::{A, INT, VEC};
 use super::{BaseKey, Copy, Emitter};
 use crate::error::CodegenError;
-use crate::jam::{Jammed, Step};
+use crate::jam::Step;
 use crate::lane::{LaneReduce, Segment, identity, operands};
 use iced_x86::Code;
 use regalloc2::VReg;
@@ -21,7 +20,7 @@ use std::collections::BTreeMap;
 /// The lanes of a reduction over elements of 32 bits.
 const LANES: usize = LANES_BYTES / 4;
 /// The longest row that runs together with others: their scratch is on the stack.
-const LONGEST: i32 = 128;
+const LONGEST: i32 = 512;
 /// Bytes of a cache line.
 const LINE: i32 = 64;
 
@@ -63,7 +62,7 @@ impl Emitter<'_> {
                         let vals = std::mem::take(&mut e.copy.vals);
                         e.vals.extend(vals);
                     }
-                    Step::Together(seg) => e.together(seg, jammed)?,
+                    Step::Together(rows) => e.together(rows)?,
                     Step::Each(seg, values) => e.each_row(seg, values, (axis, i), jammed.rows, &places)?,
                 }
             }
@@ -156,21 +155,33 @@ impl Emitter<'_> {
         Ok(starts)
     }
 
-    fn together(&mut self, seg: &Segment, jammed: &Jammed) -> Result<(), CodegenError> {
-        let lanes = seg.lanes.ok_or_else(|| CodegenError::internal("a reduction without lanes"))?;
-        self.lane_axis = Some(lanes);
-        self.run_uniform(&seg.prelude)?;
-        self.pick_rows(seg)?;
-        self.prepare_accesses(&seg.body)?;
-        let n = self.index(&self.k.axes[lanes.index()].clone())?;
-        self.scope.push(lanes);
-        self.jammed_reduces(seg, lanes, n, jammed.rows)?;
-        self.scope.pop();
-        self.lane_axis = None;
+    /// The rows' reductions, one row after the other; then all fold their lanes.
+    fn together(&mut self, rows: &[Segment]) -> Result<(), CodegenError> {
+        let mut folded: Vec<Vec<VReg>> = vec![vec![]; rows[0].reduces.len()];
+        for (row, seg) in rows.iter().enumerate() {
+            let lanes = seg.lanes.ok_or_else(|| CodegenError::internal("a reduction without lanes"))?;
+            self.lane_axis = Some(lanes);
+            if row == 0 {
+                self.run_uniform(&seg.prelude)?;
+            }
+            self.pick_rows(seg)?;
+            self.prepare_accesses(&seg.body)?;
+            let n = self.index(&self.k.axes[lanes.index()].clone())?;
+            self.scope.push(lanes);
+            let sums = self.row_reduces(seg, lanes, n)?;
+            self.scope.pop();
+            self.lane_axis = None;
+            folded.iter_mut().zip(sums).for_each(|(f, sum)| f.push(sum));
+        }
+        for (r, sums) in rows[0].reduces.iter().zip(folded) {
+            let v = self.fold_rows(r, sums)?;
+            self.vals.insert(r.results[0], v);
+        }
         Ok(())
     }
 
-    fn jammed_reduces(&mut self, seg: &Segment, lanes: AxisId, n: VReg, rows: usize) -> Result<(), CodegenError> {
+    /// What a row folds to in the lanes of one register, for every reduction.
+    fn row_reduces(&mut self, seg: &Segment, lanes: AxisId, n: VReg) -> Result<Vec<VReg>, CodegenError> {
         let (head, inside, after) = (self.c.block(), self.c.block(), self.c.block());
         let k = self.c.param(head, INT);
         self.n = LANES;
@@ -187,8 +198,8 @@ impl Emitter<'_> {
         self.compare(k, n);
         self.c.branch(Code::Jl_rel32_64, inside, after);
         self.c.enter(inside);
-        // What is in flight at once: with AVX2, half of what long bodies fold.
-        let vectors = if self.wide512 || seg.cost <= LIGHT * rows { per_row } else { per_row / 2 };
+        // In flight at once: two vectors of a long body would spill with AVX2 (softmax of rows of 64: 37.5 us, by one 35.9).
+        let vectors = if self.wide512 || seg.cost <= LIGHT { per_row } else { 1 };
         self.n = vectors * self.width();
         let mut new: Vec<Vec<VReg>> = vec![vec![]; acc.len()];
         for first in (0..per_row).step_by(vectors) {
@@ -207,30 +218,28 @@ impl Emitter<'_> {
         next.extend(new.concat());
         self.c.jump(head, &next);
         self.c.enter(after);
-        for (group, acc) in seg.reduces.chunks(rows).zip(acc.chunks(rows)) {
-            let acc: Vec<Vec<VReg>> = acc.iter().map(|a| self.after_loop(a)).collect();
-            let v = self.fold_rows(&group[0], acc)?;
-            self.vals.insert(group[0].results[0], v);
-        }
-        self.n = 0;
-        Ok(())
-    }
-
-    /// The halving trees of all rows' accumulators; row j's result is in the lanes of group j of 128 bits.
-    fn fold_rows(&mut self, r: &LaneReduce, acc: Vec<Vec<VReg>>) -> Result<Val, CodegenError> {
-        let d = self.k.dtype(r.results[0]);
-        let ty = LaneTy::of(d);
-        let lanes = |parts: Vec<VReg>| Val::Lanes(Lanes { ty, parts });
-        let mut rows = Vec::new();
-        for mut parts in acc {
+        let mut sums = Vec::new();
+        for (r, acc) in seg.reduces.iter().zip(&acc) {
+            let d = self.k.dtype(r.results[0]);
+            let mut parts = self.after_loop(acc);
             while parts.len() > 1 {
                 let high = parts.split_off(parts.len() / 2);
                 self.n = parts.len() * self.width();
-                let v = self.combine(r.kind, &[d], &[lanes(parts)], &[lanes(high)])?;
+                let halves = [parts, high].map(|parts| Val::Lanes(Lanes { ty: LaneTy::of(d), parts }));
+                let v = self.combine(r.kind, &[d], &halves[..1], &halves[1..])?;
                 parts = self.registers(d, &v[0])?.parts;
             }
-            rows.push(parts[0]);
+            sums.push(parts[0]);
         }
+        self.n = 0;
+        Ok(sums)
+    }
+
+    /// The halving trees of all rows, from a register each on; row j's result is in the lanes of group j of 128 bits.
+    fn fold_rows(&mut self, r: &LaneReduce, mut rows: Vec<VReg>) -> Result<Val, CodegenError> {
+        let d = self.k.dtype(r.results[0]);
+        let ty = LaneTy::of(d);
+        let lanes = |parts: Vec<VReg>| Val::Lanes(Lanes { ty, parts });
         self.n = self.width();
         // Two rows' halves, or a half of what two rows have left, in one register.
         let mut selectors: &[(u8, u8)] = if self.wide512 { &[(0x44, 0xee), (0x88, 0xdd)] } else { &[(0x20, 0x31)] };

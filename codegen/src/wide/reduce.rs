@@ -205,7 +205,7 @@ impl Emitter<'_> {
             && r.results.len() == 1
             && !seg.serial
         {
-            return Ok(vec![vec![self.halves_run(seg, lanes, begin, end, s)?]]);
+            return Ok(vec![vec![self.vectors_run(seg, lanes, begin, end, s)?]]);
         }
         // The lanes in flight are a part of the L accumulators.
         let most = states.iter().map(|s| s.lanes / self.width()).min().unwrap_or(1);
