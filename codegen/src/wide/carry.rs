@@ -1,11 +1,11 @@
 //! Reductions whose accumulators stay in registers: within a chunk, where the L lanes of a body may be in flight at once
-//! or one vector after the other, and from chunk to chunk, where a nest is one reduction over one axis, the common case. The two loads, two
+//! or one vector after the other, and from chunk to chunk, where a nest's reductions are over one axis, the common case. The two loads, two
 //! stores and the wait for them that accumulators in memory cost are a third of the time of a row of 64 elements.
 
 use super::arg;
 use super::memory::Place;
 use super::reduce::State;
-use super::val::{LaneTy, Lanes, Val};
+use super::val::{Lanes, Val};
 use super::vcode::{BlockId, INT};
 use super::{Copy, Emitter};
 use crate::error::CodegenError;
@@ -14,22 +14,25 @@ use iced_x86::Code;
 use regalloc2::VReg;
 use rusttorch_ir::dtype::DType;
 use rusttorch_ir::id::AxisId;
-use rusttorch_ir::kernel::{LANES_CHUNK, Reduction};
+use rusttorch_ir::kernel::{LANES_BYTES, LANES_CHUNK, Reduction};
+
+/// Registers that the accumulators of several reductions may take.
+const ACCUMULATORS: usize = 8;
 
 impl Emitter<'_> {
-    /// A nest that is one reduction over one axis, whose accumulators stay in registers; false for others.
+    /// A nest of reductions over one axis, whose accumulators stay in registers; false for others.
     pub fn carried_reduce(&mut self, seg: &Segment, lanes: AxisId) -> Result<bool, CodegenError> {
-        let [r] = seg.reduces.as_slice() else { return Ok(false) };
-        let pairs = r.results.len() > 1 && arg::growing(self.k, seg).is_none();
-        if !seg.loops.is_empty() || seg.serial || pairs {
+        let argument = arg::growing(self.k, seg).is_some();
+        if !seg.loops.is_empty() || seg.serial || !(argument || self.fits_registers(seg)) {
             return Ok(false);
         }
-        let s = self.state(seg, r)?;
+        let states = seg.reduces.iter().map(|r| self.state(seg, r)).collect::<Result<Vec<_>, _>>()?;
         let mut identities = Vec::new();
-        for (i, &d) in s.dtypes.iter().enumerate() {
-            identities.push(self.held(&s, d, &Val::Const(identity(r.kind, i, d)))?);
+        for (r, s) in seg.reduces.iter().zip(&states) {
+            let of = |(i, &d): (usize, &DType)| self.held(s, d, &Val::Const(identity(r.kind, i, d)));
+            identities.push(s.dtypes.iter().enumerate().map(of).collect::<Result<Vec<_>, _>>()?);
         }
-        let start: Vec<VReg> = identities.iter().flat_map(|l| l.parts.clone()).collect();
+        let start = registers_of(&identities);
         let (some, none, done) = (self.c.block(), self.c.block(), self.c.block());
         let (head, inside, after) = (self.c.block(), self.c.block(), self.c.block());
         let extent = self.k.axes[lanes.index()].clone();
@@ -43,7 +46,7 @@ impl Emitter<'_> {
         self.enter(seg)?;
         let zero = self.int(0);
         let begin = self.c.param(head, INT);
-        let acc = self.like(head, &identities);
+        let acc: Vec<Vec<Lanes>> = identities.iter().map(|of| self.like(head, of)).collect();
         self.c.jump(head, &[&[zero], &start[..]].concat());
         self.c.enter(head);
         self.compare(begin, n);
@@ -51,34 +54,47 @@ impl Emitter<'_> {
         self.c.enter(inside);
         let full = self.add_imm(begin, LANES_CHUNK as i64);
         let end = self.min(full, n);
-        let part = self.chunk(seg, lanes, begin, end, std::slice::from_ref(&s))?.swap_remove(0);
+        let parts = self.chunk(seg, lanes, begin, end, &states)?;
         let next = self.add_imm(begin, LANES_CHUNK as i64);
-        let again = |new: Vec<Lanes>| -> Vec<VReg> {
-            std::iter::once(next).chain(new.into_iter().flat_map(|l| l.parts)).collect()
-        };
         // Identities change nothing: the first chunk is the accumulator.
         let (first, others) = (self.c.block(), self.c.block());
         self.compare_imm(begin, 0);
         self.c.branch(Code::Je_rel32_64, first, others);
         self.c.enter(first);
-        let new = part.iter().zip(&s.dtypes).map(|(v, &d)| self.held(&s, d, v)).collect::<Result<_, _>>()?;
-        self.c.jump(head, &again(new));
+        let mut new = Vec::new();
+        for (s, part) in states.iter().zip(&parts) {
+            new.push(part.iter().zip(&s.dtypes).map(|(v, &d)| self.held(s, d, v)).collect::<Result<Vec<_>, _>>()?);
+        }
+        self.c.jump(head, &[&[next], &registers_of(&new)[..]].concat());
         self.c.enter(others);
-        let new = self.folded(r.kind, &s, &self.values_of(&s, &acc), &part)?;
-        self.c.jump(head, &again(new));
+        let mut new = Vec::new();
+        for (((r, s), acc), part) in seg.reduces.iter().zip(&states).zip(&acc).zip(&parts) {
+            new.push(self.folded(r.kind, s, &self.values_of(s, acc), part)?);
+        }
+        self.c.jump(head, &[&[next], &registers_of(&new)[..]].concat());
         self.c.enter(after);
-        let last: Vec<VReg> = acc.iter().flat_map(|l| l.parts.clone()).collect();
-        let result = self.like(done, &identities);
-        self.c.jump(done, &last);
+        let result: Vec<Vec<Lanes>> = identities.iter().map(|of| self.like(done, of)).collect();
+        self.c.jump(done, &registers_of(&acc));
         self.c.enter(none);
         self.c.jump(done, &start);
         self.c.enter(done);
         self.lane_axis = None;
         self.copy = Copy::default();
-        let v = self.values_of(&s, &result);
-        let v = if s.single { v } else { self.fold_lanes(r.kind, &s.dtypes, s.lanes, v)? };
-        self.vals.extend(r.results.iter().copied().zip(v));
+        for ((r, s), result) in seg.reduces.iter().zip(&states).zip(&result) {
+            let v = self.values_of(s, result);
+            let v = if s.single { v } else { self.fold_lanes(r.kind, &s.dtypes, s.lanes, v)? };
+            self.vals.extend(r.results.iter().copied().zip(v));
+        }
         Ok(true)
+    }
+
+    /// Whether the accumulators of a segment's reductions, of one value each, are few enough for registers.
+    pub fn fits_registers(&self, seg: &Segment) -> bool {
+        let sizes: Vec<usize> = seg.reduces.iter().map(|r| self.k.dtype(r.results[0]).size().max(4)).collect();
+        let plain = !sizes.is_empty()
+            && seg.reduces.iter().all(|r| r.results.len() == 1)
+            && sizes.windows(2).all(|s| s[0] == s[1]);
+        plain && !seg.serial && (sizes.len() == 1 || sizes.len() * LANES_BYTES / self.bytes() <= ACCUMULATORS)
     }
 
     /// Block parameters of the shape of these registers.
@@ -123,59 +139,61 @@ impl Emitter<'_> {
         axis: AxisId,
         begin: VReg,
         end: VReg,
-        s: &State,
-    ) -> Result<Val, CodegenError> {
-        let (kind, d) = (seg.reduces[0].kind, s.dtypes[0]);
-        let ty = LaneTy::of(d);
-        let class = self.class(ty);
-        let count = s.lanes / self.lanes_of(ty);
+        states: &[State],
+    ) -> Result<Vec<Val>, CodegenError> {
+        let lanes = states[0].lanes;
         self.lane_axis = Some(axis);
         self.scope.push(axis);
-        self.n = s.lanes;
-        let start = self.spread(d, &Val::Const(identity(kind, 0, d)))?.parts;
-        let mut from: Vec<VReg> = std::iter::once(begin).chain(start).collect();
+        let mut from: Vec<Lanes> = Vec::new();
+        for (r, s) in seg.reduces.iter().zip(states) {
+            from.push(self.held(s, s.dtypes[0], &Val::Const(identity(r.kind, 0, s.dtypes[0])))?);
+        }
+        self.n = lanes;
+        let mut at = begin;
         // Whole rounds, then what is left under a mask.
         for masked in [false, true] {
             self.c.brief = masked;
             let (head, inside, after) = (self.c.block(), self.c.block(), self.c.block());
             let k = self.c.param(head, INT);
-            let acc: Vec<VReg> = (0..count).map(|_| self.c.param(head, class)).collect();
-            let last = if masked { end } else { self.add_imm(end, 1 - s.lanes as i64) };
-            self.c.jump(head, &from);
+            let acc = self.like(head, &from);
+            let last = if masked { end } else { self.add_imm(end, 1 - lanes as i64) };
+            self.c.jump(head, &[&[at], &registers_of(&[from])[..]].concat());
             self.c.enter(head);
             self.compare(k, last);
             self.c.branch(Code::Jl_rel32_64, inside, after);
             self.c.enter(inside);
             self.axes.insert(axis, k);
-            let old = Lanes { ty, parts: acc.clone() };
-            let step = |e: &mut Self| -> Result<Lanes, CodegenError> {
+            let step = |e: &mut Self| -> Result<Vec<Lanes>, CodegenError> {
                 e.body(seg)?;
                 let new = e.reduce_operands(seg)?;
-                let v = e.combine(kind, &s.dtypes, &[Val::Lanes(old.clone())], &new[0])?;
-                let v = match e.tail.clone() {
-                    None => v[0].clone(),
-                    Some(t) => e.merge(d, &Val::Lanes(t.mask), &v[0], &Val::Lanes(old.clone()))?,
-                };
-                let lanes = e.spread(d, &v)?;
-                Ok(Lanes { ty, parts: if ty.is_mask() { e.mask_as(&lanes, ty) } else { lanes.parts } })
+                let mut out = Vec::new();
+                for (((r, s), old), new) in seg.reduces.iter().zip(states).zip(&acc).zip(new) {
+                    let (d, old) = (s.dtypes[0], Val::Lanes(old.clone()));
+                    let mut v = e.combine(r.kind, &s.dtypes, std::slice::from_ref(&old), &new)?.swap_remove(0);
+                    if let Some(t) = e.tail.clone() {
+                        v = e.merge(d, &Val::Lanes(t.mask), &v, &old)?;
+                    }
+                    out.push(e.registers(d, &v)?);
+                }
+                Ok(out)
             };
             let new = if masked {
                 let left = self.sub(end, k);
-                self.with_tail(s.lanes, left, step)?
+                self.with_tail(lanes, left, step)?
             } else {
                 step(self)?
             };
-            let next = self.add_imm(k, s.lanes as i64);
-            let args: Vec<VReg> = std::iter::once(next).chain(new.parts).collect();
-            self.c.jump(head, &args);
+            let next = self.add_imm(k, lanes as i64);
+            self.c.jump(head, &[&[next], &registers_of(&[new])[..]].concat());
             self.c.enter(after);
-            from = std::iter::once(k).chain(self.after_loop(&acc)).collect();
+            at = k;
+            from = acc.iter().map(|l| Lanes { ty: l.ty, parts: self.after_loop(&l.parts) }).collect();
         }
         self.c.brief = false;
         self.n = 0;
         self.scope.pop();
         self.lane_axis = Some(axis);
-        Ok(Val::Lanes(Lanes { ty, parts: from[1..].to_vec() }))
+        Ok(from.into_iter().map(Val::Lanes).collect())
     }
 
     /// A chunk of a heavy body: L lanes per iteration, a vector at a time (two would spill), the accumulators in registers. What is
@@ -186,16 +204,19 @@ impl Emitter<'_> {
         axis: AxisId,
         begin: VReg,
         end: VReg,
-        s: &State,
-    ) -> Result<Val, CodegenError> {
-        let (kind, d) = (seg.reduces[0].kind, s.dtypes[0]);
-        let start = self.held(s, d, &Val::Const(identity(kind, 0, d)))?;
+        states: &[State],
+    ) -> Result<Vec<Val>, CodegenError> {
+        let lanes = states[0].lanes;
+        let mut start = Vec::new();
+        for (r, s) in seg.reduces.iter().zip(states) {
+            start.push(self.held(s, s.dtypes[0], &Val::Const(identity(r.kind, 0, s.dtypes[0])))?);
+        }
         let (head, inside, after) = (self.c.block(), self.c.block(), self.c.block());
         let (rest, done) = (self.c.block(), self.c.block());
         let k = self.c.param(head, INT);
-        let acc = self.like(head, std::slice::from_ref(&start)).swap_remove(0);
-        let last = self.add_imm(end, 1 - s.lanes as i64);
-        self.c.jump(head, &[&[begin], &start.parts[..]].concat());
+        let acc = self.like(head, &start);
+        let last = self.add_imm(end, 1 - lanes as i64);
+        self.c.jump(head, &[&[begin], &registers_of(&[start.clone()])[..]].concat());
         self.c.enter(head);
         self.compare(k, last);
         self.c.branch(Code::Jl_rel32_64, inside, after);
@@ -203,40 +224,54 @@ impl Emitter<'_> {
         self.lane_axis = Some(axis);
         self.scope.push(axis);
         self.n = self.width();
-        let mut next = vec![self.add_imm(k, s.lanes as i64)];
-        let count = s.lanes / self.n;
-        for (i, parts) in acc.parts.chunks(acc.parts.len() / count).enumerate() {
+        let mut new: Vec<Vec<VReg>> = vec![vec![]; acc.len()];
+        for i in 0..lanes / self.n {
             let at = self.add_imm(k, (i * self.n) as i64);
             self.axes.insert(axis, at);
             self.body(seg)?;
-            let new = self.reduce_operands(seg)?;
-            let old = Val::Lanes(Lanes { ty: acc.ty, parts: parts.to_vec() });
-            let v = self.combine(kind, &s.dtypes, &[old], &new[0])?;
-            next.extend(self.registers(d, &v[0])?.parts);
+            let values = self.reduce_operands(seg)?;
+            for (j, ((r, s), value)) in seg.reduces.iter().zip(states).zip(values).enumerate() {
+                let (ty, per) = (acc[j].ty, self.parts(acc[j].ty));
+                let old = Val::Lanes(Lanes { ty, parts: acc[j].parts[i * per..(i + 1) * per].to_vec() });
+                let v = self.combine(r.kind, &s.dtypes, &[old], &value)?;
+                new[j].extend(self.registers(s.dtypes[0], &v[0])?.parts);
+            }
         }
+        let next = self.add_imm(k, lanes as i64);
         self.n = 0;
         self.scope.pop();
-        self.c.jump(head, &next);
+        self.c.jump(head, &[&[next], &new.concat()[..]].concat());
         self.c.enter(after);
-        let whole = Lanes { ty: acc.ty, parts: self.after_loop(&acc.parts) };
-        let result = self.like(done, std::slice::from_ref(&start)).swap_remove(0);
+        let whole: Vec<Lanes> = acc.iter().map(|l| Lanes { ty: l.ty, parts: self.after_loop(&l.parts) }).collect();
+        let result = self.like(done, &start);
         let skip = self.c.block();
         self.compare(k, end);
         self.c.branch(Code::Jl_rel32_64, rest, skip);
         self.c.enter(skip);
-        self.c.jump(done, &whole.parts);
+        self.c.jump(done, &registers_of(&[whole.clone()]));
         self.c.enter(rest);
-        self.whole(s, |e| e.store_lanes(d, &whole, Place::Local(s.part[0])))?;
+        for (s, whole) in states.iter().zip(&whole) {
+            self.whole(s, |e| e.store_lanes(s.dtypes[0], whole, Place::Local(s.part[0])))?;
+        }
         self.masked_loop(axis, k, end, &mut |e| {
             e.body(seg)?;
             let operands = e.reduce_operands(seg)?;
-            e.fold_part(kind, s, &operands[0])
+            let each = seg.reduces.iter().zip(states).zip(&operands);
+            each.into_iter().try_for_each(|((r, s), new)| e.fold_part(r.kind, s, new))
         })?;
-        let parts = self.load_arrays(s, &s.part)?.swap_remove(0);
-        let parts = self.held(s, d, &parts)?.parts;
+        let mut parts = Vec::new();
+        for s in states {
+            let v = self.load_arrays(s, &s.part)?.swap_remove(0);
+            parts.extend(self.held(s, s.dtypes[0], &v)?.parts);
+        }
         self.c.jump(done, &parts);
         self.c.enter(done);
         self.lane_axis = Some(axis);
-        Ok(Val::Lanes(result))
+        Ok(result.into_iter().map(Val::Lanes).collect())
     }
+}
+
+/// All registers, in order.
+fn registers_of(of: &[Vec<Lanes>]) -> Vec<VReg> {
+    of.iter().flatten().flat_map(|l| l.parts.clone()).collect()
 }

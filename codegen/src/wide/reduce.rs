@@ -105,8 +105,7 @@ impl Emitter<'_> {
 
     /// Whether all L lanes of a body run at once, folded in registers.
     fn in_registers(&self, seg: &Segment) -> bool {
-        let one = seg.reduces.len() == 1 && seg.reduces[0].results.len() == 1;
-        one && !seg.serial && (self.wide512 || seg.cost <= LIGHT)
+        self.fits_registers(seg) && (self.wide512 || seg.cost <= LIGHT && seg.reduces.len() == 1)
     }
 
     /// Makes accumulators in memory, holding identities.
@@ -195,17 +194,15 @@ impl Emitter<'_> {
         end: VReg,
         states: &[State],
     ) -> Result<Vec<Vec<Val>>, CodegenError> {
+        let each = |v: Vec<Val>| v.into_iter().map(|v| vec![v]).collect();
         if self.in_registers(seg) {
-            return Ok(vec![vec![self.register_run(seg, lanes, begin, end, &states[0])?]]);
+            return Ok(each(self.register_run(seg, lanes, begin, end, states)?));
         }
         if let Some(g) = arg::growing(self.k, seg) {
             return Ok(vec![self.arg_run(seg, &g, lanes, begin, end, &states[0])?]);
         }
-        if let ([r], [s]) = (seg.reduces.as_slice(), states)
-            && r.results.len() == 1
-            && !seg.serial
-        {
-            return Ok(vec![vec![self.vectors_run(seg, lanes, begin, end, s)?]]);
+        if self.fits_registers(seg) {
+            return Ok(each(self.vectors_run(seg, lanes, begin, end, states)?));
         }
         // The lanes in flight are a part of the L accumulators.
         let most = states.iter().map(|s| s.lanes / self.width()).min().unwrap_or(1);

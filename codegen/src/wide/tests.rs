@@ -253,6 +253,20 @@ fn signs_are_merged() {
     }
 }
 
+/// Sums of one nest are carried in registers, two of them on AVX2: their loop stores nothing.
+#[test]
+fn several_sums_stay_in_registers() {
+    let text = "rtir 1\nkernel @f(in0: f32 in, out0: f32 out) syms 1 {\n  phase {\n    nest [i0 < s0] {\n      \
+                %0 = load.f32 in0[i0]\n      %1 = reduce.sum.f32.lanes %0\n      %2 = mul.f32 %0, %0\n      \
+                %3 = reduce.sum.f32.lanes %2\n    }\n    nest {\n      store out0[0], %1\n      store out0[1], %3\n    \
+                }\n  }\n}\n";
+    for (isa, sums) in [(Isa::Avx2, 8), (Isa::Avx512, 4)] {
+        let code = first_loop_at(text, isa);
+        let stores = code.iter().filter(|i| i.op0_kind() == OpKind::Memory).count();
+        assert_eq!((count(&code, Mnemonic::Vaddps), stores), (sums, 0), "{isa}");
+    }
+}
+
 /// A 16-bit float that is stored is words at once, and one that is read is converted by its load.
 #[test]
 fn halves_are_converted_where_they_are_read_and_written() {
