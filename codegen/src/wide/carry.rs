@@ -216,7 +216,7 @@ impl Emitter<'_> {
         let k = self.c.param(head, INT);
         let acc = self.like(head, &start);
         let last = self.add_imm(end, 1 - lanes as i64);
-        self.c.jump(head, &[&[begin], &registers_of(&[start.clone()])[..]].concat());
+        self.c.jump(head, &[&[begin], &registers_of(std::slice::from_ref(&start))[..]].concat());
         self.c.enter(head);
         self.compare(k, last);
         self.c.branch(Code::Jl_rel32_64, inside, after);
@@ -248,7 +248,7 @@ impl Emitter<'_> {
         self.compare(k, end);
         self.c.branch(Code::Jl_rel32_64, rest, skip);
         self.c.enter(skip);
-        self.c.jump(done, &registers_of(&[whole.clone()]));
+        self.c.jump(done, &registers_of(std::slice::from_ref(&whole)));
         self.c.enter(rest);
         for (s, whole) in states.iter().zip(&whole) {
             self.whole(s, |e| e.store_lanes(s.dtypes[0], whole, Place::Local(s.part[0])))?;
