@@ -102,9 +102,10 @@ impl Expr {
         session: &mut Session,
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
+        lone_out: Option<Bound<'py, PyAny>>,
         operands: &mut Operands,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let out = lone_out(kwargs)?.filter(|_| self.out_is_free);
+        let out = lone_out.filter(|_| self.out_is_free);
         if args.len() < self.required || args.len() > self.params.len() || kwargs.is_some() && out.is_none() {
             return self.bind_named(session, args, kwargs, operands);
         }
@@ -227,9 +228,10 @@ impl Expr {
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = args.py();
+        let out = lone_out(kwargs)?;
         let ours = args.iter_borrowed().any(|a| tensor_call::is_ours(&a))
-            || match lone_out(kwargs)? {
-                Some(out) => tensor_call::is_ours(&out),
+            || match &out {
+                Some(out) => tensor_call::is_ours(out),
                 None => kwargs.is_some_and(|k| k.iter().any(|(_, v)| tensor_call::is_ours(&v))),
             };
         if ours
@@ -246,7 +248,7 @@ impl Expr {
         }
         let mut session = Session::recording(py);
         let mut operands = Operands::new();
-        let out = match self_.get().bind(&mut session, args, kwargs, &mut operands) {
+        let out = match self_.get().bind(&mut session, args, kwargs, out, &mut operands) {
             Ok(out) => out,
             // What is no operand may be a tracer's stand-in, which records the call.
             Err(e) => {
@@ -382,7 +384,7 @@ impl Expr {
     ) -> PyResult<Vec<(&'static str, String)>> {
         let mut session = Session::recording(args.py());
         let mut operands = Operands::new();
-        self.bind(&mut session, args, kwargs, &mut operands)?;
+        self.bind(&mut session, args, kwargs, lone_out(kwargs)?, &mut operands)?;
         let seen = self.callable.inspect(args.py(), &session, &operands)?;
         let mut stages = vec![("expr", seen.expr), ("graph", seen.graph), ("kernel", seen.kernel)];
         match seen.code {
@@ -398,7 +400,7 @@ impl Expr {
         let (py, this) = (args.py(), slf.get());
         let mut session = Session::recording(py);
         let mut operands = Operands::new();
-        if let Err(e) = this.bind(&mut session, args, None, &mut operands) {
+        if let Err(e) = this.bind(&mut session, args, None, None, &mut operands) {
             let Some(what) = session.special() else { return Err(e) };
             let meta = through::call("result_meta", &this.label, what, (slf, args), py)?;
             return meta.extract();
