@@ -121,15 +121,12 @@ impl Jam {
             LaneOp::Load { buffer, access, .. } => {
                 index(access.expr());
                 // What is written and read again is a row's own.
-                if self.stored.contains(buffer) && !access.expr().uses_axis(self.axis) {
-                    self.is_scratch(*buffer, access).then_some(())?;
-                    differs = true;
-                }
+                differs |= self.owned(*buffer, access)?;
             }
             LaneOp::Store { buffer, access, add: false, .. } => {
                 index(access.expr());
+                self.owned(*buffer, access)?;
                 differs = true;
-                (access.expr().uses_axis(self.axis) || self.is_scratch(*buffer, access)).then_some(())?;
             }
             LaneOp::Cold { body, .. } => {
                 for inst in body {
@@ -143,10 +140,14 @@ impl Jam {
         (!values).then_some(differs)
     }
 
-    /// Row scratch, its elements one for each lane.
-    fn is_scratch(&self, buffer: BufferId, access: &Access) -> bool {
-        let row = matches!(self.out.kernel.buffers[buffer.index()].kind, BufferKind::Row(_));
-        row && matches!(access, Access::Unit(IndexExpr::Axis(_)))
+    /// Whether an access is of what each row has for itself; None where rows may meet. Row scratch has an element for each
+    /// lane then, whatever row it is.
+    fn owned(&self, buffer: BufferId, access: &Access) -> Option<bool> {
+        if matches!(self.out.kernel.buffers[buffer.index()].kind, BufferKind::Row(_)) {
+            return matches!(access, Access::Unit(IndexExpr::Axis(_))).then_some(true);
+        }
+        let stored = self.stored.contains(&buffer);
+        (!stored || access.expr().uses_axis(self.axis)).then_some(stored)
     }
 
     /// Uniform code: once for all rows, but for its stores.

@@ -21,10 +21,11 @@ fn random_graphs() {
 
 /// Cases that once failed by seed. The first two: a load of a float comparison became its memory operand, which SSE
 /// wants aligned. Then two failed checks of one position, in a nest whose extent depends on another axis; and moments
-/// whose operand needs the second of two failed checks.
+/// whose operand needs the second of two failed checks. The last: rows that run together read each other's scratch, at an
+/// index that is the row's.
 #[test]
 fn seeds_that_failed() {
-    for seed in [20832, 20833, 20_021_862, 40_012_658] {
+    for seed in [20832, 20833, 20_021_862, 40_012_658, 20_279_844] {
         kernel_case(seed).check().unwrap_or_else(|e| panic!("seed {seed}: {e}"));
         graph_case(seed).check().unwrap_or_else(|e| panic!("seed {seed}: {e}"));
     }
