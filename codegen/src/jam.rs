@@ -118,14 +118,14 @@ impl Jam {
         };
         match &inst.op {
             LaneOp::Index(access) => index(access.expr()),
-            LaneOp::Load { buffer, access, .. } => {
+            LaneOp::Load { buffer, access, mask } => {
                 index(access.expr());
                 // What is written and read again is a row's own.
-                differs |= self.owned(*buffer, access)?;
+                differs |= self.owned(*buffer, access, *mask)?;
             }
-            LaneOp::Store { buffer, access, add: false, .. } => {
+            LaneOp::Store { buffer, access, mask, add: false, .. } => {
                 index(access.expr());
-                self.owned(*buffer, access)?;
+                self.owned(*buffer, access, *mask)?;
                 differs = true;
             }
             LaneOp::Cold { body, .. } => {
@@ -140,11 +140,15 @@ impl Jam {
         (!values).then_some(differs)
     }
 
+    fn is_row(&self, buffer: BufferId) -> bool {
+        matches!(self.out.kernel.buffers[buffer.index()].kind, BufferKind::Row(_))
+    }
+
     /// Whether an access is of what each row has for itself; None where rows may meet. Row scratch has an element for each
     /// lane then, whatever row it is.
-    fn owned(&self, buffer: BufferId, access: &Access) -> Option<bool> {
-        if matches!(self.out.kernel.buffers[buffer.index()].kind, BufferKind::Row(_)) {
-            return matches!(access, Access::Unit(IndexExpr::Axis(_))).then_some(true);
+    fn owned(&self, buffer: BufferId, access: &Access, mask: Option<ValueId>) -> Option<bool> {
+        if self.is_row(buffer) {
+            return (matches!(access, Access::Unit(IndexExpr::Axis(_))) && mask.is_none()).then_some(true);
         }
         let stored = self.stored.contains(&buffer);
         (!stored || access.expr().uses_axis(self.axis)).then_some(stored)
@@ -193,7 +197,8 @@ impl Jam {
         inst.op.for_operands(&mut |v| all &= narrow(&v));
         all && match &inst.op {
             LaneOp::Prim(_, dtype, _) => is_narrow(*dtype),
-            LaneOp::Lookup(table, _) => table.len() <= 8 && is_narrow(table[0].dtype),
+            // Tables of other types are read by the first lane's index.
+            LaneOp::Lookup(table, _) => table.len() <= 8 && matches!(table[0].dtype, DType::F32 | DType::I32),
             LaneOp::Cold { body, .. } => body.iter().all(|i| match &i.op {
                 LaneOp::Const(_) => true,
                 _ => self.is_lanewise(i),
@@ -247,6 +252,9 @@ impl Jam {
     fn each(&mut self, seg: &Segment) -> Option<()> {
         for inst in seg.prelude.iter().chain(&seg.body) {
             self.differs(inst)?;
+            if let LaneOp::Load { buffer, .. } | LaneOp::Store { buffer, .. } = &inst.op {
+                self.scratch(*buffer, 0);
+            }
         }
         let mut used = Vec::new();
         operands(&seg.prelude, &mut used);
@@ -346,9 +354,12 @@ impl Jam {
         }
     }
 
+    /// A row's own buffer in place of row scratch.
     fn scratch(&mut self, buffer: BufferId, row: usize) -> BufferId {
+        if !self.is_row(buffer) {
+            return buffer;
+        }
         let (kernel, rows) = (&mut self.out.kernel, self.out.rows);
-        let BufferKind::Row(_) = kernel.buffers[buffer.index()].kind else { return buffer };
         let copies = self.out.scratch.entry(buffer).or_insert_with(|| {
             let first = kernel.buffers.len();
             let copy = kernel.buffers[buffer.index()].clone();

@@ -289,7 +289,15 @@ impl Emitter<'_> {
         self.c.enter(needed);
         let before = self.copy.clone();
         let outer = std::mem::replace(&mut self.c.cold, true);
+        // The results' reads are still to come for what is found in the body.
+        let reads = |uses: &mut Uses, by: fn(u32) -> u32| {
+            for v in slow {
+                uses.entry(*v).and_modify(|n| *n = by(*n));
+            }
+        };
+        reads(uses, |n| n + 1);
         self.run(body, uses)?;
+        reads(uses, |n| n - 1);
         self.c.cold = outer;
         let mut merged = Vec::new();
         for (&s, f) in slow.iter().zip(&fast_lanes) {

@@ -334,7 +334,8 @@ impl Generator {
     fn step(&mut self) {
         let what = self.rng.below(16);
         match what {
-            6..=8 if self.row.is_some() => self.any_prim(false),
+            6 if self.row.is_some() => self.lookup(),
+            7..=8 if self.row.is_some() => self.any_prim(false),
             0..=3 => self.load(),
             4 => self.masked_load(),
             5 => self.scratch_load(),
@@ -451,7 +452,11 @@ impl Generator {
         let visible = self.pool.len();
         let outside = std::mem::take(&mut self.code);
         for _ in 0..1 + self.rng.below(5) {
-            self.any_prim(false);
+            if self.rng.one_in(6) {
+                self.lookup();
+            } else {
+                self.any_prim(false);
+            }
         }
         if self.rng.one_in(6) {
             self.cold();
