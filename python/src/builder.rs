@@ -2,6 +2,7 @@
 
 use crate::expr::{Expr, parsed};
 use crate::literal::attr;
+use crate::vectorcall;
 use pyo3::exceptions::{PyKeyError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use rusttorch_ir::expr::{Expr as Node, Program, parse};
@@ -127,15 +128,15 @@ impl Builder {
     /// The expression with these results, then the gradients of the first with respect to parameters; without `value`
     /// the first is no result.
     #[pyo3(signature = (label, outputs, gradients = Vec::new(), contract = false, value = true))]
-    fn finish(
+    fn finish<'py>(
         &self,
-        py: Python<'_>,
+        py: Python<'py>,
         label: String,
         outputs: Vec<usize>,
         gradients: Vec<usize>,
         contract: bool,
         value: bool,
-    ) -> PyResult<Expr> {
+    ) -> PyResult<Bound<'py, Expr>> {
         let mut program = self.program().clone();
         if contract {
             program = program.contracted();
@@ -156,7 +157,7 @@ impl Builder {
             program = program.without_value();
         }
         let text = program.to_string();
-        Ok(Expr::new(py, program, text, label, &[]))
+        vectorcall::object(py, Expr::new(py, program, text, label, &[]))
     }
 }
 

@@ -4,7 +4,9 @@ use crate::borrow::{Operand, Session};
 use crate::call::{Callable, Operands};
 use crate::errors::to_py;
 use crate::literal::{attr, from_attr, is_structural_exponent};
+use crate::vectorcall::{self, Source};
 use crate::{tensor_call, through, torch};
+
 use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::{PyKeyError, PyNotImplementedError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -26,7 +28,9 @@ pub(crate) struct Param {
 }
 
 /// A formula that is compiled for the arrays it is called with.
-#[pyclass(frozen, module = "rusttorch", name = "Expr", weakref)]
+///
+/// Its objects are of a subclass, see [`vectorcall`].
+#[pyclass(frozen, subclass, module = "rusttorch._rusttorch", name = "Expr", weakref)]
 pub struct Expr {
     pub(crate) callable: Callable,
     pub(crate) params: Vec<Param>,
@@ -106,17 +110,36 @@ impl Expr {
         operands: &mut Operands,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let out = lone_out.filter(|_| self.out_is_free);
-        if args.len() < self.required || args.len() > self.params.len() || kwargs.is_some() && out.is_none() {
+        if !self.takes(args.len()) || kwargs.is_some() && out.is_none() {
             return self.bind_named(session, args, kwargs, operands);
         }
-        for (i, value) in args.iter_borrowed().enumerate() {
+        self.bind_positional(session, args.py(), args.iter_borrowed(), operands)?;
+        Ok(out.filter(|o| !o.is_none()))
+    }
+
+    /// Whether so many positional arguments are enough, and not too many.
+    #[inline]
+    fn takes(&self, count: usize) -> bool {
+        (self.required..=self.params.len()).contains(&count)
+    }
+
+    /// Appends the operands of a call without keywords, as many as [`Expr::takes`].
+    #[inline]
+    fn bind_positional<'a, 'py: 'a>(
+        &self,
+        session: &mut Session,
+        py: Python<'py>,
+        args: impl Iterator<Item = Borrowed<'a, 'py, PyAny>>,
+        operands: &mut Operands,
+    ) -> PyResult<()> {
+        for (i, value) in args.enumerate() {
             operands.push(self.operand(session, i, &value)?);
         }
-        for i in args.len()..self.params.len() {
-            operands.push(Operand::Literal(self.default_of(i, args.py(), args.len())?));
+        let given = operands.len();
+        for i in given..self.params.len() {
+            operands.push(Operand::Literal(self.default_of(i, py, given)?));
         }
-        session.settle(args.py(), operands)?;
-        Ok(out.filter(|o| !o.is_none()))
+        session.settle(py, operands)
     }
 
     /// [`Expr::bind`] with keywords or defaults.
@@ -222,7 +245,32 @@ impl Expr {
         Expr::call_with(self_, args, kwargs.as_ref())
     }
 
-    fn call_with<'py>(
+    /// A call of arrays and numbers that nothing else is to know of; none if it is not such a call.
+    #[inline]
+    pub(crate) fn call_directly<'py>(
+        self_: &Bound<'py, Expr>,
+        args: &[Borrowed<'_, 'py, PyAny>],
+        out: Option<&Bound<'py, PyAny>>,
+    ) -> Option<PyResult<Bound<'py, PyAny>>> {
+        let (this, py) = (self_.get(), self_.py());
+        let is_ours = |value: &Bound<'py, PyAny>| tensor_call::is_ours(value);
+        if this.is_view
+            || !this.takes(args.len())
+            || out.is_some() && !this.out_is_free
+            || args.iter().any(|a| is_ours(a))
+            || out.is_some_and(is_ours)
+        {
+            return None;
+        }
+        let (mut session, mut operands) = (Session::recording(py), Operands::new());
+        this.bind_positional(&mut session, py, args.iter().copied(), &mut operands).ok()?;
+        if session.requires_grad() {
+            return None;
+        }
+        Some(this.callable.call(py, &mut session, &mut operands, out.filter(|o| !o.is_none())))
+    }
+
+    pub(crate) fn call_with<'py>(
         self_: &Bound<'py, Expr>,
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
@@ -285,11 +333,15 @@ impl Expr {
     /// Of a text.
     #[new]
     #[pyo3(signature = (text, contract = false))]
-    fn parse(py: Python<'_>, text: &str, contract: bool) -> PyResult<Expr> {
-        let program = parsed(text)?;
+    fn parse(py: Python<'_>, text: Source, contract: bool) -> PyResult<Expr> {
+        let text = match text {
+            Source::Made(expr) => return Ok(expr),
+            Source::Text(text) => text,
+        };
+        let program = parsed(&text)?;
         let program = if contract { program.contracted() } else { program };
         let label = program.name.clone().unwrap_or_else(|| "expr".to_owned());
-        Ok(Expr::new(py, program, text.to_owned(), label, &[]))
+        Ok(Expr::new(py, program, text, label, &[]))
     }
 
     #[pyo3(signature = (*args, **kwargs))]
@@ -325,7 +377,7 @@ impl Expr {
         for (ours, theirs) in expr.params.iter_mut().zip(&self.params) {
             (ours.is_static, ours.is_exponent) = (theirs.is_static, theirs.is_exponent);
         }
-        let expr = Py::new(py, expr)?;
+        let expr = vectorcall::object(py, expr)?.unbind();
         lock().push((key, expr.clone_ref(py)));
         Ok(expr)
     }
@@ -468,7 +520,7 @@ impl Expr {
         let same = |p: Program| if contract { p.contracted() == *program } else { p == *program };
         let portable = parse(&self.text, None).is_ok_and(same);
         let text = if portable { self.text.clone() } else { program.to_string() };
-        Ok((py.get_type::<Expr>().into_any(), (text, contract).into_pyobject(py)?))
+        Ok((vectorcall::class(py)?.clone().into_any(), (text, contract).into_pyobject(py)?))
     }
 
     /// (hits, misses, plans kept).
@@ -523,8 +575,8 @@ pub(crate) fn through_torch<'py>(
 
 /// The function of an op: its parameters, defaults and static arguments are the row's.
 #[pyfunction]
-fn _op_function(py: Python<'_>, name: &str) -> PyResult<Expr> {
-    op_function(py, name)
+fn _op_function<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, Expr>> {
+    vectorcall::object(py, op_function(py, name)?)
 }
 
 pub(crate) fn op_function(py: Python<'_>, name: &str) -> PyResult<Expr> {
@@ -564,6 +616,6 @@ pub(crate) fn parsed(text: &str) -> PyResult<Program> {
 }
 
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
-    m.add_class::<Expr>()?;
+    m.add("Expr", vectorcall::class(m.py())?)?;
     m.add_function(wrap_pyfunction!(_op_function, m)?)
 }

@@ -31,6 +31,7 @@ mod tensor_write;
 mod through;
 mod torch;
 mod torch_abi;
+mod vectorcall;
 
 use pyo3::prelude::*;
 

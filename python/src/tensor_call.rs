@@ -4,9 +4,10 @@
 use crate::borrow::{self, Borrowed, Number, Session};
 use crate::dtype;
 use crate::errors::runtime_to_py;
-use crate::expr::Expr;
+use crate::expr::{Expr, op_function};
 use crate::tensor::{PyHost, PyTensor, exact, new, run};
 use crate::torch;
+use crate::vectorcall;
 use pyo3::basic::CompareOp;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
@@ -89,7 +90,7 @@ pub fn is_torch(value: &Bound<'_, PyAny>) -> bool {
 fn apply<'py>(op: &str, operands: &[&Bound<'py, PyAny>]) -> PyResult<Bound<'py, PyAny>> {
     let py = operands[0].py();
     if operands.iter().any(|o| exact(o).is_none() && is_torch(o)) {
-        let function = Bound::new(py, crate::expr::op_function(py, op)?)?;
+        let function = vectorcall::object(py, op_function(py, op)?)?;
         return function.call1(PyTuple::new(py, operands)?);
     }
     let operands: SmallVec<[Operand; 2]> =
