@@ -79,7 +79,7 @@ impl Emitter<'_> {
         self.run(&seg.body, &mut count_uses(seg))
     }
 
-    fn run(&mut self, code: &[LaneInst], uses: &mut Uses) -> Result<(), CodegenError> {
+    pub fn run(&mut self, code: &[LaneInst], uses: &mut Uses) -> Result<(), CodegenError> {
         let found = self.find(code, uses);
         code.iter().try_for_each(|inst| self.run_inst(inst, uses, &found))
     }

@@ -4,6 +4,7 @@
 //! anything else goes lane by lane (`lanes.rs`).
 
 use super::Emitter;
+use super::transpose::Packed;
 use super::val::{LaneTy, Lanes, Src, Val};
 use super::vcode::{A, INT, VEC};
 use crate::error::CodegenError;
@@ -487,9 +488,15 @@ impl Emitter<'_> {
                 let at = self.unit_place(base, dtype)?;
                 Ok(Val::Lanes(self.load_lanes(dtype, at)?))
             }
-            (Access::Strided(e, _), None) if self.packed.contains_key(&(buffer, e.clone())) => {
-                let at = self.unit_place(self.packed[&(buffer, e.clone())], dtype)?;
-                Ok(Val::Lanes(self.load_lanes(dtype, at)?))
+            (Access::Strided(e, _), None) if let Some(&packed) = self.packed.get(&(buffer, e.clone())) => {
+                let lanes = match packed {
+                    Packed::Array(base) => {
+                        let at = self.unit_place(base, dtype)?;
+                        self.load_lanes(dtype, at)?
+                    }
+                    Packed::Register(v) => Lanes { ty: LaneTy::of(dtype), parts: vec![v] },
+                };
+                Ok(Val::Lanes(lanes))
             }
             (Access::Strided(e, step), None) if self.tail.is_none() => {
                 if let Some(column) = self.column(buffer, e) {

@@ -13,7 +13,7 @@
 //! What this emitter lacks it answers with `Unsupported`, and Cranelift takes the phase.
 //!
 //! Files: `vcode` (instructions over virtual registers), `fold` and `constants` (loads as operands, constants in registers), `encode` (registers and bytes), `val` (values
-//! and vector operations), `prim`, `compare` and `convert` (primitives), `memory`, `strided`, `gather`, `table`, `transpose` and `stream`
+//! and vector operations), `prim`, `compare` and `convert` (primitives), `memory`, `strided`, `gather`, `table`, `transpose`, `squares` and `stream`
 //! (accesses), `lanes` (what runs lane by lane), `body` (straight-line code), `loops` (loop shapes), `reduce`, `carry` and `arg`
 //! (reductions), `jam` (rows that run together).
 
@@ -43,6 +43,7 @@ mod loops;
 mod memory;
 mod prim;
 mod reduce;
+mod squares;
 mod stream;
 mod strided;
 mod table;
@@ -134,9 +135,8 @@ struct Emitter<'a> {
     vals: HashMap<ValueId, Val>,
     copy: Copy,
     tile_begin: Option<VReg>,
-    /// Loads that have been packed for the row at hand (`transpose.rs`): address such that adding `k * size`
-    /// gives lane k.
-    packed: HashMap<(BufferId, IndexExpr), VReg>,
+    /// Loads that have been packed for the row at hand (`transpose.rs`).
+    packed: HashMap<(BufferId, IndexExpr), transpose::Packed>,
     /// Loads whose rows have been read, for the lanes in flight (`columns.rs`).
     rows: columns::Rows,
     /// The strip's code for several rows, where they run together (`jam.rs`).

@@ -7,10 +7,9 @@
 //! rows as ever and finds its lanes next to each other. What is left of a block's rows is inserted element by element, what
 //! is left of the lanes is copied by scalar code.
 //!
-//! At 512 bits a body that only copies goes from registers to its result, a cache line of each lane at a time (`squares`).
+//! At 512 bits a light body with one such load takes it from registers (`squares.rs`).
 
 use super::strided::{By, Steps};
-use super::val::Src;
 use super::vcode::{A, VEC};
 use super::{Copy, Emitter};
 use crate::error::CodegenError;
@@ -26,22 +25,28 @@ const ROWS: i64 = 16;
 /// Bytes of all packed operands of a block, on the stack.
 const BYTES: usize = 8 << 10;
 /// Bytes of a cache line.
-const LINE: i64 = 64;
-/// Lanes that squares go along before the next rows: as many pages stay at hand. (In C, f32: 2,048 by 2,048 by 512 or 1,024
-/// lanes 2.1 ms, by 64 3.6, by all 4.8; 1,024 by 1,024 0.25 for 256 and more.)
-const ALONG: i64 = 512;
+pub const LINE: i64 = 64;
 /// Operands of which so many are packed; what is beyond them steps.
 const MOST: usize = 4;
 
 /// A load that is packed.
-struct Across<'a> {
-    buffer: BufferId,
-    e: &'a IndexExpr,
+pub struct Across<'a> {
+    pub buffer: BufferId,
+    pub e: &'a IndexExpr,
     /// In elements, along the lanes.
-    step: &'a IndexExpr,
-    size: usize,
+    pub step: &'a IndexExpr,
+    pub size: usize,
     /// Its local array.
-    at: i32,
+    pub at: i32,
+}
+
+/// Where a load finds its lanes.
+#[derive(Clone, Copy)]
+pub enum Packed {
+    /// Address such that adding `k * size` gives lane k.
+    Array(VReg),
+    /// One vector, which has all lanes in flight.
+    Register(VReg),
 }
 
 fn has_values(e: &IndexExpr) -> bool {
@@ -86,9 +91,15 @@ impl Emitter<'_> {
         let (lane_lo, lane_hi) = self.axis_range(tile);
         self.scope.extend([rows, tile]);
         let all = [(row_lo, row_hi), (lane_lo, lane_hi)];
-        match self.plain_copy(seg, &loads, rows) {
-            Some(to) => {
-                let (row_end, lane_end) = self.squares(&loads[0], to, (rows, tile), all)?;
+        let ends = match self.plain_copy(seg, &loads, rows) {
+            Some(to) => Some(self.squares(&loads[0], to, (rows, tile), all)?),
+            None if self.is_light(seg, &loads, rows) => {
+                Some(self.body_of_squares(seg, &loads[0], (rows, tile), all)?)
+            }
+            None => None,
+        };
+        match ends {
+            Some((row_end, lane_end)) => {
                 // The lanes that are left beside the squares, then the rows below.
                 let (zero, two) = (self.int(0), self.int(2));
                 self.count_loop(zero, two, 1, &mut |e, part| {
@@ -139,7 +150,7 @@ impl Emitter<'_> {
                         // Element `lane` of the row is the first.
                         let first = e.shift_left(lane, l.size.trailing_zeros());
                         let base = e.sub(array, first);
-                        e.packed.insert((l.buffer, l.e.clone()), base);
+                        e.packed.insert((l.buffer, l.e.clone()), Packed::Array(base));
                     }
                     e.lane_axis = Some(tile);
                     e.enter(seg)?;
@@ -150,101 +161,27 @@ impl Emitter<'_> {
         })
     }
 
-    /// Where a body goes that does nothing but copy its only load.
-    fn plain_copy<'a>(&self, seg: &'a Segment, loads: &[Across], rows: AxisId) -> Option<(BufferId, &'a IndexExpr)> {
-        let ([load, store], [from]) = (&seg.body[..], loads) else { return None };
-        let LaneOp::Store { buffer, access: Access::Unit(e), value, mask: None, add: false } = &store.op else {
-            return None;
-        };
-        let same = load.results == [*value] && self.k.buffers[buffer.index()].dtype.size() == from.size;
-        (self.wide512 && same && e.coefficient(rows).is_some()).then_some((*buffer, e))
+    /// The address of an access at row 0 and lane 0.
+    pub fn corner(
+        &mut self,
+        buffer: BufferId,
+        index: &IndexExpr,
+        (rows, tile): (AxisId, AxisId),
+    ) -> Result<VReg, CodegenError> {
+        let origin = index.map_leaves(&mut |leaf| {
+            let moves = *leaf == IndexExpr::Axis(rows) || *leaf == IndexExpr::Axis(tile);
+            moves.then_some(IndexExpr::Const(0))
+        });
+        let origin = self.index(&origin)?;
+        Ok(self.address(buffer, origin))
     }
 
-    /// Copies whole squares of a cache line by as many lanes; gives the first row and the first lane left.
-    fn squares(
-        &mut self,
-        l: &Across,
-        (to, index): (BufferId, &IndexExpr),
-        (rows, tile): (AxisId, AxisId),
-        [(row_lo, row_hi), (lane_lo, lane_hi)]: [(VReg, VReg); 2],
-    ) -> Result<(VReg, VReg), CodegenError> {
-        let side = LINE / l.size as i64;
-        let shift = l.size.trailing_zeros();
-        let whole = |e: &mut Self, lo: VReg, hi: VReg| {
-            let n = e.sub(hi, lo);
-            let n = e.int_imm(Code::And_rm64_imm32, n, -(side as i32));
-            e.add(lo, n)
-        };
-        let (row_end, lane_end) = (whole(self, row_lo, row_hi), whole(self, lane_lo, lane_hi));
-        let corner = |e: &mut Self, buffer: BufferId, index: &IndexExpr| {
-            let origin = index.map_leaves(&mut |leaf| {
-                let moves = *leaf == IndexExpr::Axis(rows) || *leaf == IndexExpr::Axis(tile);
-                moves.then_some(IndexExpr::Const(0))
-            });
-            let origin = e.index(&origin)?;
-            Ok::<_, CodegenError>(e.address(buffer, origin))
-        };
-        let steps = |e: &mut Self, step: &IndexExpr| {
-            let step = e.index(step)?;
-            let once = e.shift_left(step, shift);
-            let twice = e.add(once, once);
-            Ok::<_, CodegenError>((once, e.add(twice, once)))
-        };
-        let from = corner(self, l.buffer, l.e)?;
-        let (lane_step, lane_steps) = steps(self, l.step)?;
-        let result = corner(self, to, index)?;
-        let pitch = index.coefficient(rows).ok_or_else(|| CodegenError::internal("a copy without rows"))?;
-        let (row_step, row_steps) = steps(self, &pitch)?;
-        let store = self.full_store(self.k.buffers[to.index()].dtype);
-        let run = |e: &mut Self, store: Code| {
-            e.chunk_loop(lane_lo, lane_end, ALONG, &mut |e, first| {
-                let last = e.add_imm(first, ALONG);
-                let last = e.min(last, lane_end);
-                e.count_loop(row_lo, row_end, side, &mut |e, row| {
-                    let skip = e.shift_left(row, shift);
-                    let from = e.add(from, skip);
-                    let skip = e.mul(row, row_step);
-                    let result = e.add(result, skip);
-                    e.count_loop(first, last, side, &mut |e, lane| {
-                        let skip = e.mul(lane, lane_step);
-                        let at = e.add(from, skip);
-                        let lanes = e.every_fourth(at, side as usize, (lane_step, lane_steps));
-                        let turned = e.turn_square(&lanes, l.size);
-                        let skip = e.shift_left(lane, shift);
-                        let at = e.add(result, skip);
-                        let places = e.every_fourth(at, side as usize, (row_step, row_steps));
-                        for (row, v) in turned.into_iter().enumerate() {
-                            e.c.emit(store, &[places.at(row), A::Use(v)]);
-                        }
-                        Ok(())
-                    })?;
-                    Ok(())
-                })?;
-                Ok(())
-            })
-        };
-        if !self.streamed.contains(&to) {
-            run(self, store)?;
-            return Ok((row_end, lane_end));
-        }
-        // Past the caches, where all squares' lines are aligned.
-        let first = self.mul(row_lo, row_step);
-        let skip = self.shift_left(lane_lo, shift);
-        let first = self.add(first, skip);
-        let first = self.add(first, result);
-        let together = self.int2(Code::Or_r64_rm64, first, row_step);
-        self.c.emit(Code::Test_rm64_imm32, &[A::Use(together), A::Imm32(LINE as i32 - 1)]);
-        let (aligned, other, join) = (self.c.block(), self.c.block(), self.c.block());
-        self.c.branch(Code::Je_rel32_64, aligned, other);
-        self.c.enter(aligned);
-        run(self, Code::EVEX_Vmovntps_m512_zmm)?;
-        self.fences = true;
-        self.c.jump(join, &[]);
-        self.c.enter(other);
-        run(self, store)?;
-        self.c.jump(join, &[]);
-        self.c.enter(join);
-        Ok((row_end, lane_end))
+    /// A step of so many elements and three of them, in bytes.
+    pub fn once_and_thrice(&mut self, step: &IndexExpr, shift: u32) -> Result<(VReg, VReg), CodegenError> {
+        let step = self.index(step)?;
+        let once = self.shift_left(step, shift);
+        let twice = self.add(once, once);
+        Ok((once, self.add(twice, once)))
     }
 
     /// Copies the elements of rows `[row, row + count)` and lanes `[lane, end)` to the local array.
@@ -258,17 +195,10 @@ impl Emitter<'_> {
         let shift = l.size.trailing_zeros();
         let (group, unit) = if l.size == 8 { (4, 2) } else { (8, 4) };
         let pitch = (width * l.size) as i32;
-        let origin = l.e.map_leaves(&mut |leaf| {
-            let moves = *leaf == IndexExpr::Axis(rows) || *leaf == IndexExpr::Axis(tile);
-            moves.then_some(IndexExpr::Const(0))
-        });
-        let origin = self.index(&origin)?;
-        let first = self.add(origin, row);
-        let corner = self.address(l.buffer, first);
-        let step = self.index(l.step)?;
-        let once = self.shift_left(step, shift);
-        let twice = self.add(once, once);
-        let thrice = self.add(twice, once);
+        let corner = self.corner(l.buffer, l.e, (rows, tile))?;
+        let skip = self.shift_left(row, shift);
+        let corner = self.add(corner, skip);
+        let (once, thrice) = self.once_and_thrice(l.step, shift)?;
         let array = self.c.local_address(l.at);
         let zero = self.int(0);
         // Address of the first row of a lane, and of its place in the array.
@@ -332,7 +262,7 @@ impl Emitter<'_> {
     }
 
     /// So many lanes (or rows), from `first` on.
-    fn every_fourth(&mut self, first: VReg, lanes: usize, (once, thrice): (VReg, VReg)) -> Steps {
+    pub fn every_fourth(&mut self, first: VReg, lanes: usize, (once, thrice): (VReg, VReg)) -> Steps {
         let four = self.shift_left(once, 2);
         let mut pointers = vec![first];
         for i in 1..lanes / 4 {
@@ -369,48 +299,6 @@ impl Emitter<'_> {
         let code = self.pick(code.0, code.1);
         self.c.emit(code, &[A::Def(v), A::Use(a), A::Any(b)]);
         v
-    }
-
-    /// A cache line of as many lanes as it has elements, as rows.
-    fn turn_square(&mut self, lanes: &Steps, size: usize) -> Vec<VReg> {
-        let side = LINE as usize / size;
-        let lines: Vec<VReg> = (0..side)
-            .map(|l| {
-                let v = self.c.vreg(VEC);
-                self.c.emit(Code::EVEX_Vmovups_zmm_k1z_zmmm512, &[A::Def(v), lanes.at(l)]);
-                v
-            })
-            .collect();
-        let singles = [Code::EVEX_Vunpcklps_zmm_k1z_zmm_zmmm512b32, Code::EVEX_Vunpckhps_zmm_k1z_zmm_zmmm512b32];
-        let doubles = [Code::EVEX_Vunpcklpd_zmm_k1z_zmm_zmmm512b64, Code::EVEX_Vunpckhpd_zmm_k1z_zmm_zmmm512b64];
-        let two = |e: &mut Self, code: Code, a: VReg, b: VReg| e.vec2(code, a, Src::Reg(b));
-        // Within every 16 bytes: register r of four (of two) has rows r, r + 4, .. (r, r + 2, ..) of its lanes.
-        let mut within: Vec<VReg> = Vec::new();
-        for l in lines.chunks(16 / size) {
-            if size == 8 {
-                within.extend(doubles.map(|code| two(self, code, l[0], l[1])));
-                continue;
-            }
-            for code in singles {
-                let (a, b) = (two(self, code, l[0], l[1]), two(self, code, l[2], l[3]));
-                within.extend(doubles.map(|code| two(self, code, a, b)));
-            }
-        }
-        // Then 16 bytes of four registers: rows r, r + n, r + 2n, r + 3n.
-        let n = 16 / size;
-        let mut rows = vec![within[0]; side];
-        for r in 0..n {
-            let quarters = |e: &mut Self, a: VReg, b: VReg, imm: u8| {
-                e.vec2_imm(Code::EVEX_Vshuff32x4_zmm_k1z_zmm_zmmm512b32_imm8, a, Src::Reg(b), imm)
-            };
-            let [a, b, c, d] = [0, 1, 2, 3].map(|i| within[i * n + r]);
-            for (odd, imm) in [0x88, 0xdd].into_iter().enumerate() {
-                let (low, high) = (quarters(self, a, b, imm), quarters(self, c, d, imm));
-                rows[odd * n + r] = quarters(self, low, high, 0x88);
-                rows[(odd + 2) * n + r] = quarters(self, low, high, 0xdd);
-            }
-        }
-        rows
     }
 
     /// Four rows of eight lanes of 4 bytes.
