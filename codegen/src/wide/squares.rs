@@ -155,8 +155,6 @@ impl Emitter<'_> {
         let lane_end = self.whole_squares(lane_lo, lane_hi, side);
         let from = self.corner(l.buffer, l.e, (rows, tile))?;
         let (lane_step, lane_steps) = self.once_and_thrice(l.step, shift)?;
-        let ahead = self.int(AHEAD);
-        let ahead = self.mul(ahead, lane_step);
         let (stores, others): (Vec<_>, Vec<_>) =
             seg.body.iter().cloned().partition(|i| matches!(i.op, LaneOp::Store { .. }));
         let steps = [self.row_steps(&others, rows)?, self.row_steps(&stores, rows)?];
@@ -175,11 +173,7 @@ impl Emitter<'_> {
                     e.axes.insert(tile, lane);
                     let skip = e.mul(lane, lane_step);
                     let at = e.add(from, skip);
-                    let next = e.add(at, ahead);
-                    let next = e.every_fourth(next, side as usize, (lane_step, lane_steps));
-                    for i in 0..side as usize {
-                        e.c.emit(Code::Prefetcht1_m8, &[next.at(i)]);
-                    }
+                    e.ask_ahead(at, side as usize, (lane_step, lane_steps));
                     let lanes = e.every_fourth(at, side as usize, (lane_step, lane_steps));
                     let turned = e.turn_square(&lanes, l.size);
                     let block = e.copy.clone();
@@ -208,6 +202,18 @@ impl Emitter<'_> {
         self.lane_axis = None;
         self.packed.clear();
         Ok((row_end, lane_end))
+    }
+
+    /// Asks for the lines of lanes to come: no prefetcher of the machine sees such steps. (Past the end this asks in vain, and
+    /// nothing faults.)
+    fn ask_ahead(&mut self, at: VReg, lanes: usize, steps: (VReg, VReg)) {
+        let ahead = self.int(AHEAD);
+        let skip = self.mul(ahead, steps.0);
+        let next = self.add(at, skip);
+        let next = self.every_fourth(next, lanes, steps);
+        for i in 0..lanes {
+            self.c.emit(Code::Prefetcht1_m8, &[next.at(i)]);
+        }
     }
 
     /// Bytes from a row to the next of the accesses along the lanes.
