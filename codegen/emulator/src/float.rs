@@ -91,6 +91,13 @@ fn sqrt<F: Float>(a: u64) -> u64 {
     settle(&[a], F::of(a).sqrt())
 }
 
+/// A number within the architecture's 2^-14 of 1/sqrt(a), as far from it as 14 bits cut off can be: code may not depend on
+/// which one a processor gives.
+fn rsqrt14(a: u64) -> u64 {
+    let exact = 1.0 / f64::from(f32::of(a)).sqrt();
+    settle(&[a], f32::from_bits((exact as f32).to_bits() & !0x1ff))
+}
+
 /// The second operand unless the first is below (above) it.
 fn minmax<F: Float>(max: bool, a: u64, b: u64) -> u64 {
     let (x, y) = (F::of(a), F::of(b));
@@ -362,6 +369,7 @@ impl Machine {
             Sqrtpd | Vsqrtpd => packed!(f64, 1, |[a, ..]| sqrt::<f64>(a)),
             Sqrtss | Vsqrtss => scalar!(f32, 1, |[a, ..]| sqrt::<f32>(a)),
             Sqrtsd | Vsqrtsd => scalar!(f64, 1, |[a, ..]| sqrt::<f64>(a)),
+            Vrsqrt14ps => packed!(f32, 1, |[a, ..]| rsqrt14(a)),
             Roundps | Vroundps => packed!(f32, 1, |[a, ..]| round_scale::<f32>(a, imm & 15)),
             Roundpd | Vroundpd => packed!(f64, 1, |[a, ..]| round_scale::<f64>(a, imm & 15)),
             Roundss | Vroundss => scalar!(f32, 1, |[a, ..]| round_scale::<f32>(a, imm & 15)),

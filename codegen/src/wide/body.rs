@@ -1,6 +1,7 @@
 //! Straight-line lane code.
 
 use super::Emitter;
+use super::roots::roots_gain;
 use super::val::{LaneTy, Lanes, Val};
 use crate::error::CodegenError;
 use crate::lane::{Access, LaneInst, LaneOp, Segment};
@@ -58,6 +59,8 @@ struct Found {
     floats: HashSet<ValueId>,
     /// `a | (b & c)` by its result, one instruction on AVX-512.
     merges: HashMap<ValueId, [ValueId; 3]>,
+    /// Half of the square roots go beside the divider.
+    roots: bool,
 }
 
 impl Emitter<'_> {
@@ -86,7 +89,7 @@ impl Emitter<'_> {
 
     /// The finds in `code`, of which `uses` has the reads to come. (Uniform code counts none.)
     fn find(&self, code: &[LaneInst], uses: &Uses) -> Found {
-        let mut found = Found::default();
+        let mut found = Found { roots: roots_gain(code), ..Found::default() };
         let mut compares = HashMap::new();
         let mut reads = Uses::new();
         let mut indexed = Uses::new();
@@ -206,7 +209,12 @@ impl Emitter<'_> {
                     self.define(inst.results[0], vals[1 - i].clone());
                     return Ok(());
                 }
-                if matches!(p, Prim::IDiv | Prim::IRem) {
+                if found.roots
+                    && (*p, *t) == (Prim::Sqrt, DType::F32)
+                    && let Some(roots) = self.roots_by_turns(&vals[0])?
+                {
+                    roots
+                } else if matches!(p, Prim::IDiv | Prim::IRem) {
                     self.divide_lanes(*p, *t, &vals)?
                 } else {
                     let dead = |a: &ValueId| uses.get(a) == Some(&0);

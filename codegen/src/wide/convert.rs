@@ -267,7 +267,12 @@ impl Emitter<'_> {
     }
 
     /// `usual`, or what `rare` makes where a lane of the masks is on, out of the way.
-    fn unless(&mut self, masks: Vec<VReg>, usual: Vec<VReg>, rare: impl FnOnce(&mut Self) -> Vec<VReg>) -> Vec<VReg> {
+    pub fn unless(
+        &mut self,
+        masks: Vec<VReg>,
+        usual: Vec<VReg>,
+        rare: impl FnOnce(&mut Self) -> Vec<VReg>,
+    ) -> Vec<VReg> {
         let (needed, skip, join) = (self.c.cold_block(), self.c.block(), self.c.block());
         let results: Vec<VReg> = usual.iter().map(|_| self.c.param(join, VEC)).collect();
         self.test_any(&Lanes { ty: LaneTy::Mask32, parts: masks });

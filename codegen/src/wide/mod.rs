@@ -13,7 +13,7 @@
 //! What this emitter lacks it answers with `Unsupported`, and Cranelift takes the phase.
 //!
 //! Files: `vcode` (instructions over virtual registers), `fold` and `constants` (loads as operands, constants in registers), `encode` (registers and bytes), `val` (values
-//! and vector operations), `prim`, `compare` and `convert` (primitives), `memory`, `strided`, `gather`, `table`, `transpose`, `squares` and `stream`
+//! and vector operations), `prim`, `compare`, `convert` and `roots` (primitives), `memory`, `strided`, `gather`, `table`, `transpose`, `squares` and `stream`
 //! (accesses), `lanes` (what runs lane by lane), `body` (straight-line code), `loops` (loop shapes), `reduce`, `carry` and `arg`
 //! (reductions), `jam` (rows that run together).
 
@@ -43,6 +43,7 @@ mod loops;
 mod memory;
 mod prim;
 mod reduce;
+mod roots;
 mod squares;
 mod stream;
 mod strided;
