@@ -187,7 +187,9 @@ impl Emitter<'_> {
         self.along(axis, |e| {
             let (lo, vectors) = if e.fits_bytes(seg) { (e.byte_loop(axis, lo, hi, seg)?, 1) } else { (lo, vectors) };
             let f = &mut |e: &mut Self| e.body(seg);
-            let mut at = if streamed.is_empty() {
+            let mut at = if streamed.is_empty() && e.may_delay(seg) {
+                e.delayed_vectors(axis, (lo, hi), vectors, seg)?
+            } else if streamed.is_empty() {
                 e.whole_vectors(axis, lo, hi, vectors, f)?
             } else {
                 e.streaming_loop(axis, (lo, hi), vectors, &streamed, f)?

@@ -32,6 +32,7 @@ mod columns;
 mod compare;
 mod constants;
 mod convert;
+mod delay;
 mod divide;
 mod encode;
 mod fold;
