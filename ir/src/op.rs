@@ -62,6 +62,8 @@ pub enum Class {
     Any,
     /// f32, and f16 and bf16, which are computed in it.
     F32,
+    /// f16 and bf16.
+    Half,
     /// f64.
     F64,
     /// Any float.
@@ -84,6 +86,7 @@ impl Class {
         match self {
             Class::Any => true,
             Class::F32 => dtype.compute() == DType::F32,
+            Class::Half => dtype.is_half(),
             Class::F64 => dtype == DType::F64,
             Class::Float => dtype.is_float(),
             Class::Int => dtype.is_int(),

@@ -2,7 +2,9 @@
 
 import itertools
 import pickle
+import sys
 import tracemalloc
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -231,6 +233,82 @@ def test_wrong_calls() -> None:
         rt.expr("a +* b")
     with pytest.raises(NameError, match="did you mean"):
         rt.expr("simgoid(a)")
+
+
+@pytest.mark.parametrize("make", [lambda: rt.expr("x - y"), lambda: rt.sub], ids=["expr", "op"])
+def test_vectorcall_and_call_are_one(make: Callable[[], rt.Expr]) -> None:
+    """CPython calls an object by vectorcall, `type.__call__` by a tuple and a dictionary."""
+    function = make()
+    x, y = np.arange(5.0), np.ones(5)
+    names = function.args[:2]
+    out = np.empty(5)
+    accepted: list[tuple[tuple[Any, ...], dict[str, Any]]] = [
+        ((x, y), {}),
+        ((x, y), {"out": None}),
+        ((x, y), {"out": out}),
+        ((x, y), {"out": (out,)}),
+        ((x,), {names[1]: y}),
+        ((), {names[1]: y, names[0]: x}),
+        ((rt.tensor(x), y), {}),
+        ((rt.tensor(x), y), {"out": rt.empty(5, dtype="float64")}),
+        ((torch.from_numpy(x), 1), {}),
+    ]
+    refused: list[tuple[tuple[Any, ...], dict[str, Any]]] = [
+        ((), {}),
+        ((x,), {}),
+        ((x, y, 1, 1, 1), {}),
+        ((x, y), {names[1]: y}),
+        ((x, y), {"nothing": y}),
+        ((x, y), {"out": 3}),
+        ((x, y), {"out": np.empty(4)}),
+        ((x, [1.0]), {}),
+        ((x, None), {}),
+        ((x, "y"), {}),
+    ]
+    for args, kwargs in accepted:
+        a, b = function(*args, **kwargs), type(function).__call__(function, *args, **kwargs)
+        assert type(a) is type(b)
+        np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
+    for args, kwargs in refused:
+        with pytest.raises(Exception) as one:  # noqa: PT011
+            function(*args, **kwargs)
+        with pytest.raises(type(one.value)) as other:
+            type(function).__call__(function, *args, **kwargs)
+        assert str(one.value) == str(other.value)
+
+
+def test_a_parameter_named_out_is_one() -> None:
+    f = rt.expr("out * 2 + x")
+    x, y = np.arange(3.0), np.ones(3)
+    np.testing.assert_array_equal(f(y, x), y * 2 + x)
+    np.testing.assert_array_equal(f(x=x, out=y), y * 2 + x)
+    with pytest.raises(TypeError, match="multiple values for argument 'out'"):
+        f(y, x, out=x)
+
+
+def test_expr_is_a_final_class() -> None:
+    assert type(rt.expr("x + 1")) is type(rt.add) is rt.Expr
+    assert isinstance(rt.Expr("x + 1"), rt.Expr)
+    with pytest.raises(TypeError, match="not an acceptable base type"):
+        type("Derived", (rt.Expr,), {})
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'text'"):
+        rt.Expr()  # type: ignore[call-arg]
+
+
+def test_calls_leave_no_references() -> None:
+    f = rt.Expr("x + y")
+    x, y, out = np.ones(4), np.ones(4), np.empty(4)
+    f(x, y, out=out)
+    before = [sys.getrefcount(o) for o in (f, x, y, out, rt.Expr)]
+    for _ in range(1000):
+        f(x, y, out=out)
+        f(x, y=y)
+        with pytest.raises(TypeError):
+            f(x, y, out=3)
+    assert [sys.getrefcount(o) for o in (f, x, y, out, rt.Expr)] == before
+    gone = weakref.ref(f)
+    del f
+    assert gone() is None
 
 
 def test_header_gives_order_and_defaults() -> None:

@@ -289,3 +289,19 @@ def test_numpy_dtypes() -> None:
     np.testing.assert_array_equal(rt.neg(odd), -h)
     with pytest.raises(TypeError, match="bfloat16"):
         rt.to(h, "bfloat16")
+
+
+@pytest.mark.parametrize("half", HALVES)
+def test_gelu_is_rounded_nearly_correctly(half: torch.dtype) -> None:
+    """All inputs, against float64: for 16 bits gelu has a text of its own, shorter than float32's."""
+    x = ALL_HALVES.view(half)
+    x = x[x.isfinite()]
+    got = rt.gelu(x)
+    want = torch.special.erfc(x.double() * -(0.5**0.5)) * x.double() / 2
+    fits = want.abs() <= torch.finfo(half).max
+    ulp = 2.0 ** (torch.frexp(want)[1] - 1) * torch.finfo(half).eps
+    ulp = ulp.clamp(min=torch.finfo(half).smallest_normal * torch.finfo(half).eps)
+    error = ((got.double() - want).abs() / ulp)[fits]
+    assert error.max() < 0.51, (x[fits][error.argmax()], error.max())
+    specials = rt.gelu(torch.tensor([torch.inf, -torch.inf, torch.nan, -0.0], dtype=half))
+    same_bits(specials, torch.tensor([torch.inf, torch.nan, torch.nan, -0.0], dtype=half))

@@ -33,7 +33,7 @@ fn stored_at(seg: &Segment, buffer: BufferId, here: &IndexExpr) -> bool {
 
 /// Elements from a row to the next.
 fn pitch(index: &IndexExpr, rows: AxisId) -> Result<IndexExpr, CodegenError> {
-    index.coefficient(rows).ok_or_else(|| CodegenError::internal("a square without rows"))
+    index.coefficient(rows).ok_or_else(|| CodegenError::internal("rows without a step"))
 }
 
 impl Emitter<'_> {

@@ -44,6 +44,7 @@ fn class(class: Class) -> &'static str {
     match class {
         Class::Any => "",
         Class::F32 => " (float32 and 16-bit floats)",
+        Class::Half => " (16-bit floats)",
         Class::F64 => " (float64)",
         Class::Float => " (float)",
         Class::Int => " (integers)",

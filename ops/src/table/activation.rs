@@ -8,6 +8,9 @@ use rusttorch_ir::op::DTypeRule::*;
 use rusttorch_ir::op::Reference::*;
 use rusttorch_ir::op::Row;
 
+const GELU_GRAD: &str = "p = 0.5 * (1.0 + erf(x * 0.7071067811865476))
+grad * (p + x * 0.3989422804014327 * exp(-0.5 * x * x))";
+
 pub(super) const ROWS: &[Row] = &[
     Row {
         name: "relu",
@@ -190,11 +193,18 @@ pub(super) const ROWS: &[Row] = &[
         statics: &["approximate"],
         doc: "x times the normal distribution function of x, or its tanh approximation.",
         rule: FloatOnly("GeluKernelImpl"),
-        body: &[(
-            Any,
-            "bad = runtime_error('approximate argument must be either none or tanh.')
-             gelu_erf(x) if approximate == 'none' else (gelu_tanh(x) if approximate == 'tanh' else bad)",
-        )],
+        body: &[
+            (
+                Half,
+                "bad = runtime_error('approximate argument must be either none or tanh.')
+                 gelu_half(x) if approximate == 'none' else (gelu_tanh(x) if approximate == 'tanh' else bad)",
+            ),
+            (
+                Any,
+                "bad = runtime_error('approximate argument must be either none or tanh.')
+                 gelu_erf(x) if approximate == 'none' else (gelu_tanh(x) if approximate == 'tanh' else bad)",
+            ),
+        ],
         unreferenced: "gelu_erf and gelu_tanh have one",
         torch: "torch.nn.functional.gelu",
         ..Row::DEFAULT
@@ -203,15 +213,20 @@ pub(super) const ROWS: &[Row] = &[
         name: "gelu_erf",
         doc: "x times the normal distribution function of x.",
         body: &[(F32, activation_f32::GELU_ERF), (F64, math_f64::GELU_ERF)],
-        grad: &[(
-            "x",
-            "p = 0.5 * (1.0 + erf(x * 0.7071067811865476))
-             grad * (p + x * 0.3989422804014327 * exp(-0.5 * x * x))",
-        )],
+        grad: &[("x", GELU_GRAD)],
         reference: Some(Unary(|x| 0.5 * x * libm::erfc(-x * std::f64::consts::FRAC_1_SQRT_2))),
         ulp_f32: Some(2.6),
         ulp_f64: Some(1.31),
         domain: (-1.0, f64::INFINITY),
+        internal: true,
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "gelu_half",
+        doc: "gelu_erf for results of 16 bits.",
+        body: &[(F32, activation_f32::GELU_HALF)],
+        grad: &[("x", GELU_GRAD)],
+        unreferenced: "it is as accurate as 16 bits are (a test has all inputs)",
         internal: true,
         ..Row::DEFAULT
     },
