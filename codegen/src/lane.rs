@@ -215,6 +215,12 @@ impl Segment {
         self.body.iter().any(|i| matches!(i.op, LaneOp::Store { buffer: to, .. } if to == buffer))
     }
 
+    /// True when nothing is read behind the first store: lanes and rows may be stored late.
+    pub fn loads_first(&self) -> bool {
+        let stores = self.body.iter().skip_while(|i| !matches!(i.op, LaneOp::Store { .. }));
+        stores.into_iter().all(|i| !matches!(i.op, LaneOp::Load { .. } | LaneOp::Cold { .. }))
+    }
+
     /// True for reductions over a short axis, in order `lanes` under a tile: the axis is unrolled, and nothing
     /// accumulates.
     pub fn is_short(&self, kernel: &Kernel) -> bool {

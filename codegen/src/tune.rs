@@ -3,7 +3,7 @@
 use crate::isa::Isa;
 use rusttorch_ir::dtype::DType;
 use rusttorch_ir::index::IndexExpr;
-use rusttorch_ir::kernel::{Inst, Kernel, Op, Phase};
+use rusttorch_ir::kernel::{Kernel, Op, Phase};
 use rusttorch_ir::prim::Prim;
 use std::sync::LazyLock;
 
@@ -61,23 +61,29 @@ fn bound_by_memory(kernel: &Kernel) -> bool {
         };
     }
     // What lies across the lanes goes through registers at 512 bits alone (1 Mi f32: `x.T` 398 us, 284; `x + z.T` 380, 303).
-    if kernel.phases.iter().any(|p| across(p) == 1)
-        && (operations == 0 || kernel.buffers.iter().all(|b| b.dtype.size() == 4))
-    {
+    let words = operations == 0 || kernel.buffers.iter().all(|b| b.dtype.size() == 4);
+    if words && kernel.phases.iter().any(turns_squares) {
         return false;
     }
     operations <= FREE * kernel.buffers.len() && kernel.buffers.iter().all(|b| b.dtype.size() >= 4)
 }
 
-/// Loads of a map that do not read along its innermost axis.
-fn across(phase: &Phase) -> usize {
-    let Some(&lanes) = phase.axes.last() else { return 0 };
-    let insts = phase.nests.iter().filter(|n| n.axes.is_empty()).flat_map(|n| &n.body);
-    let steps = |i: &&Inst| match &i.op {
-        Op::Load { index, .. } => !matches!(index.coefficient(lanes), None | Some(IndexExpr::Const(_))),
-        _ => false,
-    };
-    insts.filter(steps).count()
+/// Whether a map has one operand across the lanes, whose neighbours lie along the axis around it, and none that is the same
+/// for all lanes of a row.
+fn turns_squares(phase: &Phase) -> bool {
+    let [.., rows, lanes] = phase.axes[..] else { return false };
+    let mut across = None;
+    for inst in phase.nests.iter().filter(|n| n.axes.is_empty()).flat_map(|n| &n.body) {
+        let Op::Load { buffer, index, .. } = &inst.op else { continue };
+        match index.coefficient(lanes) {
+            Some(IndexExpr::Const(0)) if index.uses_axis(rows) => return false,
+            None | Some(IndexExpr::Const(_)) => {}
+            Some(_) if index.coefficient(rows) != Some(IndexExpr::Const(1)) => return false,
+            Some(_) if across.is_none_or(|a| a == (*buffer, index)) => across = Some((*buffer, index)),
+            Some(_) => return false,
+        }
+    }
+    across.is_some()
 }
 
 #[cfg(test)]

@@ -1,16 +1,15 @@
 //! `rusttorch.Expr`: a program that is called from Python, made of a text, of an op, or by a tracer.
 
-use crate::borrow::{Operand, Session};
+use crate::borrow::{Operand, Session, is_exact_array};
 use crate::call::{Callable, Operands};
 use crate::errors::to_py;
 use crate::literal::{attr, from_attr, is_structural_exponent};
 use crate::vectorcall::{self, Source};
 use crate::{tensor_call, through, torch};
-
 use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::{PyKeyError, PyNotImplementedError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyInt, PyList, PyString, PyTuple};
+use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 use rusttorch_ir::expr::{Attr, Expr as Node, Program, parse};
 use rusttorch_ir::id::ExprId;
 use rusttorch_ops::engine;
@@ -245,7 +244,8 @@ impl Expr {
         Expr::call_with(self_, args, kwargs.as_ref())
     }
 
-    /// A call of arrays and numbers that nothing else is to know of; none if it is not such a call.
+    /// A call of arrays and numbers that nothing else is to know of; none if it is not such a call. No code of the user's runs
+    /// before that is known.
     #[inline]
     pub(crate) fn call_directly<'py>(
         self_: &Bound<'py, Expr>,
@@ -253,13 +253,9 @@ impl Expr {
         out: Option<&Bound<'py, PyAny>>,
     ) -> Option<PyResult<Bound<'py, PyAny>>> {
         let (this, py) = (self_.get(), self_.py());
-        let is_ours = |value: &Bound<'py, PyAny>| tensor_call::is_ours(value);
-        if this.is_view
-            || !this.takes(args.len())
-            || out.is_some() && !this.out_is_free
-            || args.iter().any(|a| is_ours(a))
-            || out.is_some_and(is_ours)
-        {
+        let plain = args.iter().all(|a| is_exact_array(a) || is_builtin(a))
+            && out.is_none_or(|o| is_exact_array(o) || o.is_none());
+        if !plain || this.is_view || !this.takes(args.len()) || out.is_some() && !this.out_is_free {
             return None;
         }
         let (mut session, mut operands) = (Session::recording(py), Operands::new());
@@ -542,6 +538,16 @@ pub(crate) fn lone_out<'py>(kwargs: Option<&Bound<'py, PyDict>>) -> PyResult<Opt
         Some(kwargs) if kwargs.len() == 1 => kwargs.get_item(pyo3::intern!(kwargs.py(), "out")),
         _ => Ok(None),
     }
+}
+
+/// A number of Python's own, a name or None: what is read without code of the user's.
+#[inline]
+fn is_builtin(value: &Bound<'_, PyAny>) -> bool {
+    value.is_none()
+        || value.is_exact_instance_of::<PyFloat>()
+        || value.is_exact_instance_of::<PyInt>()
+        || value.is_exact_instance_of::<PyBool>()
+        || value.is_exact_instance_of::<PyString>()
 }
 
 /// A call that autograd is to know of (`rusttorch/_autograd.py`).

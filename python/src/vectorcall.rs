@@ -1,8 +1,9 @@
 //! The class `rusttorch.Expr` as Python sees it: [`Expr`] and a place for its vectorcall.
 //!
 //! For a call of an object of PyO3's classes CPython makes a tuple and a dictionary, which is a fifth of the time of
-//! a call on a few elements. The stable ABI has vectorcall for classes made by hand (`__vectorcalloffset__`): so the class is a subclass whose objects have one word
-//! more. The fast way takes positional arguments and `out=`; everything else goes to `__call__`.
+//! a call on a few elements. The stable ABI has vectorcall for classes made by hand (`__vectorcalloffset__`): so the
+//! class is a subclass whose objects have one word more. The fast way takes positional arguments and `out=` that are arrays
+//! and numbers; everything else goes to `__call__`. (Before CPython 3.12 an assignment to the class's `__call__` is not seen.)
 
 use crate::expr::Expr;
 use pyo3::exceptions::PyTypeError;
@@ -32,7 +33,7 @@ const HAVE_VECTORCALL: c_ulong = 1 << 11;
 const DOC: &CStr = c"Expr(text, contract=False)\n--\n\n\
     A formula that is compiled for the arrays it is called with; see `rusttorch.expr`.";
 
-/// An expression on its way into an object.
+/// An expression on its way into an object: of a class that it has not made PyO3 makes objects by the constructor only.
 #[pyclass(frozen, module = "rusttorch._rusttorch")]
 pub struct Seed(Mutex<Option<Expr>>);
 
@@ -81,7 +82,10 @@ fn make(py: Python<'_>) -> PyResult<Class> {
     };
     let mut members = [member(Some(c"__vectorcalloffset__")), member(None)];
     let slot = |slot: c_int, pfunc: *mut c_void| ffi::PyType_Slot { slot, pfunc };
+    // SAFETY: a class of the heap has slots; vectorcall's flag asks for a `tp_call` of the class's own.
+    let call = unsafe { ffi::PyType_GetSlot(base.as_type_ptr(), ffi::Py_tp_call) };
     let mut slots = [
+        slot(ffi::Py_tp_call, call),
         slot(ffi::Py_tp_new, new as ffi::newfunc as *mut c_void),
         slot(ffi::Py_tp_members, members.as_mut_ptr().cast()),
         slot(ffi::Py_tp_doc, DOC.as_ptr().cast_mut().cast()),
@@ -116,10 +120,11 @@ unsafe extern "C" fn new(
     // SAFETY: CPython calls with the interpreter attached.
     let py = unsafe { Python::assume_attached() };
     let Some(ours) = CLASS.get(py) else {
+        PyTypeError::new_err("the class is not there yet").restore(py);
         return std::ptr::null_mut();
     };
     // SAFETY: the base's constructor makes an object of `class`, which has a word at the offset, for this class has no
-    // subclasses; it is null so far, which means `__call__`.
+    // subclasses. The allocator has made it zero, with which CPython takes `tp_call`.
     unsafe {
         let object = (ours.new)(class, args, kwargs);
         if !object.is_null() {
@@ -140,26 +145,35 @@ unsafe extern "C" fn call(
 ) -> *mut ffi::PyObject {
     // The highest bit says that the caller has a word before the arguments.
     let count = nargsf & (usize::MAX >> 1);
-    Python::attach(|py| {
-        // SAFETY: an object of the class, `count` arguments and one for each name, all alive as long as the call.
-        let result = unsafe {
-            let expr = Borrowed::from_ptr(py, callable).cast_unchecked::<Expr>();
-            let names = Borrowed::from_ptr_or_opt(py, names).map(|n| n.cast_unchecked::<PyTuple>());
-            let all = count + names.map_or(0, |n| n.len());
-            let mut given = SmallVec::<[Borrowed<'_, '_, PyAny>; 8]>::new();
-            for i in 0..all {
-                given.push(Borrowed::from_ptr(py, *args.add(i)));
-            }
-            call_with(&expr, &given, count, names.as_deref())
-        };
-        match result {
-            Ok(result) => result.into_ptr(),
-            Err(e) => {
-                e.restore(py);
-                std::ptr::null_mut()
-            }
+    // PyO3's way in for functions of as many arguments: it knows that the interpreter is attached, also at its end, and turns
+    // panics into exceptions.
+    let entry = pyo3::get_trampoline_function!(fastcall_cfunction_with_keywords, called);
+    // SAFETY: as this function.
+    unsafe { entry(callable, args, count as ffi::Py_ssize_t, names) }
+}
+
+/// # Safety
+/// As `call`.
+#[allow(unsafe_code)]
+unsafe fn called(
+    py: Python<'_>,
+    callable: *mut ffi::PyObject,
+    args: *const *mut ffi::PyObject,
+    count: ffi::Py_ssize_t,
+    names: *mut ffi::PyObject,
+) -> PyResult<*mut ffi::PyObject> {
+    let count = count as usize;
+    // SAFETY: an object of the class, `count` arguments and one for each name, all alive as long as the call.
+    unsafe {
+        let expr = Borrowed::from_ptr(py, callable).cast_unchecked::<Expr>();
+        let names = Borrowed::from_ptr_or_opt(py, names).map(|n| n.cast_unchecked::<PyTuple>());
+        let all = count + names.map_or(0, |n| n.len());
+        let mut given = SmallVec::<[Borrowed<'_, '_, PyAny>; 8]>::new();
+        for i in 0..all {
+            given.push(Borrowed::from_ptr(py, *args.add(i)));
         }
-    })
+        call_with(&expr, &given, count, names.as_deref()).map(Bound::into_ptr)
+    }
 }
 
 /// A call with `count` positional arguments and one for each of the names.

@@ -30,9 +30,7 @@ impl Emitter<'_> {
             LaneOp::Store { .. } | LaneOp::Check { .. } | LaneOp::Call(..) => false,
             _ => true,
         };
-        let first = seg.body.iter().position(is_store).unwrap_or(0);
-        let loads_behind = seg.body[first..].iter().any(|i| matches!(i.op, LaneOp::Load { .. } | LaneOp::Cold { .. }));
-        self.wide512 && seg.cost > LIGHT && !seg.serial && !loads_behind && seg.body.iter().all(late)
+        self.wide512 && seg.cost > LIGHT && !seg.serial && seg.loads_first() && seg.body.iter().all(late)
     }
 
     /// As `whole_vectors` of the body.

@@ -4,7 +4,7 @@
 use super::body::count_uses;
 use super::memory::shift;
 use super::strided::Steps;
-use super::transpose::{Across, LINE, Packed};
+use super::transpose::{Across, LINE, Packed, Ranges};
 use super::val::Src;
 use super::vcode::{A, VEC};
 use super::{BaseKey, Copy, Emitter};
@@ -16,13 +16,39 @@ use rusttorch_ir::id::{AxisId, BufferId};
 use rusttorch_ir::index::IndexExpr;
 use rusttorch_ir::prim::Prim;
 
-/// Lanes that squares go along before the next rows: as many pages stay at hand. (In C, f32: 2,048 by 2,048 by 512 or 1,024
-/// lanes 2.1 ms, by 64 3.6, by all 4.8; 1,024 by 1,024 0.25 for 256 and more.)
+/// Lanes that squares go along before the next rows: as many pages stay at hand. (A copy in C, f32: 2,048 by 2,048 by 512 or
+/// 1,024 lanes 2.1 ms, by 64 3.6, by all 4.8; 1,024 by 1,024 0.25 for 256 and more.)
 const ALONG: i64 = 512;
-/// Lanes from those that are read to those that are asked for, of a body of squares.
+/// The same of other bodies, which gain 5 % by it.
+const BODY_ALONG: i64 = 1024;
+/// Lanes from those that are read to those that are asked for, of other bodies than copies.
 const AHEAD: i64 = 32;
-/// Of a body that each row of a square gets a copy of.
+/// The most that a body may cost of which each row of a square gets a copy.
 const COST: usize = 16;
+
+/// An operand across the lanes whose squares are transposed.
+struct Turned<'a> {
+    load: &'a Across<'a>,
+    /// Its element of row 0 and lane 0.
+    origin: VReg,
+    /// Bytes from a lane to the next, and three times that.
+    steps: (VReg, VReg),
+}
+
+/// A transposed square: what `at_row` gave for its rows, its first lane, its rows.
+struct Square {
+    place: VReg,
+    lane: VReg,
+    rows: Vec<VReg>,
+}
+
+impl Turned<'_> {
+    /// Rows and lanes of a square.
+    fn side(&self) -> i64 {
+        LINE / self.load.size as i64
+    }
+}
+
 /// True when a body stores to a buffer here or not at all: its rows may be loaded before, and stored behind, others.
 fn stored_at(seg: &Segment, buffer: BufferId, here: &IndexExpr) -> bool {
     seg.body.iter().all(|i| match &i.op {
@@ -37,14 +63,123 @@ fn pitch(index: &IndexExpr, rows: AxisId) -> Result<IndexExpr, CodegenError> {
 }
 
 impl Emitter<'_> {
-    /// Where a body goes that does nothing but copy its only load.
-    pub fn plain_copy<'a>(
-        &self,
-        seg: &'a Segment,
+    /// Runs a body over whole squares, if it is one for them; gives their rows and lanes.
+    pub fn squares(
+        &mut self,
+        seg: &Segment,
         loads: &[Across],
-        rows: AxisId,
-    ) -> Option<(BufferId, &'a IndexExpr)> {
-        let ([load, store], [from]) = (&seg.body[..], loads) else { return None };
+        axes: (AxisId, AxisId),
+        all: Ranges,
+    ) -> Result<Option<Ranges>, CodegenError> {
+        let [load] = loads else { return Ok(None) };
+        let copy = self.plain_copy(seg, load, axes.0);
+        let to = match copy {
+            Some(to) => to,
+            None if self.is_light(seg, load, axes.0) => {
+                let store = seg.body.iter().find_map(|i| match &i.op {
+                    LaneOp::Store { buffer, access, .. } => Some((*buffer, access.expr())),
+                    _ => None,
+                });
+                let Some(to) = store else { return Ok(None) };
+                to
+            }
+            None => return Ok(None),
+        };
+        let origin = self.corner(load.buffer, load.e, axes)?;
+        let steps = self.once_and_thrice(load.step, load.size.trailing_zeros())?;
+        let turned = Turned { load, origin, steps };
+        let size = shift(self.k.buffers[to.0.index()].dtype);
+        let result = self.corner(to.0, to.1, axes)?;
+        let row_steps = self.once_and_thrice(&pitch(to.1, axes.0)?, size)?;
+        let whole = self.whole_squares(&turned, (result, row_steps.0, size), all);
+        match copy {
+            Some((to, _)) => self.copy_squares(&turned, (to, result, row_steps), whole)?,
+            None => self.body_of_squares(seg, &turned, axes, whole)?,
+        }
+        Ok(Some(whole))
+    }
+
+    /// Whole squares, from the row on with which the operand's lines begin, and from the lane on with which the result's do,
+    /// where they begin alike in all lanes and rows. A load or store of two lines takes as long as two, and where rows lie a
+    /// power of two apart, their lines push each other out of the cache before they are read again.
+    fn whole_squares(&mut self, t: &Turned, (result, row_step, size): (VReg, VReg, u32), all: Ranges) -> Ranges {
+        let [(row_lo, row_hi), (lane_lo, lane_hi)] = all;
+        let skip = self.mul(lane_lo, t.steps.0);
+        let lane = self.add(t.origin, skip);
+        let rows = self.whole_lines((lane, t.load.size.trailing_zeros()), t.steps.0, (row_lo, row_hi), t.side());
+        let skip = self.mul(row_lo, row_step);
+        let row = self.add(result, skip);
+        let lanes = self.whole_lines((row, size), row_step, (lane_lo, lane_hi), t.side());
+        [rows, lanes]
+    }
+
+    /// The multiples of `side` elements in `[lo, hi)` from the first one on that begins a cache line, if all elements a step
+    /// further on do; of a line at `at`, element 0, by the shift of an element's size.
+    fn whole_lines(&mut self, (at, size): (VReg, u32), step: VReg, (lo, hi): (VReg, VReg), side: i64) -> (VReg, VReg) {
+        let skip = self.shift_left(lo, size);
+        let first = self.add(at, skip);
+        let zero = self.int(0);
+        let before = self.sub(zero, first);
+        let before = self.int_imm(Code::And_rm64_imm32, before, LINE as i32 - 1);
+        let before = self.shift_right(before, size);
+        self.c.emit(Code::Test_rm64_imm32, &[A::Use(step), A::Imm32(LINE as i32 - 1)]);
+        let before = self.choose(Code::Cmove_r64_rm64, before, zero);
+        let first = self.add(lo, before);
+        let first = self.min(first, hi);
+        let n = self.sub(hi, first);
+        let n = self.int_imm(Code::And_rm64_imm32, n, -(side as i32));
+        (first, self.add(first, n))
+    }
+
+    /// Runs `f` for each square, `along` so many lanes before the next rows; `at_row` runs before, once for all of those.
+    fn each_square(
+        &mut self,
+        t: &Turned,
+        [(row_lo, row_hi), (lane_lo, lane_hi)]: Ranges,
+        (along, asks): (i64, bool),
+        at_row: &mut dyn FnMut(&mut Self, VReg) -> Result<VReg, CodegenError>,
+        f: &mut dyn FnMut(&mut Self, Square) -> Result<(), CodegenError>,
+    ) -> Result<(), CodegenError> {
+        let ahead = asks.then(|| {
+            let ahead = self.int(AHEAD);
+            self.mul(ahead, t.steps.0)
+        });
+        self.chunk_loop(lane_lo, lane_hi, along, &mut |e, first| {
+            let last = e.add_imm(first, along);
+            let last = e.min(last, lane_hi);
+            e.count_loop(row_lo, row_hi, t.side(), &mut |e, row| {
+                let place = at_row(e, row)?;
+                let skip = e.shift_left(row, t.load.size.trailing_zeros());
+                let from = e.add(t.origin, skip);
+                e.count_loop(first, last, t.side(), &mut |e, lane| {
+                    let skip = e.mul(lane, t.steps.0);
+                    let at = e.add(from, skip);
+                    if let Some(ahead) = ahead {
+                        e.ask_for(at, ahead, t);
+                    }
+                    let lines = e.every_fourth(at, t.side() as usize, t.steps);
+                    let rows = e.turn_square(&lines, t.load.size);
+                    f(e, Square { place, lane, rows })
+                })?;
+                Ok(())
+            })?;
+            Ok(())
+        })
+    }
+
+    /// Asks for the lines of lanes to come: no prefetcher of the machine sees such steps. (Past the end this asks in vain, and
+    /// nothing faults.)
+    fn ask_for(&mut self, at: VReg, ahead: VReg, t: &Turned) {
+        let next = self.add(at, ahead);
+        let next = self.every_fourth(next, t.side() as usize, t.steps);
+        for i in 0..t.side() as usize {
+            self.c.emit(Code::Prefetcht1_m8, &[next.at(i)]);
+        }
+    }
+
+    /// Where a body goes that does nothing but copy its only load.
+    fn plain_copy<'a>(&self, seg: &'a Segment, from: &Across, rows: AxisId) -> Option<(BufferId, &'a IndexExpr)> {
+        let [load, store] = &seg.body[..] else { return None };
         let LaneOp::Store { buffer, access: Access::Unit(e), value, mask: None, add: false } = &store.op else {
             return None;
         };
@@ -52,60 +187,40 @@ impl Emitter<'_> {
         (self.wide512 && same && e.coefficient(rows).is_some()).then_some((*buffer, e))
     }
 
-    /// Copies whole squares of a cache line by as many lanes; gives the first row and the first lane left.
-    pub fn squares(
+    /// Copies whole squares to where element 0 is at `result`, rows a step apart.
+    fn copy_squares(
         &mut self,
-        l: &Across,
-        (to, index): (BufferId, &IndexExpr),
-        (rows, tile): (AxisId, AxisId),
-        [(row_lo, row_hi), (lane_lo, lane_hi)]: [(VReg, VReg); 2],
-    ) -> Result<(VReg, VReg), CodegenError> {
-        let side = LINE / l.size as i64;
-        let shift = l.size.trailing_zeros();
-        let row_end = self.whole_squares(row_lo, row_hi, side);
-        let lane_end = self.whole_squares(lane_lo, lane_hi, side);
-        let from = self.corner(l.buffer, l.e, (rows, tile))?;
-        let (lane_step, lane_steps) = self.once_and_thrice(l.step, shift)?;
-        let result = self.corner(to, index, (rows, tile))?;
-        let (row_step, row_steps) = self.once_and_thrice(&pitch(index, rows)?, shift)?;
-        let store = self.full_store(self.k.buffers[to.index()].dtype);
+        t: &Turned,
+        (to, result, row_steps): (BufferId, VReg, (VReg, VReg)),
+        whole: Ranges,
+    ) -> Result<(), CodegenError> {
+        let size = t.load.size.trailing_zeros();
         let run = |e: &mut Self, store: Code| {
-            e.chunk_loop(lane_lo, lane_end, ALONG, &mut |e, first| {
-                let last = e.add_imm(first, ALONG);
-                let last = e.min(last, lane_end);
-                e.count_loop(row_lo, row_end, side, &mut |e, row| {
-                    let skip = e.shift_left(row, shift);
-                    let from = e.add(from, skip);
-                    let skip = e.mul(row, row_step);
-                    let result = e.add(result, skip);
-                    e.count_loop(first, last, side, &mut |e, lane| {
-                        let skip = e.mul(lane, lane_step);
-                        let at = e.add(from, skip);
-                        let lanes = e.every_fourth(at, side as usize, (lane_step, lane_steps));
-                        let turned = e.turn_square(&lanes, l.size);
-                        let skip = e.shift_left(lane, shift);
-                        let at = e.add(result, skip);
-                        let places = e.every_fourth(at, side as usize, (row_step, row_steps));
-                        for (row, v) in turned.into_iter().enumerate() {
-                            e.c.emit(store, &[places.at(row), A::Use(v)]);
-                        }
-                        Ok(())
-                    })?;
-                    Ok(())
-                })?;
+            let at_row = &mut |e: &mut Self, row| {
+                let skip = e.mul(row, row_steps.0);
+                Ok(e.add(result, skip))
+            };
+            e.each_square(t, whole, (ALONG, false), at_row, &mut |e, square| {
+                let skip = e.shift_left(square.lane, size);
+                let at = e.add(square.place, skip);
+                let places = e.every_fourth(at, square.rows.len(), row_steps);
+                for (row, v) in square.rows.into_iter().enumerate() {
+                    e.c.emit(store, &[places.at(row), A::Use(v)]);
+                }
                 Ok(())
             })
         };
+        let store = self.full_store(self.k.buffers[to.index()].dtype);
         if !self.streamed.contains(&to) {
-            run(self, store)?;
-            return Ok((row_end, lane_end));
+            return run(self, store);
         }
         // Past the caches, where all squares' lines are aligned.
-        let first = self.mul(row_lo, row_step);
-        let skip = self.shift_left(lane_lo, shift);
+        let [(row, _), (lane, _)] = whole;
+        let first = self.mul(row, row_steps.0);
+        let skip = self.shift_left(lane, size);
         let first = self.add(first, skip);
         let first = self.add(first, result);
-        let together = self.int2(Code::Or_r64_rm64, first, row_step);
+        let together = self.int2(Code::Or_r64_rm64, first, row_steps.0);
         self.c.emit(Code::Test_rm64_imm32, &[A::Use(together), A::Imm32(LINE as i32 - 1)]);
         let (aligned, other, join) = (self.c.block(), self.c.block(), self.c.block());
         self.c.branch(Code::Je_rel32_64, aligned, other);
@@ -117,13 +232,12 @@ impl Emitter<'_> {
         run(self, store)?;
         self.c.jump(join, &[]);
         self.c.enter(join);
-        Ok((row_end, lane_end))
+        Ok(())
     }
 
     /// True for a body of which each row of a square gets a copy: few operations on one packed load and on accesses
-    /// along the lanes.
-    pub fn is_light(&self, seg: &Segment, loads: &[Across], rows: AxisId) -> bool {
-        let [from] = loads else { return false };
+    /// along the lanes, all loads before all stores.
+    fn is_light(&self, seg: &Segment, from: &Across, rows: AxisId) -> bool {
         let fits = |inst: &LaneInst| match &inst.op {
             LaneOp::Load { buffer, access: Access::Strided(e, _), mask: None } => *buffer == from.buffer && e == from.e,
             LaneOp::Load { buffer, access: Access::Unit(e), mask: None }
@@ -135,85 +249,58 @@ impl Emitter<'_> {
             _ => false,
         };
         let leaf = |inst: &LaneInst| matches!(inst.op, LaneOp::Const(_) | LaneOp::Scalar(_));
-        self.wide512 && from.size == 4 && seg.prelude.iter().all(leaf) && seg.cost <= COST && seg.body.iter().all(fits)
+        let cheap = from.size == 4 && seg.cost <= COST && seg.prelude.iter().all(leaf);
+        self.wide512 && cheap && seg.loads_first() && seg.body.iter().all(fits)
     }
 
-    /// Runs a light body over whole squares; gives the first row and the first lane left.
+    /// Runs a light body over whole squares.
     ///
     /// All rows of a square are computed before the first is stored: where rows lie a power of two apart, a load behind a
     /// store would wait for it, as the lower bits of their addresses are the same.
-    pub fn body_of_squares(
+    fn body_of_squares(
         &mut self,
         seg: &Segment,
-        l: &Across,
+        t: &Turned,
         (rows, tile): (AxisId, AxisId),
-        [(row_lo, row_hi), (lane_lo, lane_hi)]: [(VReg, VReg); 2],
-    ) -> Result<(VReg, VReg), CodegenError> {
-        let side = self.width() as i64;
-        let shift = l.size.trailing_zeros();
-        let row_end = self.whole_squares(row_lo, row_hi, side);
-        let lane_end = self.whole_squares(lane_lo, lane_hi, side);
-        let from = self.corner(l.buffer, l.e, (rows, tile))?;
-        let (lane_step, lane_steps) = self.once_and_thrice(l.step, shift)?;
+        whole: Ranges,
+    ) -> Result<(), CodegenError> {
+        let packed = (t.load.buffer, t.load.e.clone());
         let (stores, others): (Vec<_>, Vec<_>) =
             seg.body.iter().cloned().partition(|i| matches!(i.op, LaneOp::Store { .. }));
         let steps = [self.row_steps(&others, rows)?, self.row_steps(&stores, rows)?];
-        self.chunk_loop(lane_lo, lane_end, 2 * ALONG, &mut |e, first| {
-            let last = e.add_imm(first, 2 * ALONG);
-            let last = e.min(last, lane_end);
-            e.count_loop(row_lo, row_end, side, &mut |e, row| {
-                e.axes.insert(rows, row);
-                e.copy = Copy::default();
-                e.lane_axis = Some(tile);
-                e.enter(seg)?;
-                let skip = e.shift_left(row, shift);
-                let from = e.add(from, skip);
-                e.n = side as usize;
-                e.count_loop(first, last, side, &mut |e, lane| {
-                    e.axes.insert(tile, lane);
-                    let skip = e.mul(lane, lane_step);
-                    let at = e.add(from, skip);
-                    e.ask_ahead(at, side as usize, (lane_step, lane_steps));
-                    let lanes = e.every_fourth(at, side as usize, (lane_step, lane_steps));
-                    let turned = e.turn_square(&lanes, l.size);
-                    let block = e.copy.clone();
-                    let mut done = Vec::new();
-                    for v in turned {
-                        e.packed.insert((l.buffer, l.e.clone()), Packed::Register(v));
-                        let mut uses = count_uses(seg);
-                        e.run(&others, &mut uses)?;
-                        done.push((std::mem::replace(&mut e.copy.vals, block.vals.clone()), uses));
-                        e.next_row(&steps[0]);
-                    }
-                    e.copy = block.clone();
-                    for (vals, mut uses) in done {
-                        e.copy.vals = vals;
-                        e.run(&stores, &mut uses)?;
-                        e.next_row(&steps[1]);
-                    }
-                    e.copy = block;
-                    Ok(())
-                })?;
-                e.n = 0;
-                Ok(())
-            })?;
+        let uses = count_uses(seg);
+        let at_row = &mut |e: &mut Self, row| {
+            e.axes.insert(rows, row);
+            e.copy = Copy::default();
+            e.lane_axis = Some(tile);
+            e.enter(seg)?;
+            Ok(row)
+        };
+        self.each_square(t, whole, (BODY_ALONG, true), at_row, &mut |e, square| {
+            e.axes.insert(tile, square.lane);
+            e.n = e.width();
+            let block = e.copy.clone();
+            let mut done = Vec::new();
+            for v in square.rows {
+                e.packed.insert(packed.clone(), Packed::Register(v));
+                let mut uses = uses.clone();
+                e.run(&others, &mut uses)?;
+                done.push((std::mem::replace(&mut e.copy.vals, block.vals.clone()), uses));
+                e.next_row(&steps[0]);
+            }
+            e.copy.bases.clone_from(&block.bases);
+            for (vals, mut uses) in done {
+                e.copy.vals = vals;
+                e.run(&stores, &mut uses)?;
+                e.next_row(&steps[1]);
+            }
+            e.copy = block;
+            e.n = 0;
             Ok(())
         })?;
         self.lane_axis = None;
         self.packed.clear();
-        Ok((row_end, lane_end))
-    }
-
-    /// Asks for the lines of lanes to come: no prefetcher of the machine sees such steps. (Past the end this asks in vain, and
-    /// nothing faults.)
-    fn ask_ahead(&mut self, at: VReg, lanes: usize, steps: (VReg, VReg)) {
-        let ahead = self.int(AHEAD);
-        let skip = self.mul(ahead, steps.0);
-        let next = self.add(at, skip);
-        let next = self.every_fourth(next, lanes, steps);
-        for i in 0..lanes {
-            self.c.emit(Code::Prefetcht1_m8, &[next.at(i)]);
-        }
+        Ok(())
     }
 
     /// Bytes from a row to the next of the accesses along the lanes.
@@ -241,13 +328,6 @@ impl Emitter<'_> {
             let next = self.add(self.copy.bases[key], *step);
             self.copy.bases.insert(key.clone(), next);
         }
-    }
-
-    /// The end of the whole squares from `lo` on.
-    fn whole_squares(&mut self, lo: VReg, hi: VReg, side: i64) -> VReg {
-        let n = self.sub(hi, lo);
-        let n = self.int_imm(Code::And_rm64_imm32, n, -(side as i32));
-        self.add(lo, n)
     }
 
     /// A cache line of as many lanes as it has elements, as rows.

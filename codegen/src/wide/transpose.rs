@@ -10,7 +10,7 @@
 //! At 512 bits a light body with one such load takes it from registers (`squares.rs`).
 
 use super::strided::{By, Steps};
-use super::vcode::{A, VEC};
+use super::vcode::{A, INT, VEC};
 use super::{Copy, Emitter};
 use crate::error::CodegenError;
 use crate::lane::{Access, LaneOp, Mode, Segment, Strip};
@@ -28,6 +28,9 @@ const BYTES: usize = 8 << 10;
 pub const LINE: i64 = 64;
 /// Operands of which so many are packed; what is beyond them steps.
 const MOST: usize = 4;
+
+/// Rows and lanes: the first of each, and one past the last.
+pub type Ranges = [(VReg, VReg); 2];
 
 /// A load that is packed.
 pub struct Across<'a> {
@@ -91,25 +94,11 @@ impl Emitter<'_> {
         let (lane_lo, lane_hi) = self.axis_range(tile);
         self.scope.extend([rows, tile]);
         let all = [(row_lo, row_hi), (lane_lo, lane_hi)];
-        let ends = match self.plain_copy(seg, &loads, rows) {
-            Some(to) => Some(self.squares(&loads[0], to, (rows, tile), all)?),
-            None if self.is_light(seg, &loads, rows) => {
-                Some(self.body_of_squares(seg, &loads[0], (rows, tile), all)?)
-            }
-            None => None,
-        };
-        match ends {
-            Some((row_end, lane_end)) => {
-                // The lanes that are left beside the squares, then the rows below.
-                let (zero, two) = (self.int(0), self.int(2));
-                self.count_loop(zero, two, 1, &mut |e, part| {
-                    let mut pick = |beside: VReg, below: VReg| {
-                        e.compare_imm(part, 0);
-                        e.choose(Code::Cmove_r64_rm64, beside, below)
-                    };
-                    let ranges = [(pick(row_lo, row_end), pick(row_end, row_hi)), (pick(lane_end, lane_lo), lane_hi)];
-                    e.blocks(seg, &loads, (rows, tile), ranges, lanes)
-                })?;
+        match self.squares(seg, &loads, (rows, tile), all)? {
+            Some(whole) => {
+                self.beside(all, whole, &mut |e, ranges| e.blocks(seg, &loads, (rows, tile), ranges, lanes))?;
+                // Squares take what registers there are, with any number of vectors in flight.
+                self.several = false;
             }
             None => self.blocks(seg, &loads, (rows, tile), all, lanes)?,
         }
@@ -118,13 +107,42 @@ impl Emitter<'_> {
         Ok(true)
     }
 
+    /// Runs `f` for what lies around the middle of rows and lanes: the rows above, the lanes on both sides, the rows below.
+    fn beside(
+        &mut self,
+        [(row_lo, row_hi), (lane_lo, lane_hi)]: Ranges,
+        [(row_first, row_end), (lane_first, lane_end)]: Ranges,
+        f: &mut dyn FnMut(&mut Self, Ranges) -> Result<(), CodegenError>,
+    ) -> Result<(), CodegenError> {
+        let parts = [
+            [row_lo, row_first, lane_lo, lane_hi],
+            [row_first, row_end, lane_lo, lane_first],
+            [row_first, row_end, lane_end, lane_hi],
+            [row_end, row_hi, lane_lo, lane_hi],
+        ];
+        let array = self.c.local(parts.len() * 32);
+        for (i, v) in parts.concat().into_iter().enumerate() {
+            self.c.emit(Code::Mov_rm64_r64, &[A::Local(array + 8 * i as i32), A::Use(v)]);
+        }
+        let (zero, end) = (self.int(0), self.int(32 * parts.len() as i64));
+        self.count_loop(zero, end, 32, &mut |e, part| {
+            let [row_lo, row_hi, lane_lo, lane_hi] = [0, 8, 16, 24].map(|i| {
+                let v = e.c.vreg(INT);
+                e.c.emit(Code::Mov_r64_rm64, &[A::Def(v), A::LocalIndexed(array + i, part, 1)]);
+                v
+            });
+            f(e, [(row_lo, row_hi), (lane_lo, lane_hi)])
+        })?;
+        Ok(())
+    }
+
     /// The body over ranges of rows and lanes, in blocks of at most `width` lanes.
     fn blocks(
         &mut self,
         seg: &Segment,
         loads: &[Across],
         (rows, tile): (AxisId, AxisId),
-        [(row_lo, row_hi), (lane_lo, lane_hi)]: [(VReg, VReg); 2],
+        [(row_lo, row_hi), (lane_lo, lane_hi)]: Ranges,
         width: usize,
     ) -> Result<(), CodegenError> {
         let vectors = self.unroll(seg);
