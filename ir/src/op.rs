@@ -163,6 +163,8 @@ pub struct Row {
     pub differs: &'static str,
     /// Its category under autocast.
     pub autocast: Autocast,
+    /// Numbers must be of the promoted dtype's range, else they wrap.
+    pub exact_numbers: bool,
     /// Called by other rows only.
     pub internal: bool,
 }
@@ -187,6 +189,7 @@ impl Row {
         np: "",
         differs: "",
         autocast: Autocast::Keep,
+        exact_numbers: false,
         internal: false,
     };
 }
@@ -226,6 +229,8 @@ pub struct OpDef {
     pub differs: Text,
     /// Its category under autocast.
     pub autocast: Autocast,
+    /// Numbers must be of the promoted dtype's range, else they wrap.
+    pub exact_numbers: bool,
     /// Called by other ops only.
     pub internal: bool,
     /// Bodies see intrinsics. False for ops that users register.
@@ -263,6 +268,7 @@ impl From<&Row> for OpDef {
             np: row.np.into(),
             differs: row.differs.into(),
             autocast: row.autocast,
+            exact_numbers: row.exact_numbers,
             internal: row.internal,
             builtin: true,
             parsed: row.body.iter().map(|_| OnceLock::new()).collect(),
@@ -293,10 +299,16 @@ impl OpDef {
             np: Cow::Borrowed(""),
             differs: Cow::Borrowed(""),
             autocast: Autocast::Keep,
+            exact_numbers: false,
             internal: false,
             builtin: false,
             parsed: vec![OnceLock::from(Ok(Arc::new(program)))],
         }
+    }
+
+    /// True for a function of its operands' elements.
+    pub fn is_elementwise(&self) -> bool {
+        matches!(self.reference, Some(Reference::Unary(_) | Reference::Binary(_) | Reference::Ternary(_)))
     }
 
     /// The program of a registered op.

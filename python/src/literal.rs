@@ -7,8 +7,9 @@ use rusttorch_ir::expr::Attr;
 
 /// The exponents that have kernels of their own.
 pub(crate) fn is_structural_exponent(value: &Bound<'_, PyAny>) -> bool {
-    let is_number = value.is_exact_instance_of::<PyFloat>() || value.is_exact_instance_of::<PyInt>();
-    is_number && value.extract::<f64>().is_ok_and(|v| matches!(v.abs(), 0.5 | 1.0) || matches!(v, 2.0 | 3.0 | 4.0))
+    let is_int = value.is_exact_instance_of::<PyInt>();
+    let few = |v: f64| matches!(v.abs(), 0.5 | 1.0) || matches!(v, 2.0 | 3.0 | 4.0) || is_int && v < 0.0;
+    (is_int || value.is_exact_instance_of::<PyFloat>()) && value.extract::<f64>().is_ok_and(few)
 }
 
 /// A Python value as a literal.

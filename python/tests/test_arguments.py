@@ -275,3 +275,58 @@ def test_powers_of_float64_are_exact_where_they_can_be() -> None:
     for base in (2.0, 3.0, 7.0, 10.0, 1.5):
         exponents = torch.arange(0, 16, dtype=torch.float64)
         assert rt.pow(base, exponents).tolist() == [base**k for k in range(16)]
+
+
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [
+        ("i ** 0", lambda i, b: i**0),
+        ("sum(i ** 0)", lambda i, b: (i**0).sum()),
+        ("i ** 0 + b", lambda i, b: i**0 + b),
+        ("heaviside(1.0, b)", lambda i, b: torch.heaviside(torch.ones_like(b), b)),
+        ("where(1 > 0, 2, b)", lambda i, b: torch.where(torch.tensor(True), 2, b)),
+        ("where(True, i, b)", lambda i, b: torch.where(torch.tensor(True), i, b)),
+        ("where(False, i, b)", lambda i, b: torch.where(torch.tensor(False), i, b)),
+        ("masked_fill(b, True, 2)", lambda i, b: b.masked_fill(torch.tensor(True), 2)),
+        ("i > -1 if True else i", lambda i, b: torch.where(torch.tensor(True), i > -1, i)),
+    ],
+)
+def test_a_literal_leaves_no_operand_out(text: str, want: Callable[..., torch.Tensor]) -> None:
+    """Shape and dtype are those of all operands, whichever one a literal has chosen."""
+    operands = {"i": torch.arange(3).reshape(3, 1), "b": torch.tensor([0.5, -1.0])}
+    f = rt.expr(text)
+    args = [operands[name] for name in f.args]
+    expected = want(**operands)
+    got = f(*args)
+    assert (got.dtype, got.shape) == (expected.dtype, expected.shape)
+    torch.testing.assert_close(got, expected)
+    np.testing.assert_array_equal(f(*(a.numpy() for a in args)), expected.numpy())
+
+
+@pytest.mark.parametrize("exponent", [-1, -2, -7])
+def test_integers_have_no_negative_powers(exponent: int) -> None:
+    x = torch.arange(1, 4)
+    for call in (
+        lambda: rt.pow(x, exponent),
+        lambda: rt.pow(x.numpy(), exponent),
+        lambda: rt.tensor([1, 2]) ** exponent,
+        lambda: rt.expr(f"x ** {exponent}")(x),
+        lambda: rt.fuse(lambda a: a**exponent)(x),
+    ):
+        with pytest.raises(RuntimeError, match="Integers to negative integer powers are not allowed"):
+            call()
+    torch.testing.assert_close(rt.pow(x.double(), exponent), x.double() ** exponent)
+    # A tensor's elements are not looked at.
+    torch.testing.assert_close(rt.pow(x, torch.tensor(exponent)), torch.pow(x, torch.tensor(exponent)))
+
+
+def test_literals_wrap_as_numbers_do() -> None:
+    for dtype, number in ((torch.uint8, -1), (torch.uint8, 300), (torch.int8, 200), (torch.int32, 3_000_000_000)):
+        x = torch.tensor([3, 100], dtype=dtype)
+        for op in ("+", "-", "*", ">", "<=", "=="):
+            want = eval(f"x {op} {number}")
+            for got in (rt.expr(f"x {op} {number}")(x), rt.expr(f"x {op} n")(x, number)):
+                assert got.dtype == want.dtype
+                torch.testing.assert_close(got, want, msg=f"{dtype} {op} {number}")
+    with pytest.raises(RuntimeError, match="value cannot be converted to type uint8_t without overflow"):
+        rt.expr("x ** 300")(torch.tensor([3], dtype=torch.uint8))

@@ -3,6 +3,7 @@
 use super::lower::{Inlined, LowerError, LowerErrorKind, Lowered, Lowerer, MAX_INLINE, Scope, Value};
 use crate::dtype::{DType, Literal};
 use crate::expr::{Attr, Functions, error::did_you_mean};
+use crate::id::NodeId;
 use crate::op::{Autocast, Bound, DTypeRule, OpDef};
 
 impl Lowerer<'_> {
@@ -71,11 +72,15 @@ impl Lowerer<'_> {
         if op.builtin {
             self.autocast = None;
         }
+        let shape = op.is_elementwise().then(|| self.shape_of_all(&op, &params)).transpose()?.flatten();
         let results = self.program(&body, &params, scope);
         self.autocast = autocast;
         let mut results = results?;
         match results.pop() {
             Some(mut value) if results.is_empty() => {
+                if let Some(shape) = shape {
+                    value = self.spread_over(value, dtype, &shape)?;
+                }
                 // The body saw f32, and its floats are of the promoted dtype again.
                 if let (true, Value::Node { dtype: of, .. }) = (op.rule != DTypeRule::Inherit, &mut value)
                     && dtype.is_half()
@@ -97,6 +102,30 @@ impl Lowerer<'_> {
             }
             _ => Err(LowerError::new(LowerErrorKind::Internal, format!("{name} has several results"))),
         }
+    }
+
+    /// The shape that an elementwise op's operands have together, where there are tensors.
+    fn shape_of_all(&self, op: &OpDef, params: &[Value]) -> Lowered<Option<Vec<i64>>> {
+        let ids = params.iter().zip(&op.params).filter(|(_, p)| !p.is_static).filter_map(|(v, _)| match v {
+            Value::Node { id, .. } if !self.shape(*id).is_empty() => Some(*id),
+            _ => None,
+        });
+        let ids: Vec<NodeId> = ids.collect();
+        Ok(if ids.is_empty() { None } else { Some(self.common_shape(&ids)?) })
+    }
+
+    /// A result that a static choice in the body has made of some operands only, in the shape of all.
+    fn spread_over(&mut self, value: Value, dtype: DType, shape: &[i64]) -> Lowered<Value> {
+        let (id, weak, of) = match &value {
+            Value::Node { id, weak, dtype } => (*id, *weak, *dtype),
+            number if number.is_number() => (self.node(number, dtype)?, false, dtype),
+            _ => return Ok(value),
+        };
+        if self.shape(id) == shape {
+            return Ok(value);
+        }
+        let shape = Attr::List(shape.iter().map(|&n| Attr::Int(n)).collect());
+        Ok(Value::Node { id: self.broadcast_to(id, &Value::Attr(shape))?, weak, dtype: of })
     }
 
     /// Converts the tensors among these of float dtypes, f64 excepted.
@@ -149,6 +178,7 @@ impl Lowerer<'_> {
         for (value, param) in params.iter_mut().zip(&op.params) {
             if is_value((value, param)) {
                 if let Value::Attr(Attr::Int(i)) = value
+                    && op.exact_numbers
                     && dtype.is_int()
                     && Literal::int(dtype, *i).as_i64() != *i
                 {

@@ -123,7 +123,10 @@ const INTRINSICS: &[(&str, usize, Intrinsic)] = &[
     ("le", 2, I::Prim(Prim::Le)),
     ("gt", 2, I::Prim(Prim::Gt)),
     ("ge", 2, I::Prim(Prim::Ge)),
+    // A literal condition chooses one of two values, whatever the other one is.
     ("where", 3, I::Prim(Prim::Select)),
+    // What it gives has the shape and dtype of both.
+    ("choose", 3, I::Prim(Prim::Select)),
     ("bitwise_and", 2, I::Prim(Prim::And)),
     ("bitwise_or", 2, I::Prim(Prim::Or)),
     ("bitwise_xor", 2, I::Prim(Prim::Xor)),
@@ -425,7 +428,7 @@ impl Lowerer<'_> {
         self.node(value, DType::Bool)
     }
 
-    fn common_shape(&self, ids: &[NodeId]) -> Lowered<Vec<i64>> {
+    pub(super) fn common_shape(&self, ids: &[NodeId]) -> Lowered<Vec<i64>> {
         ids.iter().try_fold(vec![], |shape, id| shapes::broadcast(&shape, self.shape(*id)))
     }
 

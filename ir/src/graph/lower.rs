@@ -386,8 +386,16 @@ impl Lowerer<'_> {
                 Expr::Literal(a) => Ok(Value::Attr(a.clone())),
                 Expr::Call { op, args, kwargs } => {
                     let at = |id: &crate::id::ExprId| values[id.index()].clone();
+                    // In an op's body it is a static choice; what users write has the shape and dtype of both.
+                    let of_both = || {
+                        let values: Vec<_> = args[1..].iter().map(at).collect();
+                        let is_node = |v: &Result<Value, _>| matches!(v, Ok(Value::Node { .. }));
+                        !scope.op.is_some_and(|op| op.builtin)
+                            && values.iter().any(is_node)
+                            && values.iter().all(|v| v.as_ref().is_ok_and(Value::is_number))
+                    };
                     match args.first().map(at) {
-                        Some(Ok(Value::Attr(Attr::Bool(c)))) if op == "where" && args.len() == 3 => {
+                        Some(Ok(Value::Attr(Attr::Bool(c)))) if op == "where" && args.len() == 3 && !of_both() => {
                             at(&args[if c { 1 } else { 2 }])
                         }
                         _ => {

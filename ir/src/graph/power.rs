@@ -7,6 +7,8 @@ use crate::dtype::{DType, Literal};
 use crate::id::NodeId;
 use crate::prim::Prim;
 
+const NEGATIVE: &str = "Integers to negative integer powers are not allowed.";
+
 impl Lowerer<'_> {
     /// The value of a constant, and whether it is a float.
     pub(super) fn constant(&self, value: &Value) -> Option<(f64, bool)> {
@@ -24,8 +26,7 @@ impl Lowerer<'_> {
         };
         let (x, dtype) = (*x, self.dtype(*x));
         if !is_float && e < 0.0 {
-            let message = "Integers to negative integer powers are not allowed.";
-            return Err(LowerError::new(LowerErrorKind::Runtime, message));
+            return Err(LowerError::new(LowerErrorKind::Runtime, NEGATIVE));
         }
         let mut power = x;
         if e.abs() == 0.5 {
@@ -43,7 +44,7 @@ impl Lowerer<'_> {
         Ok(power)
     }
 
-    /// By squaring, one step per bit of the exponent; negative exponents as PyTorch: 1 and -1 keep their
+    /// By squaring, one step per bit of the exponent; negative exponents in tensors as PyTorch: 1 and -1 keep their
     /// powers, all else is 0.
     pub(super) fn pow_int(&mut self, x: &Value, exponent: &Value, scope: Scope<'_>) -> Lowered<NodeId> {
         let (Value::Node { id: x, .. }, Value::Node { id: e, .. }) = (x, exponent) else {
@@ -52,6 +53,9 @@ impl Lowerer<'_> {
         let (x, e, dtype) = (*x, *e, self.dtype(*x));
         let number = |l: &mut Self, i: i64| l.push(GraphOp::Const(Literal::int(dtype, i)), dtype, vec![]);
         let known = if let GraphOp::Const(c) = self.graph.node(e).op { Some(c.as_i64()) } else { None };
+        if known.is_some_and(|e| e < 0) {
+            return Err(LowerError::new(LowerErrorKind::Runtime, NEGATIVE));
+        }
         let (zero, one) = (number(self, 0), number(self, 1));
         let (mut result, mut base) = (one, x);
         let bits = 8 * dtype.size() as i64 - i64::from(dtype != DType::U8);

@@ -193,6 +193,7 @@ pub(super) const ROWS: &[Row] = &[
         ulp_f64: Some(0.8),
         torch: "torch.pow",
         np: "numpy.power",
+        exact_numbers: true,
         ..Row::DEFAULT
     },
     Row {
@@ -387,7 +388,7 @@ runtime_error("torch.clamp: At least one of 'min' or 'max' must not be None") if
         params: "condition, a, b",
         doc: "a where the condition is true, else b.",
         rule: Inherit,
-        body: &[(Any, "where(condition, a, b)")],
+        body: &[(Any, "choose(condition, a, b)")],
         unreferenced: "its condition is of another dtype",
         torch: "torch.where",
         np: "numpy.where",

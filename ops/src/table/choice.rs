@@ -96,7 +96,7 @@ pub(super) const ROWS: &[Row] = &[
         rule: Inherit,
         body: &[(
             Any,
-            "y = where(mask, to_like(value, x), x)
+            "y = choose(mask, to_like(value, x), x)
              runtime_error('masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {} dimension(s).', rank(value)) if rank(value) != 0 else y",
         )],
         unreferenced: "its mask is of another dtype",
