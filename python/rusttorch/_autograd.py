@@ -50,7 +50,7 @@ class _Call(torch.autograd.Function):  # type: ignore[misc]
         if not isinstance(results, tuple):
             results = (results,)
         if torch.is_grad_enabled():
-            results = _refuse_twice(ctx.expr.__name__, results)
+            results = _Refusal.apply(ctx.expr.__name__, results, *values, *seeds)
         found = iter(results)
         return None, *(next(found) if n else None for n in needed)
 
@@ -102,12 +102,22 @@ class _Matmul(torch.autograd.Function):  # type: ignore[misc]
 _TENSOR = object()
 
 
-def _refuse_twice(name: str, results: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-    """Gradients under ``create_graph=True``: their values, and an error for who differentiates them."""
-    message = (
-        f"the backward of rusttorch's {name}() is not differentiable: gradients of gradients are not supported "
-        "(call torch's own functions for them)"
-    )
-    refusal = torch._C._functions.DelayedError(message.encode(), len(results))
-    refused = refusal(*(r.detach().requires_grad_() for r in results))
-    return refused if isinstance(refused, tuple) else (refused,)
+class _Refusal(torch.autograd.Function):  # type: ignore[misc]
+    """Gradients under ``create_graph=True``: their values, and an error for who differentiates them.
+
+    What they are made of are its inputs. Without a way to the tensors that it is asked about, autograd would leave the
+    node out, and the gradient would be that of a constant.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, name: str, results: tuple[torch.Tensor, ...], *made_of: Any) -> Any:
+        ctx.name = name
+        # Objects of their own: a result may be there twice, or be one of the inputs.
+        return tuple(r.detach() for r in results)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        raise RuntimeError(
+            f"the backward of rusttorch's {ctx.name}() is not differentiable: gradients of gradients are not supported "
+            "(call torch's own functions for them)"
+        )

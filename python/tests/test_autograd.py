@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import pytest
 import rusttorch as rt
 import torch
@@ -84,6 +86,49 @@ def test_second_derivatives_are_refused_by_name() -> None:
         torch.testing.assert_close(g.detach(), s * (1 + x * (1 - s)))
     with pytest.raises(RuntimeError, match=r"backward of rusttorch's silu\(\) is not differentiable"):
         g.sum().backward()
+
+
+def test_second_derivatives_with_respect_to_inputs_are_refused() -> None:
+    x, w = leaf(3), leaf(3, seed=1)
+    refused = r"backward of rusttorch's \S+\(\) is not differentiable"
+    fused = rt.fuse(lambda v: torch.exp(v) * v)
+    held = rt.fuse(lambda v: torch.exp(w) * v)
+    for f, wrt in (
+        (lambda: rt.exp(x), x),
+        (lambda: rt.exp(x**2), x),  # through what is no leaf
+        (lambda: rt.exp(x) ** 2, x),
+        (lambda: fused(x), x),
+        (lambda: held(x), w),
+        (lambda: rt.mul(x, w), w),  # linear in each
+    ):
+        for unused in (False, True):
+            (g,) = torch.autograd.grad(f().sum(), x, create_graph=True)
+            with pytest.raises(RuntimeError, match=refused):
+                torch.autograd.grad(g.sum() + (wrt**3).sum(), wrt, allow_unused=unused)
+    with pytest.raises(RuntimeError, match=refused):
+        torch.autograd.functional.hessian(lambda v: rt.exp(v).sum() + (v**3).sum(), x)
+    # Also of what came from above.
+    seed = leaf(3, seed=2)
+    (g,) = torch.autograd.grad(rt.exp(x), x, seed, create_graph=True)
+    with pytest.raises(RuntimeError, match=refused):
+        torch.autograd.grad(g.sum(), seed)
+
+
+def test_a_graph_of_gradients_may_be_made_and_left() -> None:
+    x, w = leaf(3), leaf(3, seed=1)
+    y = rt.mul(x, w)
+    gx, gw = torch.autograd.grad(y.sum(), (x, w), create_graph=True)
+    torch.testing.assert_close((gx.detach(), gw.detach()), (w.detach(), x.detach()))
+    assert gx.requires_grad
+    gx.detach().add_(1)
+    y.sum().backward()
+    torch.testing.assert_close(x.grad, w.detach())
+    # What does not lead there is differentiated.
+    (of_other,) = torch.autograd.grad(gx.sum() + (s := leaf(3, seed=2)).square().sum(), s)
+    torch.testing.assert_close(of_other, 2 * s.detach())
+    made = weakref.ref(gx.grad_fn)
+    del gx, gw, y
+    assert made() is None
 
 
 def test_what_has_no_backward_says_so() -> None:
