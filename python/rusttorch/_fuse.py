@@ -5,7 +5,9 @@ arrays, the types of Python numbers, the values of static arguments, and, where 
 them, shapes and dtypes. Numbers that are arguments are run-time values; numbers that the function closes
 over were constants when it was traced. Arrays that it closes over, globals that it or a function of its module that it
 calls names, and attributes of self are read at each call; one that it finds in another way (in a list, in another
-module) is a constant.
+module) is a constant. Numbers, strings and None that are attributes of self (of an argument that is an object) and that
+the function or a method that it calls names are constants of a trace, which holds while they are what they were, as are
+arrays there that it makes others of without the stand-ins; those of the object of a bound method are closed over.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ from typing import Any, NamedTuple, TypeVar, overload
 
 from rusttorch._inspect import Inspection
 from rusttorch._rusttorch import Expr, FastCall
-from rusttorch._trace import Hidden, Traced, Tracer, is_array, is_tensor
+from rusttorch._trace import Traced, Tracer, is_array, is_tensor
+from rusttorch._variables import Hidden, Known, known
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _TRACES = 64
@@ -46,12 +49,22 @@ class _Trace(NamedTuple):
     dtypes: tuple[Any, ...] | None
     # Whether methods meant torch's.
     of_torch: bool | None
+    known: tuple[Known, ...]
     result: Any
     # Held so that the ids in keys stay theirs.
     owners: tuple[Any, ...]
 
     def holds(self, leaves: list[Any]) -> bool:
         """Whether what the trace depended on is so for these arguments, and of what it reads beside them."""
+        try:
+            return self._holds(leaves)
+        except (NameError, AttributeError):
+            # A variable is gone. Tracing says so, if the function still asks for it.
+            return False
+
+    def _holds(self, leaves: list[Any]) -> bool:
+        if not all(k.holds() for k in self.known):
+            return False
         if self.shapes is not None:
             if self.shapes != _shapes(leaves):
                 return False
@@ -65,8 +78,8 @@ class _Trace(NamedTuple):
 
     def always_holds(self) -> bool:
         """Whether it does for whatever arguments of the same structure."""
-        known = (self.shapes, self.dtypes, self.of_torch)
-        return known == (None, None, None) and not any(h.others for h in self.hidden)
+        asked = (self.shapes, self.dtypes, self.of_torch)
+        return asked == (None, None, None) and not self.known and not any(h.others for h in self.hidden)
 
     def _is_of_torch(self, leaves: list[Any]) -> bool:
         return any(map(is_tensor, leaves)) or any(is_tensor(h.read()) for h in self.hidden)
@@ -223,6 +236,7 @@ class FusedFunction(FastCall):
         trace = self._trace(key_args, call_args, key_kwargs, call_kwargs, leaves)
         self._traces.setdefault(key, []).insert(0, trace)
         self._traces.move_to_end(key)
+        del self._traces[key][_TRACES:]
         while len(self._traces) > _TRACES:
             self._traces.popitem(last=False)
         direct = isinstance(trace.result, _Slot) and trace.used == tuple(range(len(args)))
@@ -250,6 +264,7 @@ class FusedFunction(FastCall):
             traced_kwargs[name] = kwargs[name] if order[name] is _STATIC else _replace(kwargs[name], proxies)
         result = self.__wrapped__(*traced_args, **traced_kwargs)
         expr, structure = self._results(tracer, result, key_args)
+        objects = [o for o in owners if not _is_structure(o)]
         return _Trace(
             expr,
             tuple(range(len(leaves))),
@@ -257,6 +272,8 @@ class FusedFunction(FastCall):
             _shapes(leaves) if tracer.read_shapes else None,
             _dtypes(leaves) if tracer.read_dtypes else None,
             tracer.of_torch if tracer.read_library else None,
+            # As the function left them: what it counts while it is traced is no reason to trace it again.
+            tuple(known(self.__wrapped__, objects, lambda v: is_array(v) and not tracer.hides(v))),
             structure,
             tuple(owners),
         )
@@ -390,6 +407,11 @@ def _has_traced(values: Iterable[Any]) -> bool:
     )
 
 
+def _is_structure(value: Any) -> bool:
+    """Whether the parts of an argument are arguments."""
+    return isinstance(value, (tuple, list, dict, SimpleNamespace)) or _is_dataclass(value)
+
+
 def _is_dataclass(value: Any) -> bool:
     return hasattr(type(value), "__dataclass_fields__")
 
@@ -404,6 +426,9 @@ def fuse(function: Any = None, /, *, static_argnames: str | Iterable[str] = (), 
     The function is run once on stand-ins, for each structure of arguments; ``torch.*``, ``F.*``, ``np.*`` and
     operators inside it become the kernel. A Python number that is an argument is given at run time; an
     argument that decides the course of the function (``if``, ``range``) is named in ``static_argnames``.
+    Arrays that the function closes over and attributes of ``self`` are read at each call; another number (string,
+    None) as an attribute is traced anew, so one that changes often is better an argument. Numbers that
+    the function closes over, globals, and those of the object of a bound method stay what they were.
     Results go to ``out=`` where a call gives it (an array, or a tuple of them) and the function has no argument of
     that name.
 

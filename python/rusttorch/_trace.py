@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import sys
 from collections.abc import Callable
-from functools import partial
-from types import CodeType, FunctionType
 from typing import Any, NoReturn
 
 from rusttorch import _names, _rusttorch
 from rusttorch._log import where as _where
 from rusttorch._rusttorch import Builder, Expr, Tensor, TraceError
 from rusttorch._trace_views import Views
+from rusttorch._variables import Hidden, sources
 
 
 def is_array(value: Any) -> bool:
@@ -31,17 +29,6 @@ def is_tensor(value: Any) -> bool:
     """True for tensors, torch's and ours."""
     torch = sys.modules.get("torch")
     return isinstance(value, Tensor) or (torch is not None and isinstance(value, torch.Tensor))
-
-
-class Hidden:
-    """An array that the traced function did not get as an argument, and where to find it at each call."""
-
-    def __init__(self, value: Any, getters: list[Callable[[], Any]]) -> None:
-        # Gives the array now.
-        self.read: Callable[[], Any] = getters[0] if getters else lambda: value
-        #: One array under several names, which the trace takes for one.
-        self.others = getters[1:]
-        self.shape = tuple(value.shape)
 
 
 class Tracer:
@@ -93,9 +80,13 @@ class Tracer:
         if known is None:
             traced = Traced(self, self.builder.param(f"h{len(self.hidden)}"))
             self._hidden_values[id(array)] = (array, traced)
-            self.hidden.append(Hidden(array, _sources(self.function, self.owners, array)))
+            self.hidden.append(Hidden(array, sources(self.function, self.owners, array)))
             return traced
         return known[1]
+
+    def hides(self, array: Any) -> bool:
+        """Whether an array is an operand that is read at each call."""
+        return id(array) in self._hidden_values
 
     def call(
         self, op: str, args: tuple[Any, ...], kwargs: dict[str, Any], said: str, of_torch: bool | None = None
@@ -159,45 +150,6 @@ def call_expr(expr: Expr, args: tuple[Any, ...], kwargs: dict[str, Any] | None) 
     results = tracer.builder.splice(expr, [tracer.operand(v) for v in bound.arguments.values()])
     traced = tuple(Traced(tracer, r) for r in results)
     return traced[0] if len(traced) == 1 else traced
-
-
-def _sources(function: Callable[..., Any], owners: list[Any], array: Any) -> list[Callable[[], Any]]:
-    """How to read the variables again that hold ``array``: a closure's cells, globals that the function names, or a
-    function of its module that it names, attributes of self.
-    """
-    found: list[Callable[[], Any]] = []
-    function = getattr(function, "__func__", function)
-    for cell in getattr(function, "__closure__", None) or ():
-        # An empty cell is a variable that is not assigned yet.
-        with contextlib.suppress(ValueError):
-            if cell.cell_contents is array:
-                found.append(partial(getattr, cell, "cell_contents"))
-    scope = getattr(function, "__globals__", {})
-    names = _global_names(getattr(function, "__code__", None), scope)
-    found += [partial(scope.__getitem__, n) for n in names if scope.get(n) is array]
-    for owner in owners:
-        attributes = getattr(owner, "__dict__", {}).items()
-        found += [partial(getattr, owner, name) for name, value in attributes if value is array]
-    return found
-
-
-def _global_names(code: Any, scope: dict[str, Any]) -> dict[str, None]:
-    """The names that a function's code may look up in ``scope``, with those of functions within it and of functions of
-    ``scope`` that it names; in order.
-    """
-    names: dict[str, None] = {}
-    seen = set()
-    pending = [code] if code is not None else []
-    while pending:
-        code = pending.pop()
-        if code in seen:
-            continue
-        seen.add(code)
-        names.update(dict.fromkeys(code.co_names))
-        pending += [c for c in code.co_consts if isinstance(c, CodeType)]
-        called = (getattr(scope.get(n), "__wrapped__", scope.get(n)) for n in code.co_names)
-        pending += [f.__code__ for f in called if isinstance(f, FunctionType) and f.__globals__ is scope]
-    return names
 
 
 # Operators by the op's name; the reflected form swaps.

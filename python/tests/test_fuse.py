@@ -1,5 +1,6 @@
 """fuse: unchanged function bodies, their structures, and what cannot be traced."""
 
+import copy
 import dataclasses
 import pickle
 import subprocess
@@ -137,6 +138,77 @@ class Pair(typing.NamedTuple):
 class State:
     x: typing.Any
     rest: typing.Any
+
+
+class Counted:
+    held = np.ones(3)
+    k: Any = 2.0
+    offset: Any = None
+    calls = 0
+
+    @property
+    def twice(self) -> Any:
+        return self.k * 2
+
+    def _moved(self, x: Any) -> Any:
+        return x if self.offset is None else x + self.offset
+
+    @rt.fuse
+    def forward(self, x: Any) -> Any:
+        self.calls += 1
+        return self._moved(x * self.held) * self.twice
+
+
+def test_attributes_of_self_are_read_at_each_call() -> None:
+    model, x = Counted(), np.arange(3.0)
+    steps: list[tuple[str, Any]] = [
+        ("k", 2.0),
+        ("k", 5.0),
+        ("k", 5),
+        ("k", np.full(3, 7.0)),
+        ("k", -0.0),
+        ("k", 0.0),
+        ("k", 3.0),
+        ("offset", 1.0),
+        ("offset", np.full(3, 2.0)),
+        ("held", np.full(3, 4.0)),
+        ("k", 2.0),
+    ]
+    for name, value in steps:
+        setattr(model, name, value)
+        for _ in range(2):
+            got, want = model.forward(x), Counted.forward.__wrapped__(copy.copy(model), x)
+            np.testing.assert_array_equal(got, want, strict=True)
+            np.testing.assert_array_equal(np.signbit(got), np.signbit(want))
+    del model.held
+    np.testing.assert_array_equal(model.forward(x), (x + 2) * 4)
+    # What the function counts while it is traced, and what it does not name, is no reason to trace it again.
+    Counted.forward.cache_clear()
+    other = Counted()
+    other.unnamed = 1  # type: ignore[attr-defined]
+    for i in range(3):
+        other.unnamed = i  # type: ignore[attr-defined]
+        other.forward(x)
+    assert Counted.forward.cache_info() == (2, 1, 1)
+    # A number at each step: no more traces than are kept.
+    for i in range(70):
+        other.k = float(i)
+        np.testing.assert_array_equal(other.forward(x), x * 2 * i)
+    assert Counted.forward.cache_info().currsize == 64
+
+
+def test_a_bound_methods_numbers_are_closed_over() -> None:
+    model, x = Counted(), np.ones(3)
+    model.offset = np.ones(3)
+    bound = rt.fuse(model._moved)
+    assert bound(x).tolist() == [2, 2, 2]
+    model.offset = np.full(3, 2.0)
+    assert bound(x).tolist() == [3, 3, 3]
+    model.offset = 2.0
+    frozen = rt.fuse(model._moved)
+    assert frozen(x).tolist() == [3, 3, 3]
+    model.offset = 5.0
+    assert frozen(x).tolist() == [3, 3, 3]
 
 
 def test_structures() -> None:

@@ -1,0 +1,135 @@
+"""Variables that a traced function reads beside its arguments: where an array was found, what a number was."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from functools import partial
+from types import CodeType, FunctionType, MemberDescriptorType
+from typing import Any, NamedTuple
+
+#: What a kernel has as a constant, or what decides the course of a function, and is compared by value.
+_PLAIN = frozenset((float, int, bool, str, type(None)))
+
+
+class Hidden:
+    """An array that the traced function did not get as an argument, and where to find it at each call."""
+
+    def __init__(self, value: Any, getters: list[Callable[[], Any]]) -> None:
+        # Gives the array now.
+        self.read: Callable[[], Any] = getters[0] if getters else lambda: value
+        #: One array under several names, which the trace takes for one.
+        self.others = getters[1:]
+        self.shape = tuple(value.shape)
+
+
+class Known(NamedTuple):
+    """A variable that a trace has as a constant: it holds while the variable is that."""
+
+    read: Callable[[], Any]
+    value: Any
+
+    def holds(self) -> bool:
+        """Whether it is; raises what reading a variable that is gone raises."""
+        now, value = self.read(), self.value
+        if now is value:
+            return True
+        if type(now) is not type(value) or type(now) not in _PLAIN:
+            return False
+        # 0.0 is not -0.0, and nan is nan.
+        return bool(now.hex() == value.hex() if type(now) is float else now == value)
+
+
+def sources(function: Callable[..., Any], owners: list[Any], array: Any) -> list[Callable[[], Any]]:
+    """How to read the variables again that hold ``array``: a closure's cells, globals that the function names, or a
+    function of its module that it names, attributes of self.
+    """
+    # Of a method that is bound, and of an object that can be called, too.
+    owners = [*owners, getattr(function, "__self__", function)]
+    function = getattr(function, "__func__", function)
+    found = []
+    cells = getattr(function, "__closure__", None) or ()
+    for name, cell in zip(function.__code__.co_freevars if cells else (), cells, strict=True):
+        # An empty cell is a variable that is not assigned yet.
+        with contextlib.suppress(ValueError):
+            if cell.cell_contents is array:
+                found.append(_cell(name, cell))
+    scope = getattr(function, "__globals__", {})
+    names = {n: None for code, of in _codes(function, owners) if of is scope for n in code.co_names}
+    found += [_global(n, scope) for n in names if scope.get(n) is array]
+    for owner in owners:
+        found += [partial(getattr, owner, name) for name, value in _attributes(owner).items() if value is array]
+    return found
+
+
+def known(function: Callable[..., Any], owners: list[Any], constant: Callable[[Any], bool]) -> list[Known]:
+    """Attributes of ``owners`` that the function, or a method of theirs that it calls, names, and that are constants of
+    its trace: numbers, strings, None, and what else ``constant`` says.
+    """
+    names = {n: None for code, _ in _codes(getattr(function, "__func__", function), owners) for n in code.co_names}
+    found = []
+    for owner in owners:
+        attributes = _attributes(owner)
+        named = (n for n in names if n in attributes)
+        chosen = (n for n in named if type(attributes[n]) in _PLAIN or constant(attributes[n]))
+        found += [Known(read, read()) for read in (partial(getattr, owner, n) for n in chosen)]
+    return found
+
+
+def _cell(name: str, cell: Any) -> Callable[[], Any]:
+    """Reads a closure's variable as its function does: the error of one that is deleted is Python's."""
+    return FunctionType(_OF_CELL.replace(co_freevars=(name,)), {}, name, (), (cell,))
+
+
+def _global(name: str, scope: dict[str, Any]) -> Callable[[], Any]:
+    """Reads a global as a function of ``scope`` does."""
+    return FunctionType(_OF_GLOBAL.replace(co_names=(name,)), scope, name)
+
+
+def _readers(variable: Any) -> tuple[CodeType, CodeType]:
+    return (lambda: variable).__code__, (lambda: Any).__code__
+
+
+_OF_CELL, _OF_GLOBAL = _readers(None)
+
+
+def _attributes(owner: Any) -> dict[str, Any]:
+    """The attributes of an object, with those of its class; properties as such, for their code is not to run."""
+    spaces = (getattr(owner, "__dict__", {}), *map(vars, owner.__mro__ if isinstance(owner, type) else ()))
+    found: dict[str, Any] = {}
+    for space in reversed((*spaces, *map(vars, type(owner).__mro__))):
+        found.update(space)
+    for name, value in found.items():
+        if type(value) is MemberDescriptorType:
+            # A slot; one that is empty is itself.
+            found[name] = getattr(owner, name, value)
+    return found
+
+
+def _codes(function: Any, owners: list[Any]) -> Iterator[tuple[CodeType, dict[str, Any]]]:
+    """The code of a function and that of what it names: functions within it and of its module, methods and properties
+    of ``owners``; each with its globals.
+    """
+    classes = [_attributes(o) for o in owners]
+    seen = set()
+    scope = getattr(function, "__globals__", {})
+    pending = [(function.__code__, scope)] if hasattr(function, "__code__") else []
+    while pending:
+        code, of = pending.pop()
+        if code in seen:
+            continue
+        seen.add(code)
+        yield code, of
+        pending += [(c, of) for c in code.co_consts if isinstance(c, CodeType)]
+        called = [_function(scope.get(n)) for n in code.co_names if of is scope]
+        pending += [(f.__code__, scope) for f in called if f is not None and f.__globals__ is scope]
+        methods = [_function(a.get(n)) for a in classes for n in code.co_names]
+        pending += [(f.__code__, f.__globals__) for f in methods if f is not None]
+
+
+def _function(value: Any) -> FunctionType | None:
+    """The function of Python's that a function, a method or a property is made of."""
+    value = value.fget if isinstance(value, property) else getattr(value, "__func__", value)
+    # Any object may have any attribute by `__getattr__`.
+    value = vars(value).get("__wrapped__", value) if hasattr(value, "__dict__") else value
+    return value if isinstance(value, FunctionType) else None
