@@ -12,11 +12,12 @@ arrays there that it makes others of without the stand-ins; those of the object 
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 import sys
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from inspect import signature
 from types import FunctionType, SimpleNamespace
 from typing import Any, NamedTuple, TypeVar, overload
@@ -63,18 +64,29 @@ class _Trace(NamedTuple):
             return False
 
     def _holds(self, leaves: list[Any]) -> bool:
-        if not all(k.holds() for k in self.known):
+        if not all(k.holds() for k in self.known) or not all(_is_leaf(h.read()) for h in self.hidden):
             return False
         if self.shapes is not None:
             if self.shapes != _shapes(leaves):
                 return False
-            if any(h.shape != tuple(h.read().shape) for h in self.hidden):
+            if not all(is_array(v := h.read()) and tuple(v.shape) == h.shape for h in self.hidden):
                 return False
-        if self.dtypes is not None and self.dtypes != _dtypes(leaves):
-            return False
+        if self.dtypes is not None:
+            if self.dtypes != _dtypes(leaves):
+                return False
+            if not all(is_array(v := h.read()) and v.dtype == h.dtype for h in self.hidden):
+                return False
         if self.of_torch is not None and self.of_torch != self._is_of_torch(leaves):
             return False
         return all(other() is h.read() for h in self.hidden for other in h.others)
+
+    def turned(self) -> Iterator[Known]:
+        """The variables that it has as arrays and that are no arrays any more."""
+        for hidden in self.hidden:
+            # One that is gone is none that the function asks for.
+            with contextlib.suppress(NameError, AttributeError):
+                if not is_array(value := hidden.read()):
+                    yield Known(hidden.read, value)
 
     def always_holds(self) -> bool:
         """Whether it does for whatever arguments of the same structure."""
@@ -234,6 +246,9 @@ class FusedFunction(FastCall):
                 return trace, leaves
         self._misses += 1
         trace = self._trace(key_args, call_args, key_kwargs, call_kwargs, leaves)
+        # What was an array once, and is a constant of this trace, may be an array again.
+        turned = [k for t in self._traces.get(key, ()) for k in t.turned()]
+        trace = trace._replace(known=(*trace.known, *turned))
         self._traces.setdefault(key, []).insert(0, trace)
         self._traces.move_to_end(key)
         del self._traces[key][_TRACES:]
@@ -254,7 +269,7 @@ class FusedFunction(FastCall):
         kwargs: dict[str, Any],
         leaves: list[Any],
     ) -> _Trace:
-        owners = [a for a in (*args, *kwargs.values()) if not is_array(a) and type(a) not in (float, int, bool)]
+        owners = [a for a in (*args, *kwargs.values()) if not _is_leaf(a)]
         tracer = Tracer(self.__wrapped__, leaves, owners)
         proxies = iter(tracer.parameters)
         traced_args = [a if shape is _STATIC else _replace(a, proxies) for a, shape in zip(args, key_args, strict=True)]
@@ -317,6 +332,10 @@ def _dtypes(leaves: list[Any]) -> tuple[Any, ...]:
     return tuple(x.dtype if is_array(x) else None for x in leaves)
 
 
+def _is_leaf(value: Any) -> bool:
+    return is_array(value) or type(value) in (float, int, bool)
+
+
 def _flatten(value: Any, leaves: list[Any]) -> Any:
     """The structure of an argument, hashable; appends its arrays and numbers to ``leaves``."""
     if is_array(value):
@@ -346,7 +365,7 @@ def _flatten(value: Any, leaves: list[Any]) -> Any:
 
 def _replace(value: Any, proxies: Any) -> Any:
     """The argument with stand-ins for its leaves, in the order of :func:`_flatten`."""
-    if is_array(value) or type(value) in (float, int, bool):
+    if _is_leaf(value):
         return next(proxies)
     return _like(value, lambda v: _replace(v, proxies))
 

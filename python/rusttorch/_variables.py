@@ -21,6 +21,7 @@ class Hidden:
         #: One array under several names, which the trace takes for one.
         self.others = getters[1:]
         self.shape = tuple(value.shape)
+        self.dtype = value.dtype
 
 
 class Known(NamedTuple):

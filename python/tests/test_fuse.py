@@ -94,6 +94,43 @@ def test_closed_over_variables_may_become_anything() -> None:
     np.testing.assert_array_equal(k.grad, x)
 
 
+def test_a_closed_over_array_may_become_a_number_whatever_was_asked_of_it() -> None:
+    held: Any = np.ones(3)
+    f = rt.fuse(lambda x: x * held / x.shape[0])
+    x = np.arange(3.0)
+    for value in (held, 5.0, 5.0, np.full(3, 2.0), 7, 8, np.ones((2, 3)), -1.0, torch.ones(3), True):
+        held = value
+        np.testing.assert_array_equal(f(x), x * np.asarray(held) / 3)
+    mean = rt.fuse(lambda x: np.mean(x * held))
+    n = np.arange(4)
+    for value in (np.full(4, 0.5), 3, 0.5, np.full(4, 2)):
+        held = value
+        assert mean(n) == np.mean(n * held)
+
+
+def test_an_attribute_that_was_an_array_may_be_none() -> None:
+    model, x = Counted(), np.ones(3)
+    for offset in (np.ones(3), None, np.full(3, 2.0), 1.5, None):
+        model.offset = offset
+        np.testing.assert_array_equal(model.forward(x), Counted.forward.__wrapped__(copy.copy(model), x))
+
+
+@pytest.mark.parametrize("asks", [False, True], ids=["any shape", "this shape"])
+def test_a_closed_over_array_that_is_deleted_is_pythons_error(asks: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, held = np.ones(3), np.ones(3)
+    of_cell = rt.fuse(lambda x: x * held / (x.shape[0] if asks else 1))
+    of_global = rt.fuse(lambda x: x * HELD / (x.shape[0] if asks else 1))
+    for f in (of_cell, of_global):
+        f(x), f(x)
+    del held
+    monkeypatch.delattr(sys.modules[__name__], "HELD")
+    for f, name in ((of_cell, "held"), (of_global, "HELD")):
+        with pytest.raises(NameError, match=name):
+            f(x)
+    held = np.full(3, 2.0)
+    assert of_cell(x).tolist() == (x * 2 / (3 if asks else 1)).tolist()
+
+
 def test_the_first_fused_call_of_a_process_is_remembered() -> None:
     code = """
 import numpy as np, rusttorch as rt
