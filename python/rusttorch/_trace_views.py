@@ -175,6 +175,32 @@ class Views:
                 dtype = a
         return self if dtype is None else self._tracer.call("to", (self, dtype), {}, ".to()")
 
+    def astype(
+        self, dtype: Any, order: str = "K", casting: str = "unsafe", subok: bool = True, copy: bool = True
+    ) -> Any:
+        """Another dtype, said as to ``numpy.dtype``, or a dtype of ours or torch's; ``numpy.ndarray.astype``.
+
+        Raises:
+            TypeError: a dtype that NumPy does not know, or that there are no kernels for.
+        """
+        if order not in ("K", "C") or casting not in ("unsafe", "same_kind"):
+            said = f"order={order!r}, casting={casting!r}"
+            raise NotImplementedError(f".astype() with {said} cannot be fused ({_where()})")
+        return self._tracer.call("to", (self, _dtype_name(dtype)), {}, ".astype()")
+
+
+def _dtype_name(dtype: Any) -> str:
+    import numpy
+
+    name = str(dtype).rpartition(".")[2]
+    # Those of ours and torch's, and bfloat16, which NumPy does not have.
+    if not (str(dtype) in (f"torch.{name}", f"rusttorch.{name}") or name == "bfloat16"):
+        given = numpy.dtype(dtype)
+        name = given.name if given.isnative else str(given)
+    if name not in _DTYPES:
+        raise TypeError(f"there is no dtype {name} in rusttorch: .astype() takes {', '.join(_DTYPES)} ({_where()})")
+    return name
+
 
 def _is_integer(key: Any) -> bool:
     """True for integers of any library, not for bools and arrays, of which the latter may be integers too."""
@@ -182,6 +208,10 @@ def _is_integer(key: Any) -> bool:
     return known and str(getattr(key, "dtype", "int")).rpartition(".")[2] != "bool"
 
 
+_DTYPES = (
+    *("bool", "uint8", "int8", "int16", "int32", "int64"),
+    *("float16", "bfloat16", "float32", "float64"),
+)
 _DEVICES = ("cpu", "cuda", "mps", "xpu", "meta", "hpu", "xla", "vulkan")
 
 

@@ -379,6 +379,23 @@ def test_conversions_take_any_librarys_dtype(dtype: Any) -> None:
     assert convert(rt.ones(2)).dtype == rt.float64
 
 
+@pytest.mark.parametrize("dtype", ["int", "float", "f4", "single", "f8", "i8", "?", "u1", None, float, np.int16, "<f2"])
+def test_astype_takes_what_numpy_takes(dtype: Any) -> None:
+    x = np.array([0, 1.5], np.float32)
+    for body in (lambda v: v.astype(dtype), lambda v: (v * 2).astype(dtype=dtype, copy=False)):
+        np.testing.assert_array_equal(rt.fuse(body)(x), body(x), strict=True)
+
+
+def test_astype_names_the_dtype_that_there_is_not() -> None:
+    for dtype, name in (("c16", "complex128"), (np.uint16, "uint16"), (">f4", ">f4"), (torch.complex64, "complex64")):
+        with pytest.raises(TypeError, match=f"there is no dtype {name} in rusttorch"):
+            rt.fuse(lambda v, d=dtype: v.astype(d))(np.ones(2))
+    with pytest.raises(TypeError, match="data type 'no' not understood"):
+        rt.fuse(lambda v: v.astype("no"))(np.ones(2))
+    for dtype in (rt.float64, torch.float64, "bfloat16"):
+        assert rt.fuse(lambda v, d=dtype: v.astype(d))(rt.ones(2)).dtype in (rt.float64, rt.bfloat16)
+
+
 @pytest.mark.parametrize("of_torch", [False, True])
 def test_out(of_torch: bool) -> None:
     def make(n: int) -> Any:
