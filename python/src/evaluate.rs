@@ -1,6 +1,7 @@
 //! `rusttorch.evaluate`: a formula over arrays that are looked up by name.
 
 use crate::expr::Expr;
+use crate::literal::from_attr;
 use pyo3::exceptions::{PyNotImplementedError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -84,7 +85,7 @@ fn scope<'a, 'py>(
 /// Evaluates a formula over arrays that are looked up by name.
 ///
 /// A name is looked for in the keywords, then in ``local_dict``, the caller's locals if that is not given,
-/// then in ``global_dict``, or the caller's globals. Functions are a namespace of their own. ``contract``: as
+/// then in ``global_dict``, or the caller's globals, and is else what a header gives it. Functions are a namespace of their own. ``contract``: as
 /// for :func:`fuse`.
 ///
 /// Raises:
@@ -126,9 +127,10 @@ fn evaluate<'py>(
             continue;
         }
         let globals = globals.get_or_insert_with(|| scope(py, global_dict, ffi::PyEval_GetGlobals));
-        match globals.get(name)? {
-            Some(value) => values.push(value),
-            None => return Err(unknown(expr, name)?),
+        match (globals.get(name)?, param.default()) {
+            (Some(value), _) => values.push(value),
+            (None, Some(default)) => values.push(from_attr(py, default)?),
+            (None, None) => return Err(unknown(expr, name)?),
         }
     }
     if let Some(names) = names

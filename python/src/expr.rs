@@ -57,6 +57,11 @@ impl Param {
     pub(crate) fn name<'py>(&self, py: Python<'py>) -> &Bound<'py, PyString> {
         self.name.bind(py)
     }
+
+    /// What a header gives it.
+    pub(crate) fn default(&self) -> Option<&Attr> {
+        self.default.as_ref()
+    }
 }
 
 impl Expr {

@@ -300,7 +300,8 @@ def test_a_literal_leaves_no_operand_out(text: str, want: Callable[..., torch.Te
     got = f(*args)
     assert (got.dtype, got.shape) == (expected.dtype, expected.shape)
     torch.testing.assert_close(got, expected)
-    np.testing.assert_array_equal(f(*(a.numpy() for a in args)), expected.numpy())
+    if "heaviside" not in text:  # There a number's dtype, float64 for NumPy, must be the other one's.
+        np.testing.assert_array_equal(f(*(a.numpy() for a in args)), expected.numpy())
 
 
 @pytest.mark.parametrize("exponent", [-1, -2, -7])

@@ -270,7 +270,7 @@ def test_vectorcall_and_call_are_one(make: Callable[[], rt.Expr]) -> None:
         assert type(a) is type(b)
         np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
     for args, kwargs in refused:
-        with pytest.raises(Exception) as one:  # noqa: PT011
+        with pytest.raises(Exception) as one:
             function(*args, **kwargs)
         with pytest.raises(type(one.value)) as other:
             type(function).__call__(function, *args, **kwargs)
@@ -457,6 +457,13 @@ def test_defaults_are_not_given() -> None:
     np.testing.assert_array_equal(rt.add(x, x, out=np.empty(3)), rt.add(x, x, alpha=1))
     with pytest.raises(TypeError, match="takes 2 to 3 arguments"):
         rt.add(x)
+
+
+def test_evaluate_takes_a_headers_defaults() -> None:
+    x = np.arange(3.0)
+    np.testing.assert_array_equal(rt.evaluate("f(x, factor=2.0) = x * factor"), x * 2)
+    np.testing.assert_array_equal(rt.evaluate("f(x, factor=2.0) = x * factor", factor=3.0), x * 3)
+    np.testing.assert_array_equal(rt.evaluate("f(x, factor=2.0) = x * factor", {"x": x, "factor": 4.0}), x * 4)
 
 
 def test_evaluate_in_odd_scopes() -> None:
