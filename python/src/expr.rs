@@ -315,6 +315,15 @@ impl Expr {
         self_.get().callable.call(py, &mut session, &mut operands, out.as_ref())
     }
 
+    /// What `help` shows of an object.
+    pub(crate) fn doc(&self) -> String {
+        let table = engine::table().read().unwrap_or_else(PoisonError::into_inner);
+        match table.lookup(&self.label).filter(|_| self.is_op) {
+            Some(op) => rusttorch_ops::cli::docstring(&op),
+            None => format!("The formula ``{}``, compiled for the arrays it is called with.", self.text),
+        }
+    }
+
     fn wrong_count(&self, py: Python<'_>, given: usize) -> PyErr {
         let names: Vec<String> = self.params.iter().map(|p| p.name.to_string_lossy(py).into_owned()).collect();
         let required = self.params.iter().filter(|p| p.default.is_none()).count();

@@ -30,8 +30,7 @@ struct Class {
 /// `Py_TPFLAGS_HAVE_VECTORCALL`: in the stable ABI's header since 3.12, the same bit since 3.8.
 const HAVE_VECTORCALL: c_ulong = 1 << 11;
 
-const DOC: &CStr = c"Expr(text, contract=False)\n--\n\n\
-    A formula that is compiled for the arrays it is called with; see `rusttorch.expr`.";
+const DOC: &str = "A formula that is compiled for the arrays it is called with; see `rusttorch.expr`.";
 
 /// An expression on its way into an object: of a class that it has not made PyO3 makes objects by the constructor only.
 #[pyclass(frozen, module = "rusttorch._rusttorch")]
@@ -53,6 +52,20 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Source {
                 expr.map(Source::Made).ok_or_else(|| PyTypeError::new_err("an expression is made once"))
             }
             Err(_) => object.extract().map(Source::Text),
+        }
+    }
+}
+
+/// `__doc__` of the class and of its objects, which are functions of their own.
+#[pyclass(frozen, module = "rusttorch._rusttorch")]
+struct Doc;
+
+#[pymethods]
+impl Doc {
+    fn __get__(&self, object: Option<&Bound<'_, PyAny>>, _class: Option<&Bound<'_, PyAny>>) -> PyResult<String> {
+        match object {
+            Some(expr) => Ok(expr.cast::<Expr>()?.get().doc()),
+            None => Ok(DOC.to_owned()),
         }
     }
 }
@@ -88,7 +101,6 @@ fn make(py: Python<'_>) -> PyResult<Class> {
         slot(ffi::Py_tp_call, call),
         slot(ffi::Py_tp_new, new as ffi::newfunc as *mut c_void),
         slot(ffi::Py_tp_members, members.as_mut_ptr().cast()),
-        slot(ffi::Py_tp_doc, DOC.as_ptr().cast_mut().cast()),
         slot(0, std::ptr::null_mut()),
     ];
     let mut spec = ffi::PyType_Spec {
@@ -102,6 +114,7 @@ fn make(py: Python<'_>) -> PyResult<Class> {
     // and the text, which are static. PyO3's classes have a `tp_new`, where they have a constructor, of this type.
     unsafe {
         let class = Bound::from_owned_ptr_or_err(py, ffi::PyType_FromSpecWithBases(&raw mut spec, base.as_ptr()))?;
+        class.setattr("__doc__", Doc)?;
         let new = ffi::PyType_GetSlot(base.as_type_ptr(), ffi::Py_tp_new);
         let new = transmute::<*mut c_void, Option<ffi::newfunc>>(new);
         let new = new.ok_or_else(|| PyTypeError::new_err("an expression has a constructor"))?;

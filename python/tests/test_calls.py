@@ -483,3 +483,11 @@ def test_evaluate_in_odd_scopes() -> None:
     np.testing.assert_array_equal(rt.evaluate("computed + 1", Mapping()), a + 1)
     with pytest.raises(NameError, match="nowhere"):
         rt.evaluate("nowhere + 1", Mapping(), {})
+
+
+def test_operations_have_docstrings() -> None:
+    assert rt.softmax.__doc__ is not None
+    assert rt.softmax.__doc__.startswith("softmax(x, dim, dtype=None)\n\nexp(x) / sum(exp(x)) over dim")
+    assert "torch.nn.functional.gelu" in (rt.gelu.__doc__ or "")
+    assert "x + 1" in (rt.expr("x + 1").__doc__ or "")
+    assert "see `rusttorch.expr`" in (rt.Expr.__doc__ or "")

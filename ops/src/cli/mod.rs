@@ -9,6 +9,8 @@ mod reference;
 mod spec;
 mod style;
 
+pub use reference::docstring;
+
 use crate::engine::{self, Layout, PlanOptions};
 use crate::error::{Error, ErrorKind, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};

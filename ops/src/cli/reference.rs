@@ -78,6 +78,31 @@ fn formulas(out: &mut String, row: &Row) {
     }
 }
 
+/// The promised errors.
+fn bounds(f32: Option<f64>, f64: Option<f64>, domain: (f64, f64)) -> Option<String> {
+    let bounds = [("float32", f32), ("float64", f64)];
+    let bounds: Vec<String> = bounds.iter().filter_map(|(d, u)| u.map(|u| format!("{u} at {d}"))).collect();
+    let domain = match domain {
+        all if all == Row::DEFAULT.domain => String::new(),
+        (low, high) => format!(", for x in [{low}, {high}]"),
+    };
+    (!bounds.is_empty()).then(|| format!("at most {} ULP{domain}", bounds.join(", ")))
+}
+
+/// What Python shows as an operation's docstring.
+pub fn docstring(op: &OpDef) -> String {
+    let mut out = format!("{}\n\n{}\n\nDtypes: {}.\n", signature(op), op.doc, dtypes(op.rule));
+    if let Some(bounds) = bounds(op.ulp_f32, op.ulp_f64, op.domain) {
+        let _ = writeln!(out, "Error: {bounds}.");
+    }
+    for (label, text) in [("PyTorch", &op.torch), ("NumPy", &op.np), ("Differs from PyTorch", &op.differs)] {
+        if !text.is_empty() {
+            let _ = writeln!(out, "{label}: {text}");
+        }
+    }
+    out
+}
+
 fn entry(row: &Row) -> String {
     let mut out = format!("### {}\n\n`{}`\n\n{}\n\n", row.name, signature(&OpDef::from(row)), row.doc);
     let _ = writeln!(out, "- dtypes: {}", dtypes(row.rule));
@@ -92,15 +117,8 @@ fn entry(row: &Row) -> String {
         (why, given) => format!("given, for {}; for others none: {why}", names(given)),
     };
     let _ = writeln!(out, "- gradient: {gradient}");
-    let bounds = [("float32", row.ulp_f32), ("float64", row.ulp_f64)];
-    let bounds: Vec<String> = bounds.iter().filter_map(|(d, u)| u.map(|u| format!("{u} at {d}"))).collect();
-    if !bounds.is_empty() {
-        let domain = if row.domain == Row::DEFAULT.domain {
-            String::new()
-        } else {
-            format!(", for x in [{}, {}]", row.domain.0, row.domain.1)
-        };
-        let _ = writeln!(out, "- error: at most {} ULP{domain}", bounds.join(", "));
+    if let Some(bounds) = bounds(row.ulp_f32, row.ulp_f64, row.domain) {
+        let _ = writeln!(out, "- error: {bounds}");
     }
     if !row.torch.is_empty() {
         let _ = writeln!(out, "- PyTorch: `{}`", row.torch);
