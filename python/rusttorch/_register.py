@@ -18,7 +18,7 @@ def register(name_or_definition: str, expression: str | None = None, /) -> Expr:
     other registered ops and in functions under :func:`rusttorch.fuse`, and its gradient is derived. An
     expression keeps the definitions it was made with.
 
-    Registering the same definition again does nothing; another one replaces it, with a warning. A pickled
+    Registering the same definition again gives the same function; another one replaces it, with a warning. A pickled
     function carries its definition.
 
     Raises:
@@ -41,6 +41,9 @@ def register(name_or_definition: str, expression: str | None = None, /) -> Expr:
     if replaced:
         warnings.warn(f"{name} is defined anew: functions made before keep its old definition", stacklevel=2)
     function = _rusttorch._op_function(name)
+    before = vars(package).get(name)
+    if isinstance(before, Expr) and before.text == function.text:
+        return before
     setattr(package, name, function)
     _forget()
     return function

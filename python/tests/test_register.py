@@ -69,6 +69,7 @@ def test_same_definition_is_the_same_op():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         rt.register("swiglu(a, b, beta=1.0) = a * sigmoid(beta*a) * b")
+    assert rt.register("agz2", "a + 1") is rt.register("agz2", "a + 1") is rt.agz2
 
 
 def test_redefinition(swiglu):
