@@ -36,7 +36,7 @@ struct Turned<'a> {
 }
 
 /// A transposed square: what `at_row` gave for its rows, its first lane, its rows.
-struct Square {
+struct Block {
     place: VReg,
     lane: VReg,
     rows: Vec<VReg>,
@@ -138,7 +138,7 @@ impl Emitter<'_> {
         [(row_lo, row_hi), (lane_lo, lane_hi)]: Ranges,
         (along, asks): (i64, bool),
         at_row: &mut dyn FnMut(&mut Self, VReg) -> Result<VReg, CodegenError>,
-        f: &mut dyn FnMut(&mut Self, Square) -> Result<(), CodegenError>,
+        f: &mut dyn FnMut(&mut Self, Block) -> Result<(), CodegenError>,
     ) -> Result<(), CodegenError> {
         let ahead = asks.then(|| {
             let ahead = self.int(AHEAD);
@@ -159,7 +159,7 @@ impl Emitter<'_> {
                     }
                     let lines = e.every_fourth(at, t.side() as usize, t.steps);
                     let rows = e.turn_square(&lines, t.load.size);
-                    f(e, Square { place, lane, rows })
+                    f(e, Block { place, lane, rows })
                 })?;
                 Ok(())
             })?;
@@ -200,11 +200,11 @@ impl Emitter<'_> {
                 let skip = e.mul(row, row_steps.0);
                 Ok(e.add(result, skip))
             };
-            e.each_square(t, whole, (ALONG, false), at_row, &mut |e, square| {
-                let skip = e.shift_left(square.lane, size);
-                let at = e.add(square.place, skip);
-                let places = e.every_fourth(at, square.rows.len(), row_steps);
-                for (row, v) in square.rows.into_iter().enumerate() {
+            e.each_square(t, whole, (ALONG, false), at_row, &mut |e, block| {
+                let skip = e.shift_left(block.lane, size);
+                let at = e.add(block.place, skip);
+                let places = e.every_fourth(at, block.rows.len(), row_steps);
+                for (row, v) in block.rows.into_iter().enumerate() {
                     e.c.emit(store, &[places.at(row), A::Use(v)]);
                 }
                 Ok(())
@@ -276,25 +276,25 @@ impl Emitter<'_> {
             e.enter(seg)?;
             Ok(row)
         };
-        self.each_square(t, whole, (BODY_ALONG, true), at_row, &mut |e, square| {
-            e.axes.insert(tile, square.lane);
+        self.each_square(t, whole, (BODY_ALONG, true), at_row, &mut |e, block| {
+            e.axes.insert(tile, block.lane);
             e.n = e.width();
-            let block = e.copy.clone();
+            let start = e.copy.clone();
             let mut done = Vec::new();
-            for v in square.rows {
+            for v in block.rows {
                 e.packed.insert(packed.clone(), Packed::Register(v));
                 let mut uses = uses.clone();
                 e.run(&others, &mut uses)?;
-                done.push((std::mem::replace(&mut e.copy.vals, block.vals.clone()), uses));
+                done.push((std::mem::replace(&mut e.copy.vals, start.vals.clone()), uses));
                 e.next_row(&steps[0]);
             }
-            e.copy.bases.clone_from(&block.bases);
+            e.copy.bases.clone_from(&start.bases);
             for (vals, mut uses) in done {
                 e.copy.vals = vals;
                 e.run(&stores, &mut uses)?;
                 e.next_row(&steps[1]);
             }
-            e.copy = block;
+            e.copy = start;
             e.n = 0;
             Ok(())
         })?;

@@ -91,7 +91,7 @@ fn errors_are_worded_as_torch_words_them() {
     fails("to(x, 'float17')", one(&f), "to(): argument 'dtype' must be the name of a dtype");
     fails("gelu(x)", &[meta(DType::I8, &[2])], "\"GeluKernelImpl\" not implemented for 'Char'");
     fails("x & 1", &[meta(DType::BF16, &[2])], "\"bitwise_and_cpu\" not implemented for 'BFloat16'");
-    fails("x + 300", &[meta(DType::I8, &[2])], "value cannot be converted to type int8_t without overflow");
+    fails("x ** 300", &[meta(DType::I8, &[2])], "value cannot be converted to type int8_t without overflow");
     fails("clamp(x)", one(&f), "torch.clamp: At least one of 'min' or 'max' must not be None");
     fails(
         "a if c else b",
