@@ -131,6 +131,19 @@ pub enum Writing {
     Copy,
 }
 
+/// Gives a tensor of torch's without elements the shape of its result, as torch does; whether it has changed.
+pub fn resize(out: &Bound<'_, PyAny>, borrowed: &Borrowed, target: Target, meta: &TensorMeta) -> PyResult<bool> {
+    let grows = matches!(target, Target::Torch(_))
+        && borrowed.kind == Kind::Torch
+        && borrowed.shape().contains(&0)
+        && borrowed.shape() != meta.shape
+        && can_cast(meta.dtype, borrowed.dtype);
+    if grows {
+        out.call_method1(pyo3::intern!(out.py(), "resize_"), (meta.shape.clone(),))?;
+    }
+    Ok(grows)
+}
+
 /// Checks `out` for a result like `meta`, before anything is computed.
 pub fn check_out(out: &Borrowed, target: Target, meta: &TensorMeta, operands: &[Operand]) -> PyResult<Writing> {
     let kind = if matches!(target, Target::Torch(_)) { Kind::Torch } else { Kind::Numpy };

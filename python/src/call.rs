@@ -3,7 +3,7 @@
 //! The plans of the last few combinations of dtypes, shapes and strides are kept with the program
 //! ([`Memo`]), so that a call like the one before costs no more than comparing a few integers.
 
-use crate::alloc_out::{NewArray, Target, Writing, check_out, copy_to, is_like, own_strides};
+use crate::alloc_out::{NewArray, Target, Writing, check_out, copy_to, is_like, own_strides, resize};
 use crate::borrow::{Borrowed, Kind, Number, Operand, Session};
 use crate::control;
 use crate::errors::{FallbackWarning, guarded, to_py};
@@ -245,7 +245,7 @@ impl Callable {
                 session.settle(py, operands)?;
                 let operands = &*operands;
                 let target = target(session, operands);
-                let borrowed: SmallVec<[Borrowed; 2]> =
+                let mut borrowed: SmallVec<[Borrowed; 2]> =
                     outs.iter().map(|o| session.result(o)).collect::<PyResult<_>>()?;
                 match self.memo_of_outs(py, target, operands, &borrowed)? {
                     Some(memo) if borrowed.iter().all(|o| !o.readonly) && are_apart(&memo, operands, &borrowed) => {
@@ -258,6 +258,11 @@ impl Callable {
                     }
                     _ => {
                         let memo = self.memo(py, target, operands)?;
+                        for ((out, borrowed), meta) in outs.iter().zip(&mut borrowed).zip(memo.plan.outputs()) {
+                            if resize(out, borrowed, target, meta)? {
+                                *borrowed = session.result(out)?;
+                            }
+                        }
                         let done = self.call_out(py, operands, outs, &borrowed, target, &memo);
                         (memo, done.map(|()| out.clone()))
                     }

@@ -189,6 +189,26 @@ def test_out_errors() -> None:
     torch.testing.assert_close(wide, torch.exp(x).double())
 
 
+def test_out_without_elements_is_resized() -> None:
+    """As by torch, silently; one with elements is not."""
+    x = torch.arange(6.0).reshape(2, 3)
+    for call, want in (
+        (lambda out: rt.add(x, 1, out=out), x + 1),
+        (lambda out: rt.expr("x + 1")(x.T, out=out), x.T + 1),
+        (lambda out: rt.sum(x, 1, out=out), x.sum(1)),
+        (lambda out: rt.fuse(lambda a: a * 2)(x, out=out), x * 2),
+    ):
+        for out in (torch.empty(0), torch.empty(0, dtype=torch.float64)):
+            assert call(out) is out
+            torch.testing.assert_close(out, want.to(out.dtype))
+    with pytest.raises(RuntimeError, match=r"out has shape \[4\], but the result has shape \[2, 3\]"):
+        rt.add(x, 1, out=torch.empty(4))
+    with pytest.raises(RuntimeError, match="can't be cast"):
+        rt.add(x, 1, out=torch.empty(0, dtype=torch.int64))
+    with pytest.raises(RuntimeError, match=r"out has shape \[0\], but the result has shape \[2, 3\]"):
+        rt.add(x.numpy(), 1, out=np.empty(0, np.float32))
+
+
 def test_out_counts_as_a_write_for_autograd() -> None:
     x = torch.ones(3)
     before = x._version
