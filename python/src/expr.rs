@@ -9,7 +9,7 @@ use crate::{tensor_call, through, torch};
 use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::{PyKeyError, PyNotImplementedError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyString, PyTuple};
 use rusttorch_ir::expr::{Attr, Expr as Node, Program, parse};
 use rusttorch_ir::id::ExprId;
 use rusttorch_ops::engine;
@@ -315,6 +315,13 @@ impl Expr {
         self_.get().callable.call(py, &mut session, &mut operands, out.as_ref())
     }
 
+    /// An `inspect.Signature`.
+    pub(crate) fn signature<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let defaults = self.params.iter().map(|p| p.default.as_ref().map(|d| from_attr(py, d)).transpose());
+        let defaults = defaults.collect::<PyResult<Vec<_>>>()?;
+        vectorcall::signature(py, self.params.iter().map(|p| p.name.bind(py)).zip(defaults))
+    }
+
     /// What `help` shows of an object.
     pub(crate) fn doc(&self) -> String {
         let table = engine::table().read().unwrap_or_else(PoisonError::into_inner);
@@ -486,21 +493,6 @@ impl Expr {
     #[getter]
     fn __name__(&self) -> &str {
         &self.label
-    }
-
-    #[getter]
-    fn __signature__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let inspect = py.import("inspect")?;
-        let class = inspect.getattr("Parameter")?;
-        let params = PyList::empty(py);
-        for p in &self.params {
-            let kwargs = PyDict::new(py);
-            if let Some(default) = &p.default {
-                kwargs.set_item("default", from_attr(py, default)?)?;
-            }
-            params.append(class.call((p.name.bind(py), class.getattr("POSITIONAL_OR_KEYWORD")?), Some(&kwargs))?)?;
-        }
-        inspect.call_method1("Signature", (params,))
     }
 
     fn __repr__(&self, py: Python<'_>) -> String {

@@ -6,11 +6,12 @@
 //! and numbers; everything else goes to `__call__`. (Before CPython 3.12 an assignment to the class's `__call__` is not seen.)
 
 use crate::expr::Expr;
+use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyString, PyTuple, PyType};
+use pyo3::types::{PyDict, PyList, PyString, PyTuple, PyType};
 use smallvec::SmallVec;
 use std::ffi::{CStr, c_void};
 use std::mem::{size_of, transmute};
@@ -56,18 +57,47 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Source {
     }
 }
 
-/// `__doc__` of the class and of its objects, which are functions of their own.
+/// An attribute that the class and its objects, which are functions of their own, both have.
 #[pyclass(frozen, module = "rusttorch._rusttorch")]
-struct Doc;
+enum Attribute {
+    Doc,
+    Signature,
+}
 
 #[pymethods]
-impl Doc {
-    fn __get__(&self, object: Option<&Bound<'_, PyAny>>, _class: Option<&Bound<'_, PyAny>>) -> PyResult<String> {
-        match object {
-            Some(expr) => Ok(expr.cast::<Expr>()?.get().doc()),
-            None => Ok(DOC.to_owned()),
+impl Attribute {
+    fn __get__<'py>(
+        &self,
+        py: Python<'py>,
+        object: Option<&Bound<'py, PyAny>>,
+        _class: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let expr = object.map(Bound::cast::<Expr>).transpose()?.map(|e| e.get());
+        match (self, expr) {
+            (Attribute::Doc, Some(expr)) => expr.doc().into_bound_py_any(py),
+            (Attribute::Doc, None) => DOC.into_bound_py_any(py),
+            (Attribute::Signature, Some(expr)) => expr.signature(py),
+            (Attribute::Signature, None) => signature(py, [("text", None), ("contract", Some(false))].into_iter()),
         }
     }
+}
+
+/// An `inspect.Signature` of parameters, some with defaults.
+pub fn signature<'py, N: IntoPyObject<'py>, D: IntoPyObject<'py>>(
+    py: Python<'py>,
+    params: impl Iterator<Item = (N, Option<D>)>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let inspect = py.import("inspect")?;
+    let class = inspect.getattr("Parameter")?;
+    let list = PyList::empty(py);
+    for (name, default) in params {
+        let kwargs = PyDict::new(py);
+        if let Some(default) = default {
+            kwargs.set_item("default", default)?;
+        }
+        list.append(class.call((name, class.getattr("POSITIONAL_OR_KEYWORD")?), Some(&kwargs))?)?;
+    }
+    inspect.call_method1("Signature", (list,))
 }
 
 /// The object of an expression.
@@ -114,7 +144,8 @@ fn make(py: Python<'_>) -> PyResult<Class> {
     // and the text, which are static. PyO3's classes have a `tp_new`, where they have a constructor, of this type.
     unsafe {
         let class = Bound::from_owned_ptr_or_err(py, ffi::PyType_FromSpecWithBases(&raw mut spec, base.as_ptr()))?;
-        class.setattr("__doc__", Doc)?;
+        class.setattr("__doc__", Attribute::Doc)?;
+        class.setattr("__signature__", Attribute::Signature)?;
         let new = ffi::PyType_GetSlot(base.as_type_ptr(), ffi::Py_tp_new);
         let new = transmute::<*mut c_void, Option<ffi::newfunc>>(new);
         let new = new.ok_or_else(|| PyTypeError::new_err("an expression has a constructor"))?;

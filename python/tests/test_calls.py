@@ -1,5 +1,6 @@
 """Dtypes, strides, results and errors of calls, against torch and NumPy."""
 
+import inspect
 import itertools
 import pickle
 import sys
@@ -505,7 +506,10 @@ def test_evaluate_in_odd_scopes() -> None:
         rt.evaluate("nowhere + 1", Mapping(), {})
 
 
-def test_operations_have_docstrings() -> None:
+def test_operations_have_docstrings_and_signatures() -> None:
+    assert str(inspect.signature(rt.Expr)) == "(text, contract=False)"
+    assert str(inspect.signature(rt.softmax)) == "(x, dim, dtype=None)"
+    assert str(inspect.signature(rt.expr("f(x, k=2.0) = x * k"))) == "(x, k=2.0)"
     assert rt.softmax.__doc__ is not None
     assert rt.softmax.__doc__.startswith("softmax(x, dim, dtype=None)\n\nexp(x) / sum(exp(x)) over dim")
     assert "torch.nn.functional.gelu" in (rt.gelu.__doc__ or "")
