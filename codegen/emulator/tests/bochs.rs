@@ -11,7 +11,7 @@ mod cases;
 mod run;
 
 use cases::{Case, DATA, Rng, State, cases, is_avx512, random_state};
-use iced_x86::{Code, Instruction, Mnemonic};
+use iced_x86::{Code, Instruction, Mnemonic, OpKind, Register};
 use run::{emulator_test_avx512, emulator_test_avx512_end};
 use std::arch::global_asm;
 use std::mem::offset_of;
@@ -204,7 +204,8 @@ fn between(from: unsafe extern "C" fn(), to: unsafe extern "C" fn()) -> &'static
 
 /// What Bochs 2.7 has wrong by the manual: vector indices in registers 16 to 31 are taken for 0 to 15; gathers of
 /// 4 bytes by 8-byte indices keep the upper half of the destination; shifts of 8-byte lanes by an immediate 64
-/// shift nothing; `vextractps` with the ignored bit W set is refused.
+/// shift nothing; `vextractps` with the ignored bit W set is refused; under a mask, `vpbroadcastb` of a byte in memory to 512 bits
+/// does not reach all lanes (a Zen 4 agrees with the emulator).
 fn bochs_is_wrong(i: &Instruction) -> bool {
     use Mnemonic::*;
     if i.code() == Code::EVEX_Vextractps_r64m32_xmm_imm8 {
@@ -212,7 +213,10 @@ fn bochs_is_wrong(i: &Instruction) -> bool {
     }
     let shift = matches!(i.mnemonic(), Vpsllq | Vpsrlq) && i.immediate8() == 64;
     let index = i.memory_index().is_vector_register() && i.memory_index().number() >= 16;
-    index || shift || matches!(i.mnemonic(), Vgatherqps | Vpgatherqd)
+    let byte = i.code() == Code::EVEX_Vpbroadcastb_zmm_k1z_xmmm8
+        && i.op1_kind() == OpKind::Memory
+        && i.op_mask() != Register::None;
+    index || shift || byte || matches!(i.mnemonic(), Vgatherqps | Vpgatherqd)
 }
 
 fn put(image: &mut [u8], at: usize, bytes: &[u8]) {
@@ -266,6 +270,7 @@ fn run_bochs(folder: &Path, image: &mut Vec<u8>) -> Result<Vec<u8>, String> {
          cpu: model=corei7_skylake_x, count=1, ips=400000000, reset_on_triple_fault=0\n\
          clock: sync=none\n\
          display_library: rfb, options=\"timeout=0\"\n\
+         plugin_ctrl: speaker=0, sb16=0, es1370=0\n\
          log: \"{}\"\n\
          panic: action=fatal\n\
          error: action=report\n\
@@ -288,7 +293,11 @@ fn run_bochs(folder: &Path, image: &mut Vec<u8>) -> Result<Vec<u8>, String> {
         .stdin(std::process::Stdio::null())
         .output()
         .map_err(|e| format!("bochs: {e}"))?;
+    let text = String::from_utf8_lossy(&out.stderr);
     println!("bochs: {}", out.status);
+    if out.status.code().is_none() {
+        return Err(format!("bochs broke off: {}", text.lines().last().unwrap_or_default()));
+    }
     std::fs::read(&disk).map_err(|e| e.to_string())
 }
 
