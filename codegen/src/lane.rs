@@ -215,10 +215,15 @@ impl Segment {
         self.body.iter().any(|i| matches!(i.op, LaneOp::Store { buffer: to, .. } if to == buffer))
     }
 
+    /// The body's stores, and the rest.
+    pub fn split_stores(&self) -> (Vec<LaneInst>, Vec<LaneInst>) {
+        self.body.iter().cloned().partition(|i| matches!(i.op, LaneOp::Store { .. }))
+    }
+
     /// True when nothing is read behind the first store: lanes and rows may be stored late.
     pub fn loads_first(&self) -> bool {
-        let stores = self.body.iter().skip_while(|i| !matches!(i.op, LaneOp::Store { .. }));
-        stores.into_iter().all(|i| !matches!(i.op, LaneOp::Load { .. } | LaneOp::Cold { .. }))
+        let mut behind = self.body.iter().skip_while(|i| !matches!(i.op, LaneOp::Store { .. }));
+        behind.all(|i| !matches!(i.op, LaneOp::Load { .. } | LaneOp::Cold { .. }))
     }
 
     /// True for reductions over a short axis, in order `lanes` under a tile: the axis is unrolled, and nothing

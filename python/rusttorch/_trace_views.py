@@ -6,6 +6,7 @@ import operator
 import sys
 from typing import TYPE_CHECKING, Any
 
+from rusttorch import _rusttorch
 from rusttorch._log import where as _where
 from rusttorch._rusttorch import TraceError
 
@@ -197,8 +198,8 @@ def _dtype_name(dtype: Any) -> str:
     if not (str(dtype) in (f"torch.{name}", f"rusttorch.{name}") or name == "bfloat16"):
         given = numpy.dtype(dtype)
         name = given.name if given.isnative else str(given)
-    if name not in _DTYPES:
-        raise TypeError(f"there is no dtype {name} in rusttorch: .astype() takes {', '.join(_DTYPES)} ({_where()})")
+    if not isinstance(getattr(_rusttorch, name, None), _rusttorch.dtype):
+        raise TypeError(f"there is no dtype {name} in rusttorch ({_where()})")
     return name
 
 
@@ -208,10 +209,6 @@ def _is_integer(key: Any) -> bool:
     return known and str(getattr(key, "dtype", "int")).rpartition(".")[2] != "bool"
 
 
-_DTYPES = (
-    *("bool", "uint8", "int8", "int16", "int32", "int64"),
-    *("float16", "bfloat16", "float32", "float64"),
-)
 _DEVICES = ("cpu", "cuda", "mps", "xpu", "meta", "hpu", "xla", "vulkan")
 
 

@@ -117,7 +117,10 @@ impl Expr {
         if !self.takes(args.len()) || kwargs.is_some() && out.is_none() {
             return self.bind_named(session, args, kwargs, operands);
         }
-        self.bind_positional(session, args.py(), args.iter_borrowed(), operands)?;
+        for (i, value) in args.iter_borrowed().enumerate() {
+            operands.push(self.operand(session, i, &value)?);
+        }
+        self.bind_defaults(session, args.py(), operands)?;
         Ok(out.filter(|o| !o.is_none()))
     }
 
@@ -127,18 +130,9 @@ impl Expr {
         (self.required..=self.params.len()).contains(&count)
     }
 
-    /// Appends the operands of a call without keywords, as many as [`Expr::takes`].
+    /// Appends the operands that are defaults, behind those of as many positional arguments as [`Expr::takes`].
     #[inline]
-    fn bind_positional<'a, 'py: 'a>(
-        &self,
-        session: &mut Session,
-        py: Python<'py>,
-        args: impl Iterator<Item = Borrowed<'a, 'py, PyAny>>,
-        operands: &mut Operands,
-    ) -> PyResult<()> {
-        for (i, value) in args.enumerate() {
-            operands.push(self.operand(session, i, &value)?);
-        }
+    fn bind_defaults(&self, session: &mut Session, py: Python<'_>, operands: &mut Operands) -> PyResult<()> {
         let given = operands.len();
         for i in given..self.params.len() {
             operands.push(Operand::Literal(self.default_of(i, py, given)?));
@@ -252,19 +246,24 @@ impl Expr {
     /// A call of arrays and numbers that nothing else is to know of; none if it is not such a call. No code of the user's runs
     /// before that is known.
     #[inline]
-    pub(crate) fn call_directly<'py>(
+    pub(crate) fn call_directly<'a, 'py: 'a>(
         self_: &Bound<'py, Expr>,
-        args: &[Borrowed<'_, 'py, PyAny>],
+        args: impl ExactSizeIterator<Item = Borrowed<'a, 'py, PyAny>>,
         out: Option<&Bound<'py, PyAny>>,
     ) -> Option<PyResult<Bound<'py, PyAny>>> {
         let (this, py) = (self_.get(), self_.py());
-        let plain = args.iter().all(|a| is_exact_array(a) || is_builtin(a))
-            && out.is_none_or(|o| is_exact_array(o) || o.is_none());
+        let plain = out.is_none_or(|o| is_exact_array(o) || o.is_none());
         if !plain || this.is_view || !this.takes(args.len()) || out.is_some() && !this.out_is_free {
             return None;
         }
         let (mut session, mut operands) = (Session::recording(py), Operands::new());
-        this.bind_positional(&mut session, py, args.iter().copied(), &mut operands).ok()?;
+        for (i, value) in args.enumerate() {
+            if !is_exact_array(&value) && !is_builtin(&value) {
+                return None;
+            }
+            operands.push(this.operand(&mut session, i, &value).ok()?);
+        }
+        this.bind_defaults(&mut session, py, &mut operands).ok()?;
         if session.requires_grad() {
             return None;
         }
@@ -558,7 +557,7 @@ fn is_builtin(value: &Bound<'_, PyAny>) -> bool {
 
 /// A call that autograd is to know of (`rusttorch/_autograd.py`).
 #[cold]
-pub(crate) fn record<'py>(
+fn record<'py>(
     expr: &Bound<'py, Expr>,
     args: &Bound<'py, PyTuple>,
     kwargs: Option<&Bound<'py, PyDict>>,
@@ -575,7 +574,7 @@ pub(crate) fn record<'py>(
 
 /// A call that torch computes, because an operand is `what`.
 #[cold]
-pub(crate) fn through_torch<'py>(
+fn through_torch<'py>(
     expr: &Bound<'py, Expr>,
     args: &Bound<'py, PyTuple>,
     kwargs: Option<&Bound<'py, PyDict>>,

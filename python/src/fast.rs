@@ -1,9 +1,8 @@
 //! The first stage of a traced function's call: when the arguments are arrays and numbers as the last
 //! time, its expression is called at once; all else is left to Python (`rusttorch/_fuse.py`).
 
-use crate::borrow::{Session, is_exact_array};
-use crate::call::Operands;
-use crate::expr::{Expr, lone_out, record, through_torch};
+use crate::borrow::is_exact_array;
+use crate::expr::{Expr, lone_out};
 use crate::{numpy, torch};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyTuple};
@@ -66,7 +65,9 @@ impl FastCall {
                 .all(|(&class, a)| class != Class::Other && class_of(&a) == class)
         {
             if entry.readers.is_empty() {
-                return direct(&entry.expr, args, kwargs, out.as_ref().filter(|o| !o.is_none()));
+                let expr = entry.expr.bind(py);
+                return Expr::call_directly(expr, args.iter_borrowed(), out.as_ref())
+                    .unwrap_or_else(|| Expr::call_with(expr, args, kwargs));
             }
             let mut operands: Vec<_> = args.iter().collect();
             for reader in &entry.readers {
@@ -100,31 +101,6 @@ impl FastCall {
     fn _uninstall(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
-}
-
-/// The call of an expression with an operand per parameter, none being a tensor of ours or a stand-in.
-#[inline]
-fn direct<'py>(
-    expr: &Py<Expr>,
-    args: &Bound<'py, PyTuple>,
-    kwargs: Option<&Bound<'py, PyDict>>,
-    out: Option<&Bound<'py, PyAny>>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let py = args.py();
-    let (this, mut session, mut operands) = (expr.get(), Session::recording(py), Operands::new());
-    for (i, a) in args.iter_borrowed().enumerate() {
-        match this.operand(&mut session, i, &a) {
-            Ok(operand) => operands.push(operand),
-            Err(e) => {
-                let Some(what) = session.special() else { return Err(e) };
-                return through_torch(expr.bind(py), args, kwargs, what);
-            }
-        }
-    }
-    if session.requires_grad() {
-        return record(expr.bind(py), args, kwargs, out.is_some());
-    }
-    this.callable.call(py, &mut session, &mut operands, out)
 }
 
 #[inline]

@@ -140,8 +140,8 @@ fn make(py: Python<'_>) -> PyResult<Class> {
         flags: (ffi::Py_TPFLAGS_DEFAULT | HAVE_VECTORCALL) as _,
         slots: slots.as_mut_ptr(),
     };
-    // SAFETY: the specification is complete and ends in a zero; CPython copies what it points to but for the name
-    // and the text, which are static. PyO3's classes have a `tp_new`, where they have a constructor, of this type.
+    // SAFETY: the specification is complete and ends in a zero; CPython copies what it points to but for the name,
+    // which is static. PyO3's classes have a `tp_new`, where they have a constructor, of this type.
     unsafe {
         let class = Bound::from_owned_ptr_or_err(py, ffi::PyType_FromSpecWithBases(&raw mut spec, base.as_ptr()))?;
         class.setattr("__doc__", Attribute::Doc)?;
@@ -236,7 +236,7 @@ fn call_with<'py>(
         _ => None,
     };
     if let Some(out) = out
-        && let Some(result) = Expr::call_directly(expr, positional, out)
+        && let Some(result) = Expr::call_directly(expr, positional.iter().copied(), out)
     {
         return result;
     }

@@ -16,10 +16,6 @@ use iced_x86::Code;
 use regalloc2::VReg;
 use rusttorch_ir::id::AxisId;
 
-fn is_store(inst: &LaneInst) -> bool {
-    matches!(inst.op, LaneOp::Store { .. })
-}
-
 impl Emitter<'_> {
     /// Whether a map's stores may come late: all are behind its loads, of whole vectors.
     pub fn may_delay(&self, seg: &Segment) -> bool {
@@ -43,7 +39,7 @@ impl Emitter<'_> {
     ) -> Result<VReg, CodegenError> {
         self.n = vectors * self.width();
         let step = self.n as i64;
-        let (stores, others): (Vec<_>, Vec<_>) = seg.body.iter().cloned().partition(is_store);
+        let (stores, others) = seg.split_stores();
         let last = self.add_imm(hi, 1 - step);
         let (head, inside, after) = (self.c.block(), self.c.block(), self.c.block());
         let (k, before) = (self.c.param(head, INT), self.c.param(head, INT));

@@ -265,8 +265,7 @@ impl Emitter<'_> {
         whole: Ranges,
     ) -> Result<(), CodegenError> {
         let packed = (t.load.buffer, t.load.e.clone());
-        let (stores, others): (Vec<_>, Vec<_>) =
-            seg.body.iter().cloned().partition(|i| matches!(i.op, LaneOp::Store { .. }));
+        let (stores, others) = seg.split_stores();
         let steps = [self.row_steps(&others, rows)?, self.row_steps(&stores, rows)?];
         let uses = count_uses(seg);
         let at_row = &mut |e: &mut Self, row| {

@@ -8,6 +8,17 @@ use rusttorch_ir::op::DTypeRule::*;
 use rusttorch_ir::op::Reference::*;
 use rusttorch_ir::op::Row;
 
+/// gelu by its argument `approximate`, the exact one as given.
+macro_rules! gelu {
+    ($exact:literal) => {
+        concat!(
+            "bad = runtime_error('approximate argument must be either none or tanh.')\n",
+            $exact,
+            " if approximate == 'none' else (gelu_tanh(x) if approximate == 'tanh' else bad)"
+        )
+    };
+}
+
 const GELU_GRAD: &str = "p = 0.5 * (1.0 + erf(x * 0.7071067811865476))
 grad * (p + x * 0.3989422804014327 * exp(-0.5 * x * x))";
 
@@ -193,18 +204,7 @@ pub(super) const ROWS: &[Row] = &[
         statics: &["approximate"],
         doc: "x times the normal distribution function of x, or its tanh approximation.",
         rule: FloatOnly("GeluKernelImpl"),
-        body: &[
-            (
-                Half,
-                "bad = runtime_error('approximate argument must be either none or tanh.')
-                 gelu_half(x) if approximate == 'none' else (gelu_tanh(x) if approximate == 'tanh' else bad)",
-            ),
-            (
-                Any,
-                "bad = runtime_error('approximate argument must be either none or tanh.')
-                 gelu_erf(x) if approximate == 'none' else (gelu_tanh(x) if approximate == 'tanh' else bad)",
-            ),
-        ],
+        body: &[(Half, gelu!("gelu_half(x)")), (Any, gelu!("gelu_erf(x)"))],
         unreferenced: "gelu_erf and gelu_tanh have one",
         torch: "torch.nn.functional.gelu",
         ..Row::DEFAULT
