@@ -7,7 +7,6 @@ use crate::alloc_out::{NewArray, Target, Writing, check_out, copy_to, is_like, o
 use crate::borrow::{Borrowed, Kind, Number, Operand, Session};
 use crate::control;
 use crate::errors::{FallbackWarning, guarded, to_py};
-use crate::torch;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -17,7 +16,6 @@ use rusttorch_ir::graph::{self, TensorMeta};
 use rusttorch_ops::engine::{self, Layout, Plan, PlanOptions};
 use rusttorch_runtime::launch::Arg;
 use rusttorch_runtime::layout::extent;
-use rusttorch_runtime::pool;
 use smallvec::SmallVec;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,8 +26,6 @@ pub const FEW: usize = 6;
 pub type Operands = SmallVec<[Operand; FEW]>;
 /// Combinations that are kept per program.
 const KEPT: usize = 16;
-/// Runs of at least so much work (about 20 us) release the GIL; doing so costs about 50 ns.
-pub const DETACH_FROM: u64 = 40_000;
 /// The first interpreted run of at least so much work is warned about.
 const WARN_FROM: u64 = 100_000;
 
@@ -383,18 +379,7 @@ impl Callable {
         guarded(
             || self.program.to_string(),
             || {
-                if memo.plan.work() < DETACH_FROM {
-                    return memo.plan.run(args, numbers, &pool::Serial).map_err(to_py);
-                }
-                let foreign = torch::seen(py).and_then(|t| t.pool());
-                py.detach(|| {
-                    let _cap = pool::is_num_threads_set().then(|| pool::limit_threads(pool::num_threads()));
-                    match foreign {
-                        Some(foreign) => memo.plan.run(args, numbers, foreign),
-                        None => memo.plan.run(args, numbers, &pool::OwnPool),
-                    }
-                })
-                .map_err(to_py)
+                control::on_threads(py, memo.plan.work(), |pool| memo.plan.run(args, numbers, pool)).map_err(to_py)
             },
         )
     }

@@ -50,6 +50,26 @@ pub fn threads(py: Python<'_>) -> PyResult<(usize, &'static str)> {
     })
 }
 
+/// Runs of less work than this (about a microsecond) are not worth a look at how many threads there are.
+const SHARE_FROM: u64 = 40_000;
+/// Runs of at least so much work (10 to 20 us) on one thread release the GIL: it costs a tenth of a microsecond, and whoever else
+/// waits for the GIL may wait so long.
+pub const DETACH_FROM: u64 = 500_000;
+
+/// Runs kernels of so much work ([`engine::Plan::work`]) for a call: on torch's threads when torch is there, on our own else, without the GIL
+/// when others may want it meanwhile.
+pub fn on_threads<R: Send>(py: Python<'_>, work: u64, run: impl FnOnce(&dyn Parallel) -> R + Send) -> R {
+    if work < SHARE_FROM {
+        return run(&pool::Serial);
+    }
+    let _cap = pool::is_num_threads_set().then(|| pool::limit_threads(pool::num_threads()));
+    let pool: &dyn Parallel = match torch::seen(py).and_then(|t| t.pool()) {
+        Some(foreign) => foreign,
+        None => &pool::OwnPool,
+    };
+    if work < DETACH_FROM && pool.threads() == 1 { run(&pool::Serial) } else { py.detach(|| run(pool)) }
+}
+
 /// What was asked for by `set_num_threads`, if anything was.
 #[pyfunction]
 fn _requested_threads() -> Option<usize> {

@@ -4,8 +4,8 @@
 
 use crate::alloc_out::{Target, Writing, check_out, copy_to};
 use crate::borrow::{Borrowed, Operand, Session};
-use crate::call::{DETACH_FROM, target};
-use crate::control;
+use crate::call::target;
+use crate::control::{self, DETACH_FROM};
 use crate::errors::{guarded, runtime_to_py};
 use crate::{tensor, tensor_call, through, torch};
 use pyo3::exceptions::PyTypeError;

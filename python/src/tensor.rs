@@ -3,20 +3,20 @@
 //! (Python's numbers and text), `tensor_views.rs` and `tensor_write.rs`; what they call is in `tensor_call.rs` (operations),
 //! `tensor_index.rs`, `tensor_make.rs` (new tensors) and `exchange.rs` (memory shared with other libraries).
 
-use crate::call::DETACH_FROM;
+use crate::control;
 use crate::device::{self, PyDevice};
 use crate::dtype::{self, PyDType};
 use crate::errors::{guarded, to_py};
 use crate::tensor_call::{self, compare, unary};
 use crate::tensor_write::is_contiguous_format;
-use crate::{exchange, tensor_index, torch};
+use crate::{exchange, tensor_index};
 use pyo3::basic::CompareOp;
 use pyo3::exceptions::{PyAttributeError, PyIndexError, PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt, PyList, PyTuple};
 use rusttorch_ops::lazy::{self, Host};
 use rusttorch_runtime::Tensor as Memory;
-use rusttorch_runtime::pool::{self, Parallel};
+use rusttorch_runtime::pool::Parallel;
 
 /// Runs kernels for Python: on torch's threads when torch is there, the GIL released for long ones.
 #[derive(Clone, Copy)]
@@ -24,17 +24,7 @@ pub struct PyHost<'py>(pub Python<'py>);
 
 impl Host for PyHost<'_> {
     fn run(&self, work: u64, job: &mut (dyn FnMut(&dyn Parallel) + Send)) {
-        if work < DETACH_FROM {
-            return job(&pool::Serial);
-        }
-        let foreign = torch::seen(self.0).and_then(|t| t.pool());
-        self.0.detach(|| {
-            let _cap = pool::is_num_threads_set().then(|| pool::limit_threads(pool::num_threads()));
-            match foreign {
-                Some(foreign) => job(foreign),
-                None => job(&pool::OwnPool),
-            }
-        });
+        control::on_threads(self.0, work, job);
     }
 
     fn wait(&self, wait: &mut (dyn FnMut() + Send)) {

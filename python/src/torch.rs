@@ -104,7 +104,7 @@ impl Torch {
     /// torch's threads, where it lends them (2.10 and later). Not in a process that was forked after torch was seen: if
     /// its threads (OpenMP's) had been at work, they would be waited for in vain, as they are in torch's own functions.
     pub fn pool(&self) -> Option<&ForeignPool> {
-        self.pool.as_ref().filter(|pool| self.process == std::process::id() || pool.threads() == 1)
+        self.pool.as_ref().filter(|pool| pool.threads() == 1 || self.process == std::process::id())
     }
 
     fn shim(&self, py: Python<'_>) -> Option<&Shim> {

@@ -2,13 +2,22 @@
 
 use super::Emitter;
 use super::val::Val;
-use super::vcode::{A, INT};
+use super::vcode::{A, BlockId, INT};
 use crate::error::CodegenError;
 use iced_x86::Code;
 use regalloc2::VReg;
 use rusttorch_ir::dtype::DType;
 use rusttorch_ir::id::AxisId;
 use rusttorch_ir::index::IndexExpr;
+
+/// Slots that stay in registers at most: such loops need about as many more.
+const KEPT: usize = 6;
+
+/// Slots that are in registers, and the block that reads them.
+pub struct Kept {
+    before: BlockId,
+    slots: Vec<(usize, VReg)>,
+}
 
 impl Emitter<'_> {
     pub fn load_i64(&mut self, base: VReg, disp: i32) -> VReg {
@@ -19,7 +28,34 @@ impl Emitter<'_> {
 
     /// Reads a slot of the frame.
     pub fn slot(&mut self, slot: usize) -> VReg {
-        self.load_i64(self.frame, 8 * slot as i32)
+        let (frame, disp) = (self.frame, 8 * slot as i32);
+        let Some(kept) = &mut self.kept else { return self.load_i64(frame, disp) };
+        if let Some(&(_, v)) = kept.slots.iter().find(|(s, _)| *s == slot) {
+            return v;
+        }
+        if kept.slots.len() == KEPT {
+            return self.load_i64(frame, disp);
+        }
+        let v = self.c.before_jump(kept.before, |c| {
+            let v = c.vreg(INT);
+            c.emit(Code::Mov_r64_rm64, &[A::Def(v), A::Mem(frame, disp)]);
+            v
+        });
+        kept.slots.push((slot, v));
+        v
+    }
+
+    /// Emits a loop over rows; the slots that its code reads are read once, before it, and stay in registers. What a row
+    /// reads of the frame may lie where the row before has just stored, in the lower 12 bits of the address, and then waits
+    /// for that: `x + z` of (1024, 1) and (1, 1024) f32, the same loops in C, 48.6 us and 46.8.
+    pub fn with_kept_slots<R>(&mut self, rows: impl FnOnce(&mut Self) -> R) -> R {
+        let before = self.c.block();
+        self.c.jump(before, &[]);
+        self.c.enter(before);
+        self.kept = Some(Kept { before, slots: Vec::new() });
+        let result = rows(self);
+        self.kept = None;
+        result
     }
 
     pub fn int(&mut self, i: i64) -> VReg {

@@ -72,7 +72,9 @@ impl Emitter<'_> {
             Some(a) => {
                 let (lo, hi) = self.axis_range(a);
                 let lo = self.jammed_rows(a, lo, hi)?;
-                self.axis_loop(a, lo, hi, &mut |e| e.segments(strip))
+                let light = strip.segments.iter().all(|s| s.cost <= LIGHT && s.reduces.is_empty());
+                let rows = |e: &mut Self| e.axis_loop(a, lo, hi, &mut |e| e.segments(strip));
+                if light { self.with_kept_slots(rows) } else { rows(self) }
             }
             None => self.segments(strip),
         }

@@ -111,6 +111,8 @@ struct Emitter<'a> {
     /// AVX512-BF16.
     bf16: bool,
     frame: VReg,
+    /// Slots of the frame that are in registers, inside of a loop over rows.
+    kept: Option<gpr::Kept>,
     /// Current value of every axis in scope; of the lane axis, that of the first lane in flight.
     axes: HashMap<AxisId, VReg>,
     /// Axes in scope, outermost first.
@@ -213,6 +215,7 @@ fn emit_by(
         wide512,
         bf16: isa == Isa::Avx512Bf16,
         frame,
+        kept: None,
         axes: HashMap::new(),
         scope: Vec::new(),
         lane_axis: None,

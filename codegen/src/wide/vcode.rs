@@ -171,6 +171,17 @@ impl Builder {
         self.blocks[b.0 as usize].insts.push((inst, operands));
     }
 
+    /// Emits instructions at the end of a block that has been left by a jump.
+    pub fn before_jump<R>(&mut self, b: BlockId, f: impl FnOnce(&mut Self) -> R) -> R {
+        let jump = self.blocks[b.0 as usize].insts.pop().expect("a block that has been left");
+        debug_assert!(matches!(jump.0, Inst::Jump(_)));
+        let open = self.current.replace(b);
+        let result = f(self);
+        self.current = open;
+        self.blocks[b.0 as usize].insts.push(jump);
+        result
+    }
+
     pub fn jump(&mut self, to: BlockId, args: &[VReg]) {
         self.push(Inst::Jump(to), Vec::new());
         let b = self.current.take().expect("a block is open");

@@ -11,6 +11,7 @@ import importlib
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -73,6 +74,21 @@ class Operands:
 def _erf() -> Callable[[Any], Any]:
     function = np.frompyfunc(math.erf, 1, 1)
     return lambda x: function(x).astype(np.float64)
+
+
+def written(function: Callable[..., Any], *values: Any, **keywords: Any) -> Call:
+    """The call with these arguments, written out as in a program: who is handed a tuple and a dictionary takes them apart first."""
+    names = [f"a{i}" for i in range(len(values))]
+    arguments = ", ".join(names + [f"{k}={k}" for k in keywords])
+    scope: dict[str, Any] = {}
+    exec(f"def bind({', '.join(['f', *names, *keywords])}):\n    return lambda: f({arguments})\n", scope)
+    result: Call = scope["bind"](function, *values, **keywords)
+    return result
+
+
+def settled(function: Callable[..., Any], *values: Any) -> Call:
+    """A function of this module's making with these arguments: its statements run, and no call is between."""
+    return FunctionType(function.__code__, function.__globals__, function.__name__, values)
 
 
 class Peers:
@@ -206,15 +222,15 @@ class Peers:
             exec(f"def value({', '.join(names)}):\n    return {body}\n", scope)
             wrt = tuple(names.index(w) for w in case.wrt.split())
             gradient = rt.func.grad(scope["value"], argnums=wrt if len(wrt) > 1 else wrt[0])
-            return [Candidate(OURS, "fresh", lambda: gradient(*values), _arrays)], None
+            return [Candidate(OURS, "fresh", written(gradient, *values), _arrays)], None
         expression = rt.expr(text, contract=case.contract)
-        fresh = Candidate(OURS, "fresh", lambda: expression(*values), _arrays)
+        fresh = Candidate(OURS, "fresh", written(expression, *values), _arrays)
         if case.out == "small":
             return [fresh], None
         like = expression(*values)
         out = self._buffer(case, like)
         reused = Candidate(
-            OURS, "reused", lambda: expression(*values, out=out), lambda _: _arrays(out), (_memory(out),)
+            OURS, "reused", written(expression, *values, out=out), lambda _: _arrays(out), (_memory(out),)
         )
         return [reused] if case.out in ("only", "strided") else [fresh, reused], out
 
@@ -237,11 +253,11 @@ class Peers:
         text = case.torch or case.formula
         function = self.function("torch", text.format(row=case.row), case.operands)
         if case.out not in ("only", "strided") or not case.torch_out:
-            yield Candidate("torch", "fresh", lambda: function(*values), _arrays)
+            yield Candidate("torch", "fresh", settled(function, *values), _arrays)
         if case.torch_out and out is not None:
             tmp = self.torch.empty_like(values[0]) if "tmp" in case.torch_out else None
             fill = self.function("torch", case.torch_out, case.operands + " out", tmp=tmp)
-            yield Candidate("torch", "reused", lambda: fill(*values, out), lambda _: _arrays(out), (_memory(out),))
+            yield Candidate("torch", "reused", settled(fill, *values, out), lambda _: _arrays(out), (_memory(out),))
 
     def _compile(self, case: Case, operands: Operands, out: Any) -> Iterator[Candidate]:
         torch = self.torch
@@ -254,12 +270,12 @@ class Peers:
         text = (case.torch or case.formula).format(row=case.row)
         if case.out not in ("only", "strided"):
             compiled = torch.compile(self.function("torch", text, case.operands), dynamic=False)
-            yield Candidate("compile", "fresh", lambda: compiled(*values), _arrays)
+            yield Candidate("compile", "fresh", written(compiled, *values), _arrays)
         if out is not None:
             *statements, last = text.split("; ")
             filling = "; ".join([*statements, f"out.copy_({last})"])
             fill = torch.compile(self.function("torch", filling, case.operands + " out"), dynamic=False)
-            yield Candidate("compile", "reused", lambda: fill(*values, out), lambda _: _arrays(out), (_memory(out),))
+            yield Candidate("compile", "reused", written(fill, *values, out), lambda _: _arrays(out), (_memory(out),))
 
     def _autograd(self, peer: str, case: Case, values: list[Any], wrap: Callable[[Any], Any]) -> Candidate:
         """Forward and backward, by autograd."""
@@ -318,7 +334,7 @@ class Peers:
             raise NotExpressible("NumPy has no erf")
         if case.out not in ("only", "strided"):
             function = self.function("numpy", text, case.operands)
-            yield Candidate("numpy", "fresh", lambda: function(*values), _arrays)
+            yield Candidate("numpy", "fresh", settled(function, *values), _arrays)
         if out is None:
             return
         if case.numpy_out:
@@ -328,7 +344,7 @@ class Peers:
         else:
             return
         array = _memory(out)
-        yield Candidate("numpy", "reused", lambda: fill(*values, array), lambda _: (array,), (array,))
+        yield Candidate("numpy", "reused", settled(fill, *values, array), lambda _: (array,), (array,))
 
     def _numexpr(self, case: Case, operands: Operands, out: Any) -> Iterator[Candidate]:
         if not case.formula:
@@ -358,7 +374,7 @@ class Peers:
         loop = type(loop)(loop.__code__, made)
         compiled = numba.njit(error_model="numpy", parallel=self.threads > 1 and operands.n >= PARALLEL)(loop)
         array = _memory(out)
-        yield Candidate("numba", "reused", lambda: compiled(*values, array), lambda _: (array,), (array,))
+        yield Candidate("numba", "reused", written(compiled, *values, array), lambda _: (array,), (array,))
         if case.out not in ("only", "strided"):
 
             def fresh() -> Any:
