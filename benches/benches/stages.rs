@@ -11,6 +11,7 @@ use rusttorch_ops::engine::{self, Layout, PlanOptions};
 use rusttorch_runtime::Tensor;
 use rusttorch_runtime::pool::Serial;
 use std::hint::black_box;
+use std::sync::Arc;
 
 const OPTIONS: PlanOptions = PlanOptions { default_dtype: DType::F32, layout: Layout::Torch, autocast: None };
 const TEXTS: [(&str, &str); 4] = [
@@ -47,6 +48,7 @@ fn stages(c: &mut Criterion) {
         }
         // Executable code for this one: as users get it, and of Cranelift alone.
         c.bench_function(&format!("compile/{name}"), |b| b.iter(|| compile(black_box(&kernel), host)));
+        let kernel = Arc::new(kernel);
         c.bench_function(&format!("compile_cranelift/{name}"), |b| {
             b.iter(|| compile_by(black_box(&kernel), host, Emitters::Cranelift));
         });

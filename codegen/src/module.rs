@@ -25,6 +25,7 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 type Entry = unsafe extern "C" fn(*const u64);
@@ -52,7 +53,7 @@ pub struct Symbol {
 /// A kernel in executable memory.
 pub struct Compiled {
     /// What was compiled (after expansion): launch reads extents, buffers and scratch from it.
-    pub kernel: Kernel,
+    pub kernel: Arc<Kernel>,
     /// Where things are in the frame.
     pub layout: FrameLayout,
     /// Per phase, the values that its strip keeps in tiles; None for a strip without tiles.
@@ -183,11 +184,11 @@ pub enum Emitters {
 
 /// Compiles a verified kernel for this machine.
 pub fn compile(kernel: &Kernel, isa: Isa) -> Result<Compiled, CodegenError> {
-    compile_by(kernel, isa, Emitters::Widest)
+    compile_by(&Arc::new(kernel.clone()), isa, Emitters::Widest)
 }
 
-/// Compiles a verified kernel for this machine by the given emitters.
-pub fn compile_by(kernel: &Kernel, isa: Isa, emitters: Emitters) -> Result<Compiled, CodegenError> {
+/// Compiles a verified kernel, which is kept with the code, for this machine by the given emitters.
+pub fn compile_by(kernel: &Arc<Kernel>, isa: Isa, emitters: Emitters) -> Result<Compiled, CodegenError> {
     let mut scratch = SCRATCH.take().unwrap_or_else(Scratch::new);
     let result = compile_with(&mut scratch, kernel, isa, emitters);
     if result.is_err() {
@@ -217,13 +218,16 @@ pub(crate) fn wide_strip(
 
 fn compile_with(
     scratch: &mut Scratch,
-    kernel: &Kernel,
+    kernel: &Arc<Kernel>,
     isa: Isa,
     emitters: Emitters,
 ) -> Result<Compiled, CodegenError> {
     let start = Instant::now();
     let target = target(scratch, isa)?;
-    let kernel = expanded(kernel).into_owned();
+    let kernel = match expanded(kernel) {
+        Cow::Borrowed(_) => kernel.clone(),
+        Cow::Owned(expanded) => Arc::new(expanded),
+    };
     let programs = schedule(&kernel)?;
     let mut builder = JITBuilder::with_isa(target.clone(), default_libcall_names());
     builder.symbol_lookup_fn(Box::new(|name| HostFn::of_libcall(name).map(|f| f.address() as *const u8)));
@@ -306,7 +310,7 @@ fn compile_with(
 }
 
 /// Compiles for any instruction set without linking, and shows what came out.
-pub fn compile_for(kernel: &Kernel, isa: Isa) -> Result<Artifact, CodegenError> {
+pub fn compile_for(kernel: &Kernel, isa: Isa, emitters: Emitters) -> Result<Artifact, CodegenError> {
     let target = isa.target()?;
     let kernel = expanded(kernel);
     let mut artifact = Artifact { clif: String::new(), asm: String::new() };
@@ -314,7 +318,7 @@ pub fn compile_for(kernel: &Kernel, isa: Isa) -> Result<Artifact, CodegenError> 
         let mut context = Context::new();
         context.set_disasm(isa == Isa::Neon);
         context.func.signature = entry_signature(target.default_call_conv());
-        let inside = match wide_strip(&kernel, program, isa, &HostFn::address, Emitters::Widest)? {
+        let inside = match wide_strip(&kernel, program, isa, &HostFn::address, emitters)? {
             Ok(bytes) => {
                 artifact.asm += &format!("; phase {i}, strip\n{}\n", disasm::x86(&bytes.bytes[..bytes.code], isa));
                 if program.nest.is_empty() {

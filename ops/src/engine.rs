@@ -27,7 +27,8 @@ use rusttorch_runtime::pool::Parallel;
 use rusttorch_runtime::{Storage, Tensor, View};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{LazyLock, Mutex, PoisonError, RwLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, RwLock};
 
 /// Built-in and registered ops.
 pub fn table() -> &'static RwLock<OpTable> {
@@ -51,7 +52,7 @@ pub fn target() -> Option<Isa> {
     *TARGET
 }
 
-type Kernels = Cache<(Kernel, Isa, Emitters), Compiled, CodegenError>;
+type Kernels = Cache<(Arc<Kernel>, Isa, Emitters), Compiled, CodegenError>;
 
 fn kernels() -> &'static Kernels {
     static KERNELS: LazyLock<Kernels> = LazyLock::new(|| Cache::new(config().cache_size));
@@ -96,14 +97,19 @@ pub fn stats() -> Stats {
     Stats { cache: kernels().stats(), fallbacks: copy(&FALLBACKS), narrow: copy(&NARROW), isa: target() }
 }
 
+/// How often [`clear_cache`] was called.
+static GENERATION: AtomicU64 = AtomicU64::new(0);
+
 /// Forgets all compiled kernels; those in use live on until their last run.
 pub fn clear_cache() {
+    GENERATION.fetch_add(1, Ordering::Relaxed);
     kernels().clear();
 }
 
-/// Bounds the number of compiled kernels that are kept.
-pub fn resize_cache(capacity: usize) {
-    kernels().resize(capacity);
+/// How often [`clear_cache`] was called. Who keeps plans, which keep kernels, forgets them when this has changed.
+#[inline]
+pub fn generation() -> u64 {
+    GENERATION.load(Ordering::Relaxed)
 }
 
 /// Whose rules the strides of elementwise results follow.
@@ -243,8 +249,7 @@ pub fn plan_typed(program: &Program, operands: &[Operand], graph: Graph, outputs
         Operand::Tensor(_) | Operand::Literal(_) => None,
     });
     let numbers = categories.zip(graph.scalars.iter().copied()).collect();
-    let bytes: u64 = graph.inputs.iter().chain(&outputs).map(footprint).sum();
-    let emitters = if bytes > cpu::last_level_cache() { Emitters::Streaming } else { Emitters::Widest };
+    let emitters = emitters_for(&graph, &outputs);
     let elements: i64 = graph.inputs.iter().chain(&outputs).map(TensorMeta::numel).sum();
     let instructions: usize = fused.kernel.phases.iter().flat_map(|p| &p.nests).map(|n| n.body.len()).sum();
     Ok(Plan {
@@ -254,6 +259,12 @@ pub fn plan_typed(program: &Program, operands: &[Operand], graph: Graph, outputs
         work: elements.unsigned_abs().saturating_mul(1 + instructions as u64 / 8),
         executable: executable(fused, emitters, program)?,
     })
+}
+
+/// Results go past the caches where these cannot hold all that a call touches.
+fn emitters_for(graph: &Graph, outputs: &[TensorMeta]) -> Emitters {
+    let bytes: u64 = graph.inputs.iter().chain(outputs).map(footprint).sum();
+    if bytes > cpu::last_level_cache() { Emitters::Streaming } else { Emitters::Widest }
 }
 
 /// Bytes of memory that a tensor's elements are in; broadcast ones are one.
@@ -266,6 +277,7 @@ fn executable(fused: Fused, emitters: Emitters, program: &Program) -> Result<Exe
     let Fused { mut kernel, syms } = fused;
     // The name takes no part in the identity.
     kernel.name = "fused".into();
+    let kernel = Arc::new(kernel);
     let lacking = match target_of(&kernel) {
         None => CodegenError::unsupported("no code generator (RUSTTORCH_DISABLE, or an unknown machine)"),
         Some(isa) => {
@@ -275,7 +287,7 @@ fn executable(fused: Fused, emitters: Emitters, program: &Program) -> Result<Exe
             let build = || {
                 let compiled = compile_by(&key.0, isa, emitters)?;
                 count(&NARROW, &compiled.narrow);
-                journal::compiled(&key.0, &compiled, origin);
+                journal::compiled(&key.0, emitters, &compiled, origin);
                 Ok(compiled)
             };
             match kernels().get_or_build(&key, build) {
@@ -290,7 +302,7 @@ fn executable(fused: Fused, emitters: Emitters, program: &Program) -> Result<Exe
     }
     log(LogLevel::Info, || format!("the interpreter runs {program}: {lacking}"));
     count(&FALLBACKS, [&lacking]);
-    Ok(Executable::Interpreter(interpret::Plan::new(kernel, syms)))
+    Ok(Executable::Interpreter(interpret::Plan::new((*kernel).clone(), syms)))
 }
 
 impl Plan {
@@ -415,7 +427,10 @@ pub struct Inspection {
 pub fn inspect(program: &Program, operands: &[Operand], options: PlanOptions, isa: Option<Isa>) -> Result<Inspection> {
     let stages = lower_and_fuse(program, operands, options)?;
     let code = match isa.or_else(|| target_of(&stages.fused.kernel)) {
-        Some(isa) => compile_for(&stages.fused.kernel, isa).map_err(|e| e.to_string()),
+        Some(isa) => {
+            let emitters = emitters_for(&stages.graph, &stages.outputs);
+            compile_for(&stages.fused.kernel, isa, emitters).map_err(|e| e.to_string())
+        }
         None => Err("no code generator for this machine".to_string()),
     };
     let graph =

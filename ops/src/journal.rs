@@ -3,7 +3,7 @@
 //!
 //! Nothing here may fail a program: what cannot be written is a warning in the log.
 
-use rusttorch_codegen::{Artifact, CodegenError, Compiled, Isa, Symbol, compile_for};
+use rusttorch_codegen::{Artifact, CodegenError, Compiled, Emitters, Isa, Symbol, compile_for};
 use rusttorch_ir::expr::Program;
 use rusttorch_ir::kernel::Kernel;
 use rusttorch_runtime::env::{LogLevel, config};
@@ -35,9 +35,11 @@ pub struct Record {
     /// Where it came from.
     pub origin: Origin,
     /// The kernel.
-    pub kernel: Kernel,
+    pub kernel: Arc<Kernel>,
     /// What it was compiled for.
     pub isa: Isa,
+    /// Who emitted it.
+    pub emitters: Emitters,
     /// Bytes of machine code.
     pub code_size: usize,
     /// How long it took.
@@ -64,7 +66,7 @@ impl Origin {
 impl Record {
     /// Cranelift's form and the assembly.
     pub fn artifact(&self) -> Result<Artifact, CodegenError> {
-        compile_for(&self.kernel, self.isa)
+        compile_for(&self.kernel, self.isa, self.emitters)
     }
 
     /// Comment lines that say what it is; `.rtir`, `.clif` and `.asm` all take them.
@@ -84,13 +86,14 @@ pub fn last() -> Vec<Arc<Record>> {
 }
 
 /// Remembers a compiled kernel and leaves what the environment asks for.
-pub(crate) fn compiled(kernel: &Kernel, compiled: &Compiled, origin: Origin) {
+pub(crate) fn compiled(kernel: &Arc<Kernel>, emitters: Emitters, compiled: &Compiled, origin: Origin) {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let record = Arc::new(Record {
         name: format!("kernel-{}-{:04}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed)),
         origin,
         kernel: kernel.clone(),
         isa: compiled.isa,
+        emitters,
         code_size: compiled.code_size,
         compile_ms: compiled.compile_time.as_secs_f64() * 1e3,
     });

@@ -16,6 +16,7 @@ import contextlib
 import copy
 import functools
 import sys
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from inspect import signature
@@ -131,6 +132,8 @@ class FusedFunction(FastCall):
         self._statics = frozenset(static_argnames)
         self._contract = contract
         self._traces: OrderedDict[Any, list[_Trace]] = OrderedDict()
+        # For whoever changes it; functions of the user's run without it.
+        self._lock = threading.Lock()
         self._hits = 0
         self._misses = 0
         self._signature: Any = None
@@ -170,7 +173,8 @@ class FusedFunction(FastCall):
     def cache_clear(self) -> None:
         """Forgets all traces."""
         self._uninstall()
-        self._traces.clear()
+        with self._lock:
+            self._traces.clear()
         self._hits = self._misses = 0
 
     def _parameters(self) -> Any:
@@ -240,20 +244,21 @@ class FusedFunction(FastCall):
             (k, _STATIC if k in self._statics else _flatten(v, leaves)) for k, v in sorted(call_kwargs.items())
         )
         key = (key_args, key_kwargs, statics)
-        for trace in self._traces.get(key, ()):
+        for trace in tuple(self._traces.get(key, ())):
             if trace.holds(leaves):
                 self._hits += 1
                 return trace, leaves
         self._misses += 1
         trace = self._trace(key_args, call_args, key_kwargs, call_kwargs, leaves)
         # What was an array once, and is a constant of this trace, may be an array again.
-        turned = [k for t in self._traces.get(key, ()) for k in t.turned()]
+        turned = [k for t in tuple(self._traces.get(key, ())) for k in t.turned()]
         trace = trace._replace(known=(*trace.known, *turned))
-        self._traces.setdefault(key, []).insert(0, trace)
-        self._traces.move_to_end(key)
-        del self._traces[key][_TRACES:]
-        while len(self._traces) > _TRACES:
-            self._traces.popitem(last=False)
+        with self._lock:
+            self._traces.setdefault(key, []).insert(0, trace)
+            self._traces.move_to_end(key)
+            del self._traces[key][_TRACES:]
+            while len(self._traces) > _TRACES:
+                self._traces.popitem(last=False)
         direct = isinstance(trace.result, _Slot) and trace.used == tuple(range(len(args)))
         if plain and direct and trace.always_holds():
             assert trace.expr is not None
@@ -449,7 +454,8 @@ def fuse(function: Any = None, /, *, static_argnames: str | Iterable[str] = (), 
     None) as an attribute is traced anew, so one that changes often is better an argument. Numbers that
     the function closes over, globals, and those of the object of a bound method stay what they were.
     Results go to ``out=`` where a call gives it (an array, or a tuple of them) and the function has no argument of
-    that name.
+    that name. The last 64 traces are kept, and with them the objects that they are about: those of a method whose
+    objects come and go stay so long (``cache_clear()`` lets them go).
 
     ``contract=True`` rounds a product that is added to or subtracted from something once, with the sum, as
     JAX and C compilers do unasked and PyTorch does not: faster, mostly nearer to the exact value, and the same

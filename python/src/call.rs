@@ -18,7 +18,7 @@ use rusttorch_runtime::launch::Arg;
 use rusttorch_runtime::layout::extent;
 use smallvec::SmallVec;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Calls of at most so many operands do without allocations of ours.
 pub const FEW: usize = 6;
@@ -32,9 +32,16 @@ const WARN_FROM: u64 = 100_000;
 /// A program with its plans.
 pub struct Callable {
     pub program: Arc<Program>,
-    memos: Mutex<Vec<Arc<Memo>>>,
+    memos: Mutex<Memos>,
     pub hits: AtomicU64,
     pub misses: AtomicU64,
+}
+
+/// The plans used last, of one generation of the engine.
+#[derive(Default)]
+struct Memos {
+    generation: u64,
+    kept: Vec<Arc<Memo>>,
 }
 
 /// A plan and what it is for.
@@ -100,14 +107,23 @@ impl Callable {
         Callable { program, memos: Mutex::default(), hits: AtomicU64::new(0), misses: AtomicU64::new(0) }
     }
 
+    #[inline]
+    fn memos(&self) -> MutexGuard<'_, Memos> {
+        let mut memos = self.memos.lock().unwrap_or_else(PoisonError::into_inner);
+        if memos.generation != engine::generation() {
+            *memos = Memos { generation: engine::generation(), kept: Vec::new() };
+        }
+        memos
+    }
+
     /// Forgets all plans.
     pub fn clear(&self) {
-        self.memos.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.memos().kept.clear();
     }
 
     /// Number of plans kept.
     pub fn kept(&self) -> usize {
-        self.memos.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.memos().kept.len()
     }
 
     fn memo(&self, py: Python<'_>, target: Target, operands: &[Operand]) -> PyResult<Arc<Memo>> {
@@ -131,7 +147,7 @@ impl Callable {
         let fits =
             |m: &Memo| m.autocast == autocast && like(m) && m.operands.iter().zip(operands).all(|(s, o)| s.matches(o));
         let known = |default: Option<DType>| {
-            let mut memos = self.memos.lock().unwrap_or_else(PoisonError::into_inner);
+            let memos = &mut self.memos().kept;
             let at = memos.iter().position(|m| m.default == default && fits(m))?;
             self.hits.fetch_add(1, Ordering::Relaxed);
             memos[..=at].rotate_right(1);
@@ -166,7 +182,7 @@ impl Callable {
         let into = into.map(|metas| metas.iter().map(|m| m.strides.clone()).collect());
         let memo =
             Arc::new(Memo { operands: operands.iter().map(Seen::new).collect(), default, autocast, into, plan, reach });
-        let mut memos = self.memos.lock().unwrap_or_else(PoisonError::into_inner);
+        let memos = &mut self.memos().kept;
         memos.truncate(KEPT - 1);
         memos.insert(0, memo.clone());
         Ok(memo)
@@ -203,10 +219,8 @@ impl Callable {
                 && outs.iter().zip(results).all(|(out, meta)| is_like(out, target, meta))
                 && m.operands.iter().zip(operands).all(|(s, o)| s.matches(o))
         };
-        let known = |default: Option<DType>| {
-            let memos = self.memos.lock().unwrap_or_else(PoisonError::into_inner);
-            memos.iter().find(|m| m.default == default && fits(m)).cloned()
-        };
+        let known =
+            |default: Option<DType>| self.memos().kept.iter().find(|m| m.default == default && fits(m)).cloned();
         let found = match known(None) {
             None => known(Some(default_dtype(py, target)?)),
             found => found,
@@ -378,9 +392,7 @@ impl Callable {
         let (args, numbers) = (&args[..], &numbers[..]);
         guarded(
             || self.program.to_string(),
-            || {
-                control::on_threads(py, memo.plan.work(), |pool| memo.plan.run(args, numbers, pool)).map_err(to_py)
-            },
+            || control::on_threads(py, memo.plan.work(), |pool| memo.plan.run(args, numbers, pool)).map_err(to_py),
         )
     }
 }

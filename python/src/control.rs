@@ -166,7 +166,8 @@ fn locate() -> Option<String> {
     Python::attach(|py| py.import("rusttorch._log")?.getattr("where")?.call0()?.extract()).ok()
 }
 
-/// Forgets all compiled kernels.
+/// Forgets all compiled kernels. One that runs is freed after its last run; those that an expression or a fused
+/// function has used, when it is called next or is gone itself.
 #[pyfunction]
 fn clear_cache() {
     engine::clear_cache();

@@ -15,19 +15,14 @@ use rusttorch_runtime::pool;
 fn _scan<'py>(name: &str, x: &Bound<'py, PyAny>, dim: i64) -> PyResult<Vec<Bound<'py, PyAny>>> {
     let py = x.py();
     let memory = memory(x, &format!("{name}(): argument 'input' (position 1)"))?;
-    let threads = crate::control::threads(py)?.0;
-    let results = py.detach(|| {
-        let _cap = pool::limit_threads(threads);
-        match name {
-            "cumsum" => scan(Scan::Sum, &memory, dim).map(|y| vec![y]),
-            "cumprod" => scan(Scan::Prod, &memory, dim).map(|y| vec![y]),
-            "logcumsumexp" => scan(Scan::LogSumExp, &memory, dim).map(|y| vec![y]),
-            "cummax" => extremes(Extremes::Max, &memory, dim).map(|(y, i)| vec![y, i]),
-            "cummin" => extremes(Extremes::Min, &memory, dim).map(|(y, i)| vec![y, i]),
-            _ => Ok(vec![]),
-        }
-    });
-    let results = run(|| results)?;
+    let results = detached(py, || match name {
+        "cumsum" => scan(Scan::Sum, &memory, dim).map(|y| vec![y]),
+        "cumprod" => scan(Scan::Prod, &memory, dim).map(|y| vec![y]),
+        "logcumsumexp" => scan(Scan::LogSumExp, &memory, dim).map(|y| vec![y]),
+        "cummax" => extremes(Extremes::Max, &memory, dim).map(|(y, i)| vec![y, i]),
+        "cummin" => extremes(Extremes::Min, &memory, dim).map(|(y, i)| vec![y, i]),
+        _ => Ok(vec![]),
+    })?;
     if results.is_empty() {
         return Err(PyValueError::new_err(format!("no scan is named {name}")));
     }
@@ -86,11 +81,12 @@ fn _cat<'py>(tensors: &Bound<'py, PyAny>, dim: i64, stack: bool) -> PyResult<Opt
 /// Computes without the GIL, on as many threads as calls of ours may have.
 pub fn detached<T: Send>(py: Python<'_>, f: impl FnOnce() -> rusttorch_ops::Result<T> + Send) -> PyResult<T> {
     let threads = crate::control::threads(py)?.0;
-    let result = py.detach(|| {
-        let _cap = pool::limit_threads(threads);
-        f()
-    });
-    run(|| result)
+    run(|| {
+        py.detach(|| {
+            let _cap = pool::limit_threads(threads);
+            f()
+        })
+    })
 }
 
 fn tensors<'py, const N: usize>(py: Python<'py>, values: [Memory; N]) -> PyResult<Vec<Bound<'py, PyAny>>> {

@@ -5,7 +5,7 @@ use crate::host::{detached, rows_of};
 use crate::tensor::{PyHost, PyTensor, exact, new, run};
 use crate::tensor_call::as_tensor;
 use crate::tensor_make;
-use pyo3::exceptions::{PyIndexError, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyIndexError, PyOverflowError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyEllipsis, PyFloat, PyInt, PyList, PySlice, PyTuple};
 use rusttorch_ir::dtype::DType;
@@ -104,7 +104,7 @@ fn resolve(tensor: &Bound<'_, PyTensor>, key: &Bound<'_, PyAny>) -> PyResult<Ind
                     let text = "slice indices must be integers or None or have an __index__ method";
                     return Err(PyTypeError::new_err(text));
                 }
-                value.call_method0("__index__")?.extract().map(Some)
+                saturated(&value.call_method0("__index__")?).map(Some)
             };
             let step = bound("step")?.unwrap_or(1);
             if step <= 0 {
@@ -144,6 +144,15 @@ fn resolve(tensor: &Bound<'_, PyTensor>, key: &Bound<'_, PyAny>) -> PyResult<Ind
     Ok(Indexed { view, by })
 }
 
+/// A whole number, or the nearest one of 64 bits.
+fn saturated(value: &Bound<'_, PyAny>) -> PyResult<i64> {
+    match value.extract() {
+        Ok(i) => Ok(i),
+        Err(e) if e.is_instance_of::<PyOverflowError>(value.py()) => Ok(if value.gt(0)? { i64::MAX } else { i64::MIN }),
+        Err(e) => Err(e),
+    }
+}
+
 fn select(view: &Tensor, dim: i64, at: i64, removed: i64) -> PyResult<Tensor> {
     let size = view.layout().shape()[dim as usize];
     if at < -size || at >= size {
@@ -158,6 +167,12 @@ pub fn get<'py>(tensor: &Bound<'py, PyTensor>, key: &Bound<'py, PyAny>) -> PyRes
     let Indexed { view, by } = resolve(tensor, key)?;
     if by.iter().all(Option::is_none) {
         return new(py, view);
+    }
+    if let [Some(mask)] = &by[..]
+        && mask.layout().dtype() == DType::Bool
+        && mask.layout().shape() == view.layout().shape()
+    {
+        return new(py, run(|| index::select(&view, mask, &PyHost(py)))?);
     }
     new(py, run(|| index::positions(&view, &by, &PyHost(py))?.get(&view, &PyHost(py)))?)
 }

@@ -42,6 +42,9 @@ fn print_options() -> PrintOptions {
     PRINT.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or_default()
 }
 
+/// Digits after the point that a number has at most; those of the smallest double end before.
+const MAX_PRECISION: usize = 1100;
+
 /// How tensors are printed: as torch.set_printoptions.
 #[pyfunction]
 #[pyo3(signature = (precision=None, threshold=None, edgeitems=None, linewidth=None, profile=None, sci_mode=None))]
@@ -53,6 +56,12 @@ fn set_printoptions(
     profile: Option<&str>,
     sci_mode: Option<bool>,
 ) -> PyResult<()> {
+    if precision.is_some_and(|p| p > MAX_PRECISION) {
+        return Err(PyValueError::new_err(format!("set_printoptions: precision must be at most {MAX_PRECISION}")));
+    }
+    if edgeitems.is_some_and(|n| n < 0) {
+        return Err(PyValueError::new_err("set_printoptions: edgeitems must not be negative"));
+    }
     let mut options = match profile {
         None => print_options(),
         Some("default") => PrintOptions::default(),

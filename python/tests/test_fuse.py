@@ -5,6 +5,8 @@ import dataclasses
 import pickle
 import subprocess
 import sys
+import threading
+import time
 import typing
 from typing import Any
 
@@ -543,3 +545,31 @@ def test_the_length_is_known_as_the_shape_is() -> None:
         np.testing.assert_array_equal(mean(np.ones((n, 3))), np.ones(3))
     with pytest.raises(TypeError, match="len\\(\\) of a 0-d tensor"):
         rt.fuse(lambda x: x * len(x))(np.float64(1))
+
+
+def test_traces_may_go_while_others_are_made() -> None:
+    @rt.fuse
+    def scaled(x: object, k: object) -> object:
+        return x * k if k is not None else x + 1  # type: ignore[operator]
+
+    errors: list[BaseException] = []
+    stop = threading.Event()
+
+    def call(kinds: list[object]) -> None:
+        try:
+            while not stop.is_set():
+                for k in kinds:
+                    scaled(np.ones(2), k)
+        except BaseException as e:
+            errors.append(e)
+
+    threads = [threading.Thread(target=call, args=([2.0, None, 3, True, [1.0][0]],)) for _ in range(3)]
+    for t in threads:
+        t.start()
+    until = time.monotonic() + 1
+    while time.monotonic() < until and not errors:
+        scaled.cache_clear()  # type: ignore[attr-defined]
+    stop.set()
+    for t in threads:
+        t.join()
+    assert not errors

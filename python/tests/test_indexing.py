@@ -194,3 +194,50 @@ def test_what_is_assigned_may_have_leading_ones(shape: tuple[int, ...]) -> None:
         theirs[index] = value
         mine[index] = rt.from_dlpack(value.clone())
     assert mine.tolist() == theirs.tolist()
+
+
+def test_assignment_by_indices_writes_the_memory_that_is_there() -> None:
+    """By any dimensions, in any order and with repetitions, also where others hold the memory or read it later."""
+    rng = np.random.default_rng(0)
+    for shape, index in [
+        ((50,), ([3, 7, 3],)),
+        ((6, 7), ([1, 5, 1], [0, 6, 2])),
+        ((4, 5, 6), (slice(None), [4, 0], [1, 1])),
+        ((4, 5, 6), ([1, 2], slice(1, 4), [0, 5])),
+        ((4, 5, 6), (slice(None), [[0, 1], [2, 3]])),
+        ((3, 4), (np.array([True, False, True]),)),
+        ((3, 4), (np.arange(12).reshape(3, 4) % 3 == 0,)),
+        ((0, 4), ([], slice(None))),
+    ]:
+        array = rng.standard_normal(shape).astype(np.float32)
+        theirs, mine, lent = array.copy(), rt.tensor(array), rt.tensor(array)
+        view = lent.numpy()
+        value = rng.standard_normal(theirs[index].shape).astype(np.float32)
+        waiting = mine * 2  # Has read the old values.
+        theirs[index] = value
+        for x in (mine, lent):
+            x[index] = rt.tensor(value)
+        np.testing.assert_array_equal(mine.numpy(), theirs)
+        np.testing.assert_array_equal(view, theirs)
+        np.testing.assert_array_equal(waiting.numpy(), array * 2)
+        np.testing.assert_array_equal(mine[index].numpy(), theirs[index])
+        # Of itself, and by a number.
+        mine[index] = mine[index] * 3
+        mine.T[()] = mine.T
+        theirs[index] = theirs[index] * np.float32(3)
+        np.testing.assert_array_equal(mine.numpy(), theirs)
+        lent[index] = 5
+        theirs[index] = 5
+        np.testing.assert_array_equal(view, theirs)
+    x = rt.zeros(10).expand(3, 10)
+    with pytest.raises(RuntimeError, match="single memory location"):
+        x[rt.tensor([0, 1])] = 1.0
+    x = rt.zeros(4)
+    address = x.data_ptr()
+    x[rt.tensor([1, 3])] = rt.tensor([1.0, 2.0])
+    assert x.data_ptr() == address and x.tolist() == [0, 1, 0, 2]
+
+
+@pytest.mark.parametrize("key", [slice(2**70, None), slice(-(2**70), 2**70), slice(None, None, 2**70), slice(-(2**70))])
+def test_bounds_beyond_64_bits(key: slice) -> None:
+    assert rt.arange(3)[key].tolist() == list(range(3))[key]

@@ -7,6 +7,8 @@ Every program runs once more with each operation computed when it is called: laz
 from __future__ import annotations
 
 import random
+import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -285,3 +287,20 @@ def test_random_programs(block: int) -> None:
         lazy, eager = run(seed, False), run(seed, True)
         for a, b in zip(lazy, eager, strict=True):
             assert a.tobytes() == b.tobytes() or np.array_equal(a, b, equal_nan=True), f"seed {seed}: bits differ"
+
+
+def test_memory_lent_by_another_thread_during_a_call() -> None:
+    """What is written to the array after the call does not change the call's result, which must not wait any more."""
+    big = rt.zeros(1 << 22)
+    rt.eval(big)
+    for _ in range(10):
+        x = rt.ones(1000)
+        rt.eval(x)
+        sealed = (rt.sin(big) * 2).sum()
+        lent: list[np.ndarray] = []
+        thread = threading.Thread(target=lambda x=x, lent=lent: (time.sleep(0.0005), lent.append(x.numpy())))
+        thread.start()
+        z = x + sealed  # Runs what waits for `big` first; meanwhile `x` is lent.
+        thread.join()
+        lent[0][:] = 1000
+        assert z[0].item() == 1

@@ -177,3 +177,49 @@ def test_memory() -> None:
             rt.set_memory_cap(-1)
     finally:
         rt.set_memory_cap(before)
+
+
+def test_dumps_show_the_code_that_runs_where_results_go_past_the_caches(tmp_path: Path) -> None:
+    code = """
+import numpy as np, rusttorch as rt
+x = np.zeros(300 << 20, np.uint8).view(np.float32)
+f = rt.expr("x + z")
+f(x, x)
+print(rt.inspect(f, x, x).asm)
+"""
+    asm = run(["-c", code], RUSTTORCH_DUMP=str(tmp_path)).stdout
+    if "vmovups" not in asm:
+        pytest.skip("no full-width code here")
+    assert "vmovntps" in asm
+    (file,) = tmp_path.glob("*.asm")
+    assert "vmovntps" in file.read_text()
+
+
+def test_clear_cache_forgets_what_expressions_keep() -> None:
+    code = """
+import numpy as np, rusttorch as rt
+x = np.ones(8)
+f = rt.expr("x * 3")
+t = rt.ones(8)
+def compiles():
+    f(x), rt.eval(t * 3 + 1)
+    return rt.stats()["kernels"]["compiles"]
+n = compiles()
+assert compiles() == n
+rt.clear_cache()
+print(compiles() - n)
+"""
+    assert run(["-c", code], RUSTTORCH_DISABLE="0").stdout.strip() == "2"
+
+
+def test_an_empty_dimension_is_refused_by_the_interpreter_too() -> None:
+    code = """
+import numpy as np, rusttorch as rt
+try:
+    rt.gather(np.zeros(0, np.float32), 0, np.zeros(1, np.int64))
+except IndexError as e:
+    print(e)
+"""
+    texts = [run(["-W", "ignore", "-c", code], RUSTTORCH_DISABLE=d).stdout for d in "01"]
+    assert texts[0] == texts[1]
+    assert "out of" in texts[0]

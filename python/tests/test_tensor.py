@@ -271,3 +271,14 @@ def test_threads_evaluate_at_once() -> None:
     for t in threads:
         t.join()
     assert not failures
+
+
+def test_print_options_that_cannot_be() -> None:
+    for wrong in ({"precision": 100_000}, {"edgeitems": -5}):
+        with pytest.raises(ValueError, match="set_printoptions"):
+            rt.set_printoptions(**wrong)  # type: ignore[arg-type]
+    try:
+        rt.set_printoptions(edgeitems=2**62, threshold=1)
+        assert repr(rt.arange(3)) == "RustTorch([0, 1, 2])"
+    finally:
+        rt.set_printoptions(profile="default")

@@ -192,3 +192,11 @@ def test_parts_of_any_width_are_joined(dtype: str, widths: tuple[int, ...]) -> N
             np.testing.assert_array_equal(rt.cat([o.T for o in ours]).numpy(), np.concatenate([s.T for s in some]))
             columns = [o[0] for o in ours]
             np.testing.assert_array_equal(rt.cat(columns).numpy(), np.concatenate([s[0] for s in some]))
+
+
+def test_a_flattened_extent_that_overflows() -> None:
+    for lib in (rt, torch):
+        with pytest.raises(RuntimeError, match="Stride calculation overflowed"):
+            lib.zeros(0, 2**40, 2**40)
+    with pytest.raises(RuntimeError, match="overflowed"):
+        rt.zeros(0, 1, 1).expand(0, 2**40, 2**40).flatten(1, 2)

@@ -1,6 +1,6 @@
 //! Times a kernel text over generated memory: `kernel_time FILE.rtir SYM,SYM.. REPEAT`.
 
-use rusttorch_codegen::{Isa, compile};
+use rusttorch_codegen::{Emitters, Isa, compile};
 use rusttorch_ir::kernel::parse::parse;
 use rusttorch_runtime::launch::{Arg, Plan};
 use rusttorch_runtime::pool::Serial;
@@ -20,7 +20,7 @@ fn main() {
     }
     let compiled = Arc::new(compile(&kernel, isa).unwrap_or_else(|e| panic!("{e}")));
     if args.len() > 4 {
-        println!("{}", rusttorch_codegen::compile_for(&kernel, isa).expect("it compiled before").asm);
+        println!("{}", rusttorch_codegen::compile_for(&kernel, isa, Emitters::Widest).expect("it compiled before").asm);
     }
     let plan = Plan::new(compiled, &syms).unwrap_or_else(|e| panic!("{e}"));
     let mut memory: Vec<Vec<f64>> = plan

@@ -25,13 +25,13 @@ impl Dims {
         }
     }
 
-    /// Row-major strides of these extents.
+    /// Row-major strides of these extents; saturated, where the extents of an empty tensor are that large.
     pub fn contiguous(shape: &[i64]) -> Dims {
         let mut strides = Dims::zeros(shape.len());
-        let mut next = 1;
+        let mut next = 1i64;
         for d in (0..shape.len()).rev() {
             strides[d] = next;
-            next *= shape[d].max(1);
+            next = shape[d].max(1).saturating_mul(next);
         }
         strides
     }

@@ -50,7 +50,7 @@ pub const VARIABLES: &[Variable] = &[
         name: "RUSTTORCH_CACHE_SIZE",
         values: "a number from 1",
         default: "1024",
-        meaning: "How many compiled kernels are kept.",
+        meaning: "How many compiled kernels are kept, beside the last 16 of each expression that is kept itself.",
     },
     Variable {
         name: "RUSTTORCH_NUM_THREADS",

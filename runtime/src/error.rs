@@ -46,6 +46,7 @@ struct Inner {
 pub(crate) enum Detail {
     AllocationFailed { bytes: usize },
     SizeOverflow { shape: Vec<i64> },
+    StrideOverflow { shape: Vec<i64> },
     NegativeExtent { shape: Vec<i64>, dim: usize },
     OutOfStorage { shape: Vec<i64>, strides: Vec<i64>, offset: i64, item: usize, storage: usize },
     DimOutOfRange { dim: i64, rank: usize },
@@ -113,6 +114,7 @@ impl Error {
             ReadOnly | Misaligned { .. } => ErrorKind::Value,
             Exchange(_) => ErrorKind::Exchange,
             SizeOverflow { .. }
+            | StrideOverflow { .. }
             | NegativeExtent { .. }
             | OutOfStorage { .. }
             | PermuteRank { .. }
@@ -154,6 +156,7 @@ impl Error {
         use Detail::*;
         match &self.0.detail {
             SizeOverflow { shape }
+            | StrideOverflow { shape }
             | NegativeExtent { shape, .. }
             | OutOfStorage { shape, .. }
             | IndexOutOfRange { shape, .. }
@@ -209,6 +212,7 @@ impl fmt::Display for Error {
             AllocationFailed { bytes } => {
                 write!(f, "DefaultCPUAllocator: can't allocate memory: you tried to allocate {bytes} bytes.")
             }
+            StrideOverflow { .. } => f.write_str("Stride calculation overflowed"),
             SizeOverflow { shape } => write!(f, "Storage size calculation overflowed with sizes={shape:?}"),
             NegativeExtent { shape, dim } => {
                 write!(f, "Trying to create tensor with negative dimension {}: {shape:?}", shape[*dim])

@@ -4,7 +4,7 @@
 
 use crate::launch::{Arg, LaunchError};
 use rusttorch_ir::dtype::Literal;
-use rusttorch_ir::kernel::interp::{self, Array};
+use rusttorch_ir::kernel::interp::{self, Array, InterpError};
 use rusttorch_ir::kernel::{Buffer, BufferKind, Kernel};
 
 /// A kernel with the values of its symbols.
@@ -51,8 +51,11 @@ impl Plan {
             .zip(&k.buffers)
             .map(|(a, b)| if is_result(b) { a.bytes().to_vec() } else { vec![] })
             .collect();
-        let error =
-            interp::run(k, &self.syms, &literals, &mut arrays).map_err(|e| LaunchError::Invalid(e.to_string()))?;
+        let error = interp::run(k, &self.syms, &literals, &mut arrays).map_err(|e| match e {
+            // As by `launch`.
+            InterpError::EmptyDimension { site } => LaunchError::Index { value: 0, size: 0, site },
+            e => LaunchError::Invalid(e.to_string()),
+        })?;
         for ((arg, array), before) in args.iter().zip(&arrays).zip(&before) {
             let size = array.dtype().size();
             for (i, (new, old)) in array.bytes().chunks_exact(size).zip(before.chunks_exact(size)).enumerate() {

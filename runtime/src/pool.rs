@@ -24,7 +24,9 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Thread;
 
+use crate::env::LogLevel;
 use crate::fpu::{self, FpuGuard};
+use crate::log::log;
 
 /// Something that runs numbered tasks.
 pub trait Parallel: Sync {
@@ -142,7 +144,14 @@ fn default_threads() -> usize {
 /// The pool of one process.
 struct Process {
     id: u32,
-    pool: Mutex<Option<Arc<rayon::ThreadPool>>>,
+    pool: Mutex<Slot>,
+}
+
+/// A pool and the size that was asked for; no pool where so many threads could not be had.
+#[derive(Default)]
+struct Slot {
+    threads: usize,
+    pool: Option<Arc<rayon::ThreadPool>>,
 }
 
 static PROCESS: AtomicPtr<Process> = AtomicPtr::new(std::ptr::null_mut());
@@ -159,7 +168,7 @@ fn process() -> &'static Process {
         {
             return process;
         }
-        let new = Box::into_raw(Box::new(Process { id, pool: Mutex::new(None) }));
+        let new = Box::into_raw(Box::new(Process { id, pool: Mutex::default() }));
         match PROCESS.compare_exchange(found, new, Ordering::AcqRel, Ordering::Acquire) {
             // SAFETY: just made, and never freed once published.
             Ok(_) => return unsafe { &*new },
@@ -176,18 +185,24 @@ fn process() -> &'static Process {
 fn rayon_pool() -> Option<Arc<rayon::ThreadPool>> {
     let threads = num_threads();
     let mut slot = process().pool.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(pool) = slot.as_ref().filter(|p| p.current_num_threads() == threads) {
-        return Some(pool.clone());
+    if slot.threads == threads {
+        return slot.pool.clone();
     }
     let built = rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .thread_name(|i| format!("rusttorch-{i}"))
         .start_handler(|_| fpu::set_default())
         .build();
-    // Where threads cannot be had, work stays on the caller.
-    let pool = Arc::new(built.ok()?);
-    *slot = Some(pool.clone());
-    Some(pool)
+    // Where threads cannot be had, work stays on the caller; to try at each call would cost more than that.
+    let pool = match built {
+        Ok(pool) => Some(Arc::new(pool)),
+        Err(e) => {
+            log(LogLevel::Warn, || format!("{threads} threads cannot be had, work stays on the calling thread: {e}"));
+            None
+        }
+    };
+    *slot = Slot { threads, pool: pool.clone() };
+    pool
 }
 
 /// Our own pool.

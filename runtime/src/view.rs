@@ -36,7 +36,12 @@ impl View {
     /// A row-major view from the start of a storage.
     pub fn contiguous(shape: &[i64], dtype: DType) -> Result<View> {
         dense_bytes(shape, dtype)?;
-        Ok(View { offset: 0, shape: shape.into(), strides: Dims::contiguous(shape), dtype })
+        let strides = Dims::contiguous(shape);
+        // Of an empty tensor: others are that small.
+        if strides.contains(&i64::MAX) {
+            return Err(Detail::StrideOverflow { shape: shape.to_vec() }.into());
+        }
+        Ok(View { offset: 0, shape: shape.into(), strides, dtype })
     }
 
     /// A view of a storage of its own, as a result has it. Strides are not negative.
@@ -97,7 +102,7 @@ impl View {
     }
 
     /// Strides in bytes.
-    pub(crate) fn byte_strides(&self) -> Dims {
+    pub fn byte_strides(&self) -> Dims {
         self.strides.iter().map(|s| s.saturating_mul(self.dtype.size() as i64)).collect()
     }
 
@@ -347,7 +352,9 @@ impl View {
             return Ok(vec![1]);
         }
         let mut shape = self.shape[..start].to_vec();
-        shape.push(self.shape[start..=end].iter().product());
+        // Of an empty tensor, it may be too large.
+        let joined = self.shape[start..=end].iter().try_fold(1i64, |product, &n| product.checked_mul(n));
+        shape.push(joined.ok_or_else(|| Detail::SizeOverflow { shape: self.shape.to_vec() })?);
         shape.extend_from_slice(&self.shape[end + 1..]);
         Ok(shape)
     }

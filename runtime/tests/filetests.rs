@@ -14,7 +14,7 @@
 mod common;
 
 use common::corpus;
-use rusttorch_codegen::{Isa, compile_for};
+use rusttorch_codegen::{Emitters, Isa, compile_for};
 use rusttorch_ir::kernel::interp::{Array, IndexError};
 use rusttorch_ir::kernel::{BufferKind, Kernel};
 use std::fmt::Write;
@@ -51,7 +51,7 @@ fn run(path: &Path) -> Result<(), String> {
     let kernel = &case.kernel;
     case.check()?;
     for (isa, name) in Isa::NAMES {
-        let asm = compile_for(kernel, isa).map_err(|e| format!("{isa}: {e}"))?.asm;
+        let asm = compile_for(kernel, isa, Emitters::Widest).map_err(|e| format!("{isa}: {e}"))?.asm;
         let prefix = format!("; check {name}: ");
         for want in text.lines().filter_map(|l| l.strip_prefix(&prefix)) {
             if !asm.contains(want.trim()) {

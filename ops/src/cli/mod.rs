@@ -61,7 +61,7 @@ enum Command {
         /// What to show.
         #[arg(long, value_enum, default_value_t = Emit::Asm)]
         emit: Emit,
-        /// Instruction set to compile for: baseline, avx2, avx512 or neon (this machine's by default).
+        /// Instruction set to compile for: baseline, avx2, avx512, avx512_bf16 or neon (this machine's by default).
         #[arg(long, value_parser = isa)]
         isa: Option<Isa>,
     },
@@ -79,9 +79,9 @@ enum Command {
         expr: String,
         #[command(flatten)]
         args: Operands,
-        /// Threads to use.
-        #[arg(long, default_value_t = 1)]
-        threads: usize,
+        /// Threads to use at most; of those that there are.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+        threads: u32,
     },
     /// Tell what this machine and this installation can do.
     Doctor,
@@ -146,7 +146,11 @@ impl Operands {
         };
         let mut given = Vec::new();
         for text in &self.args {
-            given.push(spec::parse(text).map_err(|e| Error::new(ErrorKind::Value, e))?);
+            let (name, operand) = spec::parse(text).map_err(|e| Error::new(ErrorKind::Value, e))?;
+            if given.iter().any(|(n, _)| *n == name) {
+                return Err(Error::new(ErrorKind::Value, format!("--arg {name} is given twice")));
+            }
+            given.push((name, operand));
         }
         let mut operands = Vec::new();
         for p in program.params() {
@@ -190,7 +194,7 @@ pub fn main_with<I: IntoIterator<Item = String>>(args: I, import: Option<Import<
         Command::Ops { reference: true, .. } => Ok(reference::text()),
         Command::Ops { name, .. } => listing::ops(name.as_deref(), cli.json, style),
         Command::Bench { expr, args, threads } => {
-            args.problem(expr, import).and_then(|p| bench::run(&p, *threads, cli.json, style))
+            args.problem(expr, import).and_then(|p| bench::run(&p, *threads as usize, cli.json, style))
         }
         Command::Doctor => Ok(doctor::report(cli.json, style)),
     };

@@ -1,11 +1,13 @@
 //! Indexing by tensors. Indices are read when the call is made, since their errors are the call's; rows are
 //! then copied as bytes.
 
-use super::{Host, Operand, Scalar, Tensor};
+use super::{Host, Operand, Tensor};
 use crate::error::{Error, ErrorKind, Result};
+use crate::host::{masked_select, nonzero};
 use rusttorch_ir::dtype::DType;
 use rusttorch_runtime::Tensor as Memory;
 use rusttorch_runtime::tensor::broadcast;
+use rusttorch_runtime::write::Places;
 
 fn index_error<T>(message: String) -> Result<T> {
     Err(Error::new(ErrorKind::Index, message))
@@ -45,8 +47,9 @@ pub fn positions(x: &Tensor, indices: &[Option<Tensor>], host: &dyn Host) -> Res
                         ));
                     }
                 }
-                for (d, list) in nonzero(&index.memory(host)?)?.into_iter().enumerate() {
-                    by_dim.push((dim + d, Memory::from_slice(&list, &[list.len() as i64])?));
+                let found = nonzero(&index.memory(host)?)?;
+                for d in 0..rank {
+                    by_dim.push((dim + d, found.select(1, d as i64)?));
                 }
                 dim += rank;
             }
@@ -83,21 +86,9 @@ pub fn positions(x: &Tensor, indices: &[Option<Tensor>], host: &dyn Host) -> Res
     Ok(Positions { shape, dims: by_dim.iter().map(|(d, _)| *d).collect(), rows })
 }
 
-/// The indices of the elements that are not zero, one list per dimension.
-pub fn nonzero(memory: &Memory) -> Result<Vec<Vec<i64>>> {
-    let mut lists = vec![Vec::new(); memory.rank()];
-    for (i, value) in Scalar::all(memory)?.into_iter().enumerate() {
-        let is_zero = matches!(value, Scalar::Bool(false) | Scalar::Int(0)) || value == Scalar::Float(0.0);
-        if is_zero {
-            continue;
-        }
-        let mut rest = i as i64;
-        for d in (0..memory.rank()).rev() {
-            lists[d].push(rest % memory.shape()[d]);
-            rest /= memory.shape()[d];
-        }
-    }
-    Ok(lists)
+/// The elements where a mask of the tensor's shape is true.
+pub fn select(x: &Tensor, mask: &Tensor, host: &dyn Host) -> Result<Tensor> {
+    Ok(Tensor::from(masked_select(&x.memory(host)?, &mask.memory(host)?)?))
 }
 
 impl Positions {
@@ -144,8 +135,8 @@ impl Positions {
         let rank = x.layout().rank();
         let front = self.front(rank);
         let placed = self.placed(rank);
-        let mut whole = x.permute(&front)?.memory(host)?.copied()?;
-        let rest = whole.shape()[self.dims.len()..].to_vec();
+        let whole = x.permute(&front)?;
+        let rest = whole.layout().shape()[self.dims.len()..].to_vec();
         let in_front: Vec<i64> = self.shape.iter().chain(&rest).copied().collect();
         let shape: Vec<i64> = placed.iter().map(|&d| in_front[d as usize]).collect();
         let mut value = value.for_rank(shape.len())?.to_dtype(x.layout().dtype(), host)?;
@@ -158,16 +149,28 @@ impl Positions {
                 Error::new(ErrorKind::Runtime, text)
             })?;
         }
-        let back = inverse(&placed);
-        let source = value.permute(&back)?.memory(host)?.contiguous()?;
-        let row = rest.iter().product::<i64>() as usize * source.dtype().size();
-        let bytes = whole.bytes_mut().expect("a copy is row-major and has one owner");
-        if row > 0 {
-            for (i, &at) in self.rows.iter().enumerate() {
-                source.storage().read(source.byte_offset() + i * row, &mut bytes[at * row..(at + 1) * row]);
-            }
+        if self.rows.is_empty() {
+            return Ok(());
         }
-        x.assign(&Tensor::from(whole).permute(&inverse(&front))?, host)
+        let parts: Vec<i64> = std::iter::once(self.rows.len() as i64).chain(rest).collect();
+        let value = value.permute(&inverse(&placed))?.memory(host)?.contiguous()?.view(&parts)?;
+        // There are rows, so every indexed dimension has an element 0.
+        let mut row = whole.layout().clone();
+        for _ in &self.dims {
+            row = row.select(0, 0)?;
+        }
+        let (sizes, steps) = (whole.layout().shape(), whole.layout().byte_strides());
+        let place = |&at: &usize| {
+            let mut left = at as i64;
+            (0..self.dims.len()).rev().fold(0, |bytes, d| {
+                let digit = left % sizes[d];
+                left /= sizes[d];
+                bytes + digit * steps[d]
+            })
+        };
+        let at: Vec<i64> = self.rows.iter().map(place).collect();
+        x.refuse_overlap()?;
+        x.write_to(Places { view: &row, at: &at }, value, host)
     }
 }
 

@@ -306,7 +306,8 @@ impl Graph {
 
 /// What an attempt to add a node came to.
 enum Attempt {
-    Added(Arc<Buffer>),
+    /// And whether it has to run now, as it reads lent memory.
+    Added(Arc<Buffer>, bool),
     /// The group of this node has to run first.
     After(Id),
     /// The buffer that was to get a new value has been lent.
@@ -335,17 +336,21 @@ pub(super) struct Call<'a> {
     pub operands: &'a [Operand],
     pub result: &'a Arc<View>,
     pub ordered: bool,
-    /// An operand is lent memory: the caller runs the node at once.
-    pub lent: bool,
     pub default: DType,
 }
 
 impl Call<'_> {
-    /// Adds the node; its buffer is `target`, which gets a new value (none if it has been lent), or a new one.
+    /// Adds the node; its buffer is `target`, which gets a new value (none if it has been lent), or a new one. It
+    /// waits, unless an operand is lent memory.
     pub fn add(&self, target: Option<&Arc<Buffer>>, host: &dyn Host) -> Result<Option<Arc<Buffer>>> {
         loop {
             match self.attempt(target) {
-                Attempt::Added(buffer) => return Ok(Some(buffer)),
+                Attempt::Added(buffer, now) => {
+                    if now {
+                        buffer.force(host)?;
+                    }
+                    return Ok(Some(buffer));
+                }
                 Attempt::Refused => return Ok(None),
                 Attempt::After(id) => run_group_of(id, host)?,
             }
@@ -359,12 +364,17 @@ impl Call<'_> {
         let mut args = Args::with_capacity(self.operands.len());
         let mut groups: SmallVec<[GroupId; 4]> = SmallVec::new();
         let mut last = None;
+        // Asked here, where `Tensor::lend` waits: it lends first, and then runs what reads the memory by then.
+        let mut now = false;
         for operand in self.operands {
             args.push(match operand {
                 Operand::Number(category, bits) => Arg::Number(*category, *bits),
                 Operand::Literal(attr) => Arg::Literal(attr.clone()),
                 Operand::Tensor(t) => match &*t.buffer().state() {
-                    State::Ready { storage, .. } => Arg::Memory(storage.clone(), t.shared_layout().clone()),
+                    State::Ready { storage, lent } => {
+                        now |= lent;
+                        Arg::Memory(storage.clone(), t.shared_layout().clone())
+                    }
                     State::Pending(id) => {
                         let number = graph.nodes[id].group;
                         let group = &graph.groups[&number];
@@ -423,15 +433,8 @@ impl Call<'_> {
             None => Arc::new(Buffer { whole: self.result.clone(), state: Mutex::new(State::Pending(id)) }),
         };
         let (function, result) = (self.function.clone(), self.result.clone());
-        let node = Node {
-            function,
-            args,
-            result,
-            lent: self.lent,
-            buffer: Arc::downgrade(&buffer),
-            group: number,
-            readers: 0,
-        };
+        let node =
+            Node { function, args, result, lent: now, buffer: Arc::downgrade(&buffer), group: number, readers: 0 };
         graph.nodes.insert(id, node);
         let old = target.map(|t| std::mem::replace(&mut *t.state(), State::Pending(id)));
         if let Some(State::Pending(old)) = old {
@@ -440,7 +443,7 @@ impl Call<'_> {
         }
         drop(locked);
         drop((old, dropped));
-        Attempt::Added(buffer)
+        Attempt::Added(buffer, now)
     }
 }
 

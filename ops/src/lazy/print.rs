@@ -148,7 +148,7 @@ impl<'a> Layout<'a> {
     /// Indices of a dimension that are shown, and whether some in the middle are left out.
     fn edges(&self, n: i64) -> (Vec<i64>, bool) {
         let edge = self.options.edgeitems;
-        if self.summarize && n > 2 * edge {
+        if self.summarize && n > edge.saturating_mul(2) {
             ((0..edge).chain(n - edge..n).collect(), true)
         } else {
             ((0..n).collect(), false)

@@ -11,14 +11,12 @@ use rusttorch_ir::dtype::{Category, DType};
 use rusttorch_ir::expr::{Attr, Program};
 use rusttorch_ir::graph::Operand;
 use rusttorch_ir::id::ExprId;
+use rusttorch_runtime::env::config;
 use rusttorch_runtime::write::reading_lent;
 use rusttorch_runtime::{Storage, View};
 use smallvec::SmallVec;
 use std::hash::{Hash, Hasher};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
-
-/// Plans kept; beyond that all are forgotten.
-const KEPT: usize = 1024;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 /// What a call of a job reads.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -65,7 +63,22 @@ struct Structure {
     default: DType,
 }
 
-static PLANS: LazyLock<Mutex<FxHashMap<Structure, Arc<Plan>>>> = LazyLock::new(Mutex::default);
+/// Plans of one generation of the engine. More than the kernels that may be kept are forgotten, all together.
+#[derive(Default)]
+struct Plans {
+    generation: u64,
+    kept: FxHashMap<Structure, Arc<Plan>>,
+}
+
+static PLANS: LazyLock<Mutex<Plans>> = LazyLock::new(Mutex::default);
+
+fn plans() -> MutexGuard<'static, Plans> {
+    let mut plans = PLANS.lock().unwrap_or_else(PoisonError::into_inner);
+    if plans.generation != engine::generation() {
+        *plans = Plans { generation: engine::generation(), ..Plans::default() };
+    }
+    plans
+}
 
 /// The values of nodes.
 pub(super) type Results = SmallVec<[(Id, Storage); 2]>;
@@ -261,8 +274,7 @@ impl Job {
     }
 
     fn plan(&self) -> Result<Arc<Plan>> {
-        let plans = || PLANS.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(plan) = plans().get(&self.structure) {
+        if let Some(plan) = plans().kept.get(&self.structure) {
             return Ok(plan.clone());
         }
         let structure = &self.structure;
@@ -271,10 +283,10 @@ impl Job {
         let outputs = structure.outputs.iter().map(|(_, view)| view.meta()).collect();
         let plan = Arc::new(engine::plan_into(&program, &operands, options, outputs)?);
         let mut plans = plans();
-        if plans.len() >= KEPT {
-            plans.clear();
+        if plans.kept.len() >= config().cache_size {
+            plans.kept.clear();
         }
-        plans.insert(structure.clone(), plan.clone());
+        plans.kept.insert(structure.clone(), plan.clone());
         Ok(plan)
     }
 }

@@ -12,6 +12,7 @@ use rusttorch_ir::expr::{Attr, Program};
 use rusttorch_runtime::dims::Dims;
 use rusttorch_runtime::layout;
 use rusttorch_runtime::tensor::Meeting;
+use rusttorch_runtime::write::Places;
 use rusttorch_runtime::{Storage, Tensor as Memory, View};
 use std::sync::{Arc, LazyLock, OnceLock, PoisonError};
 
@@ -171,10 +172,9 @@ impl Tensor {
         let [result] = &signature.results[..] else {
             return Err(Error::internal(format!("{} results where one was expected", signature.results.len())));
         };
-        let lent = operands.iter().any(|o| matches!(o, Operand::Tensor(t) if t.is_lent()));
-        let call = Call { function, operands, result, ordered: signature.ordered, lent, default };
+        let call = Call { function, operands, result, ordered: signature.ordered, default };
         let buffer = call.add(None, host)?.expect("only targets are refused");
-        if signature.eager || lent {
+        if signature.eager {
             buffer.force(host)?;
         }
         Ok(Tensor::whole(buffer))
@@ -183,7 +183,6 @@ impl Tensor {
     /// The results of a function, computed now as one kernel.
     pub fn call_now(function: &Function, operands: &[Operand], default: DType, host: &dyn Host) -> Result<Vec<Tensor>> {
         let signature = signature(function, operands, default)?;
-        let lent = operands.iter().any(|o| matches!(o, Operand::Tensor(t) if t.is_lent()));
         let args = operands.iter().map(|o| {
             Ok(match o {
                 Operand::Tensor(t) => Arg::Memory(t.buffer.force(host)?, t.view.clone()),
@@ -192,6 +191,8 @@ impl Tensor {
             })
         });
         let args = args.collect::<Result<Args>>()?;
+        // Another thread may have lent an operand while one was computed.
+        let lent = operands.iter().any(|o| matches!(o, Operand::Tensor(t) if t.is_lent()));
         let job = Job::single(function, args, signature.results.clone(), default, lent);
         let memory = job.run(host)?.into_iter().zip(&signature.results).map(|(s, view)| Memory::of(s, view));
         memory.map(|m| Ok(Tensor::from(m?))).collect()
@@ -220,14 +221,9 @@ impl Tensor {
         let result = View::of_result(&rusttorch_ir::graph::TensorMeta { dtype, shape: shape.to_vec(), strides })?;
         let function = Function::builtin("to", 2)?;
         let operands = [Operand::Tensor(self.clone()), Operand::Literal(Attr::Str(dtype.torch_name().to_owned()))];
-        let (lent, default) = (self.is_lent(), DType::F32);
-        let call =
-            Call { function: &function, operands: &operands, result: &Arc::new(result), ordered: false, lent, default };
-        let buffer = call.add(None, host)?.expect("only targets are refused");
-        if lent {
-            buffer.force(host)?;
-        }
-        Ok(Tensor::whole(buffer))
+        let result = &Arc::new(result);
+        let call = Call { function: &function, operands: &operands, result, ordered: false, default: DType::F32 };
+        Ok(Tensor::whole(call.add(None, host)?.expect("only targets are refused")))
     }
 }
 
@@ -362,13 +358,7 @@ impl Tensor {
     /// `torch.Tensor.copy_`: the values of `source`, broadcast and converted. Every call before this one has read
     /// the old values; all views see the new ones.
     pub fn assign(&self, source: &Tensor, host: &dyn Host) -> Result<()> {
-        if self.view.overlaps_itself() {
-            return Err(Error::new(
-                ErrorKind::Runtime,
-                "unsupported operation: more than one element of the written-to tensor refers to a single memory \
-                 location. Please clone() the tensor before performing the operation.",
-            ));
-        }
+        self.refuse_overlap()?;
         let shape = self.view.shape();
         if source.view.rank() > shape.len() {
             let own = source.view.shape();
@@ -380,6 +370,19 @@ impl Tensor {
             return Ok(());
         }
         self.write(&source, host)
+    }
+
+    /// # Errors
+    /// When elements share memory: they cannot be written one by one.
+    pub(super) fn refuse_overlap(&self) -> Result<()> {
+        if !self.view.overlaps_itself() {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Runtime,
+            "unsupported operation: more than one element of the written-to tensor refers to a single memory \
+             location. Please clone() the tensor before performing the operation.",
+        ))
     }
 
     /// `torch.Tensor.fill_` with a tensor of no dimensions. Repeated elements may be written, since all are one.
@@ -411,27 +414,19 @@ impl Tensor {
         let dtype = Attr::Str(self.view.dtype().torch_name().to_owned());
         let function = Function::builtin("to", 2)?;
         let operands = [Operand::Tensor(source.clone()), Operand::Literal(dtype)];
-        let lent = source.is_lent();
-        let call = Call {
-            function: &function,
-            operands: &operands,
-            result: &self.view,
-            ordered: false,
-            lent,
-            default: DType::F32,
-        };
-        let Some(buffer) = call.add(Some(&self.buffer), host)? else { return Ok(false) };
-        if lent {
-            buffer.force(host)?;
-        }
-        Ok(true)
+        let call =
+            Call { function: &function, operands: &operands, result: &self.view, ordered: false, default: DType::F32 };
+        Ok(call.add(Some(&self.buffer), host)?.is_some())
     }
 
     /// Computes the source and copies it to the view's elements.
     fn write(&self, source: &Tensor, host: &dyn Host) -> Result<()> {
-        let source = source.to_dtype(self.view.dtype(), host)?;
-        let mut value = source.memory(host)?;
-        drop(source);
+        let value = source.to_dtype(self.view.dtype(), host)?.memory(host)?.unsqueeze(0)?;
+        self.write_to(Places::one(&self.view), value, host)
+    }
+
+    /// Copies the parts of a value, of the tensor's dtype, to places among the view's elements.
+    pub(super) fn write_to(&self, places: Places<'_>, mut value: Memory, host: &dyn Host) -> Result<()> {
         loop {
             let storage = self.buffer.force(host)?;
             let apart = Memory::of(storage.clone(), &self.view)?.meets(&value) == Meeting::Apart;
@@ -439,12 +434,12 @@ impl Tensor {
                 value = value.copied()?;
             }
             if self.is_lent() {
-                return Ok(storage.overwrite_lent(&self.view, &value)?);
+                return Ok(storage.overwrite_lent(places, &value)?);
             }
             run_readers(&storage, host)?;
             drop(storage);
             let State::Ready { storage, lent: false } = &mut *self.buffer.state() else { continue };
-            if storage.overwrite(&self.view, &value)? {
+            if storage.overwrite(places, &value)? {
                 return Ok(());
             }
             // Somebody reads it at this moment: they keep the old memory.

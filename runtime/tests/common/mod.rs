@@ -127,11 +127,12 @@ impl Case {
     /// read again in place, where a nest stores to what it takes them of. Nothing that fuses makes it.
     pub fn is_refused(&self) -> bool {
         let refused = CodegenError::unsupported("moments of what the nest overwrites");
+        let kernel = Arc::new(self.kernel.clone());
         has_moments(&self.kernel)
             && isas()
                 .into_iter()
                 .flat_map(|isa| emitters(isa).iter().map(move |&e| (isa, e)))
-                .all(|(isa, emitters)| compile_by(&self.kernel, isa, emitters).is_err_and(|e| e == refused))
+                .all(|(isa, emitters)| compile_by(&kernel, isa, emitters).is_err_and(|e| e == refused))
     }
 
     /// Compares machine code with the interpreter at every instruction set, by each emitter, on one
@@ -139,8 +140,9 @@ impl Case {
     pub fn check(&self) -> Result<u64, String> {
         let (want, error) = self.interpret()?;
         let mut comparisons = 0;
+        let kernel = Arc::new(self.kernel.clone());
         for (isa, emitters) in isas().into_iter().flat_map(|isa| emitters(isa).iter().map(move |&e| (isa, e))) {
-            let compiled = compile_by(&self.kernel, isa, emitters);
+            let compiled = compile_by(&kernel, isa, emitters);
             let compiled = Arc::new(compiled.map_err(|e| format!("{isa}: {e}\n{}", self.kernel))?);
             for pool in [&Serial as &dyn Parallel, &Spawning(3)] {
                 let report = |what: String| {

@@ -178,6 +178,11 @@ pub enum InterpError {
         /// Elements of the buffer.
         len: usize,
     },
+    /// A check of an index into an empty dimension was reached: no element can stand for it.
+    EmptyDimension {
+        /// Which check, in text order.
+        site: usize,
+    },
     /// An index expression overflows or divides by less than 1.
     Index(String),
     /// An extent or a length is negative or beyond reason.
@@ -200,6 +205,7 @@ impl fmt::Display for InterpError {
             InterpError::OutOfBounds { buffer, index, len } => {
                 write!(f, "element {index} of buffer {buffer}, which has {len}")
             }
+            InterpError::EmptyDimension { .. } => f.write_str("an index into an empty dimension"),
             InterpError::Index(expr) => write!(f, "{expr} overflows or divides by less than 1"),
             InterpError::Extent { expr, value } => write!(f, "extent {expr} is {value}"),
         }
@@ -460,6 +466,9 @@ impl<'k> Machine<'k> {
         let index = if wrap && value < 0 { value.wrapping_add(size) } else { value };
         if (0..size).contains(&index) {
             return Ok(index as u64);
+        }
+        if size == 0 {
+            return Err(InterpError::EmptyDimension { site });
         }
         self.record(site, value, size, loops);
         Ok(0)
