@@ -32,6 +32,9 @@ pub enum DTypeRule {
     ToFloat,
     /// Promote; this kernel (PyTorch's name) is "not implemented for" integers and bool.
     FloatOnly(&'static str),
+    /// As `FloatOnly`; where the first value is a 16-bit float and others are f32, the body computes in f32 with none of them
+    /// rounded, and its results are of the first one's dtype.
+    Mixed(&'static str),
     /// Promote; this kernel (PyTorch's name) is "not implemented for" floats.
     Bitwise(&'static str),
     /// Promote; this kernel (PyTorch's name) is "not implemented for" floats and bool.

@@ -4,10 +4,11 @@ A call is looked up by what the trace depended on: the structure of the argument
 arrays, the types of Python numbers, the values of static arguments, and, where the function asked for
 them, shapes and dtypes. Numbers that are arguments are run-time values; numbers that the function closes
 over were constants when it was traced. Arrays that it closes over, globals that it or a function of its module that it
-calls names, and attributes of self are read at each call; one that it finds in another way (in a list, in another
-module) is a constant. Numbers, strings and None that are attributes of self (of an argument that is an object) and that
-the function or a method that it calls names are constants of a trace, which holds while they are what they were, as are
-arrays there that it makes others of without the stand-ins; those of the object of a bound method are closed over.
+calls names, attributes of self, and what lists, dictionaries and objects among these hold are read at each call; one
+that it finds in another way is a constant. Numbers, strings and None that are attributes of self (of an argument that
+is an object) and that the function or a method that it calls names are constants of a trace, which holds while they are
+what they were, as are arrays there that it makes others of without the stand-ins; those of the object of a bound method
+are closed over.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
+import random
 import sys
 import threading
 from collections import OrderedDict
@@ -24,7 +26,7 @@ from types import FunctionType, SimpleNamespace
 from typing import Any, NamedTuple, TypeVar, overload
 
 from rusttorch._inspect import Inspection
-from rusttorch._rusttorch import Expr, FastCall
+from rusttorch._rusttorch import Expr, FastCall, TraceError, get_rng_state
 from rusttorch._trace import Traced, Tracer, is_array, is_tensor
 from rusttorch._variables import Hidden, Known, known
 
@@ -60,7 +62,7 @@ class _Trace(NamedTuple):
         """Whether what the trace depended on is so for these arguments, and of what it reads beside them."""
         try:
             return self._holds(leaves)
-        except (NameError, AttributeError):
+        except (NameError, AttributeError, LookupError):
             # A variable is gone. Tracing says so, if the function still asks for it.
             return False
 
@@ -85,7 +87,7 @@ class _Trace(NamedTuple):
         """The variables that it has as arrays and that are no arrays any more."""
         for hidden in self.hidden:
             # One that is gone is none that the function asks for.
-            with contextlib.suppress(NameError, AttributeError):
+            with contextlib.suppress(NameError, AttributeError, LookupError):
                 if not is_array(value := hidden.read()):
                     yield Known(hidden.read, value)
 
@@ -282,7 +284,13 @@ class FusedFunction(FastCall):
         traced_kwargs = {}
         for name in sorted(kwargs):
             traced_kwargs[name] = kwargs[name] if order[name] is _STATIC else _replace(kwargs[name], proxies)
+        drawn = _random_states()
         result = self.__wrapped__(*traced_args, **traced_kwargs)
+        if drawn != _random_states():
+            raise TraceError(
+                f"{self._label()}() draws random numbers, which would be the same at each call: draw them before, and "
+                "give them as an argument"
+            )
         expr, structure = self._results(tracer, result, key_args)
         objects = [o for o in owners if not _is_structure(o)]
         return _Trace(
@@ -306,6 +314,17 @@ class FusedFunction(FastCall):
 
     def _label(self) -> str:
         return getattr(self, "__name__", "fused")
+
+
+def _random_states() -> tuple[Any, ...]:
+    """The states of the generators that functions draw from without naming one, of the libraries that are there."""
+    states: list[Any] = [get_rng_state(), random.getstate()]
+    if (numpy := sys.modules.get("numpy.random")) is not None:
+        state = numpy.get_state(legacy=False)["state"]
+        states.append((state["pos"], state["key"].tobytes()) if "key" in state else str(state))
+    if (torch := sys.modules.get("torch")) is not None and hasattr(torch, "get_rng_state"):
+        states.append(torch.get_rng_state().numpy().tobytes())
+    return tuple(states)
 
 
 _STATIC = "static"
@@ -450,9 +469,13 @@ def fuse(function: Any = None, /, *, static_argnames: str | Iterable[str] = (), 
     The function is run once on stand-ins, for each structure of arguments; ``torch.*``, ``F.*``, ``np.*`` and
     operators inside it become the kernel. A Python number that is an argument is given at run time; an
     argument that decides the course of the function (``if``, ``range``) is named in ``static_argnames``.
-    Arrays that the function closes over and attributes of ``self`` are read at each call; another number (string,
-    None) as an attribute is traced anew, so one that changes often is better an argument. Numbers that
-    the function closes over, globals, and those of the object of a bound method stay what they were.
+    Arrays that the function closes over, attributes of ``self`` and arrays in lists, dictionaries and objects among
+    these are read at each call; another number (string, None) as an attribute is traced anew, so one that changes often
+    is better an argument. Numbers that the function closes over, globals, and those of the object of a bound method
+    stay what they were.
+    A stand-in is of a class of its own: ``isinstance(x, torch.Tensor)`` is False, and so is ``x is y`` where both
+    arguments are one array. In-place operations (``y += 1``, ``y.mul_(2)``) are seen under all names of what the
+    function has made; writing to arguments and to views is refused.
     Results go to ``out=`` where a call gives it (an array, or a tuple of them) and the function has no argument of
     that name. The last 64 traces are kept, and with them the objects that they are about: those of a method whose
     objects come and go stay so long (``cache_clear()`` lets them go).

@@ -11,6 +11,7 @@ from rusttorch import _names, _rusttorch
 from rusttorch._log import where as _where
 from rusttorch._rusttorch import Builder, Expr, Tensor, TraceError
 from rusttorch._trace_views import Views
+from rusttorch._trace_writes import VIEWS, Writes
 from rusttorch._variables import Hidden, sources
 
 
@@ -40,7 +41,7 @@ class Tracer:
         self.owners = owners
         self.builder = Builder()
         self.leaves = leaves
-        self.parameters = [Traced(self, self.builder.param(f"x{i}")) for i in range(len(leaves))]
+        self.parameters = [Traced(self, self.builder.param(f"x{i}"), is_array(v)) for i, v in enumerate(leaves)]
         self.hidden: list[Hidden] = []
         # Hidden arrays by id, held so that the ids stay theirs.
         self._hidden_values: dict[int, tuple[Any, Traced]] = {}
@@ -65,6 +66,7 @@ class Tracer:
         """Refuses a stand-in that has outlived its trace."""
         if value._tracer is not self:
             raise TraceError("a stand-in array of another trace was used: a traced function must not keep its arrays")
+        value._check_views()
 
     def operand(self, value: Any) -> int:
         """The program's value for an operand."""
@@ -78,11 +80,15 @@ class Tracer:
     def _hide(self, array: Any) -> Traced:
         known = self._hidden_values.get(id(array))
         if known is None:
-            traced = Traced(self, self.builder.param(f"h{len(self.hidden)}"))
+            traced = Traced(self, self.builder.param(f"h{len(self.hidden)}"), True)
             self._hidden_values[id(array)] = (array, traced)
             self.hidden.append(Hidden(array, sources(self.function, self.owners, array)))
             return traced
         return known[1]
+
+    def is_hidden(self, value: Traced) -> bool:
+        """Whether it stands for an array that is no argument."""
+        return any(traced._id == value._id for _, traced in self._hidden_values.values())
 
     def hides(self, array: Any) -> bool:
         """Whether an array is an operand that is read at each call."""
@@ -109,7 +115,9 @@ class Tracer:
         try:
             positional = [self.operand(a) for a in args]
             keywords = [(k, self.operand(v)) for k, v in kwargs.items()]
-            return Traced(self, self.builder.call(op, positional, keywords))
+            array = any(_has_memory(v) for v in (*args, *kwargs.values()))
+            base = args[0] if op in VIEWS and isinstance(args[0], Traced) else None
+            return Traced(self, self.builder.call(op, positional, keywords), array, base, op)
         except TraceError:
             raise
         except TypeError as e:
@@ -148,7 +156,8 @@ def call_expr(expr: Expr, args: tuple[Any, ...], kwargs: dict[str, Any] | None) 
     bound = expr.__signature__.bind(*args, **kwargs)
     bound.apply_defaults()
     results = tracer.builder.splice(expr, [tracer.operand(v) for v in bound.arguments.values()])
-    traced = tuple(Traced(tracer, r) for r in results)
+    array = any(map(_has_memory, bound.arguments.values()))
+    traced = tuple(Traced(tracer, r, array) for r in results)
     return traced[0] if len(traced) == 1 else traced
 
 
@@ -200,17 +209,26 @@ _CONVERSIONS = {
 }
 
 
-class Traced(Views):
+def _has_memory(value: Any) -> bool:
+    return value._array if isinstance(value, Traced) else is_array(value)
+
+
+class Traced(Views, Writes):
     """An array, or a number, that is only known when the kernel runs."""
 
-    __slots__ = ("_id", "_tracer")
+    __slots__ = ()
     __hash__ = object.__hash__
     # NumPy's arrays leave operators to us.
     __array_priority__ = 1000.0
 
-    def __init__(self, tracer: Tracer, value: int) -> None:
+    def __init__(self, tracer: Tracer, value: int, array: bool, base: Traced | None = None, op: str = "") -> None:
         self._tracer = tracer
         self._id = value
+        self._array = array
+        self._base = base
+        self._op = op
+        self._seen = base._version if base is not None else 0
+        self._version = 0
 
     def __repr__(self) -> str:
         return f"<traced array {self._id}>"
@@ -279,11 +297,10 @@ class Traced(Views):
             return lambda: self._tracer.call("to", (self, _CASTS[name]), {}, f".{name}()")
         if name in _CONVERSIONS:
             return lambda *a, **k: _refuse(name)
-        op = _names.ops().get(name)
-        if op is None:
-            for candidate, synonyms in _names._SYNONYMS.items():
-                if name in synonyms:
-                    op = _names.ops()[candidate]
+        op = _op(name)
+        if op is None and name.endswith("_") and (written := _op(name[:-1])) is not None and written.name not in VIEWS:
+            changed = written.name
+            return lambda *args, **kwargs: self._write(changed, args, kwargs, f".{name}()")
         if op is None and _is_no_kernel(name):
             raise no_kernel(name)
         if op is None:
@@ -367,6 +384,14 @@ class Traced(Views):
         raise TraceError(f"@ cannot be fused: multiply matrices outside of the function ({_where()})")
 
     __rmatmul__ = __matmul__
+
+
+def _op(name: str) -> Any:
+    """The op of this name, or synonym; or None."""
+    for candidate, synonyms in _names._SYNONYMS.items():
+        if name in synonyms:
+            name = candidate
+    return _names.ops().get(name)
 
 
 class _Size(int):
@@ -454,15 +479,7 @@ def _install_operators() -> None:
         return lambda self, *args, **kwargs: _refuse(name)
 
     def in_place(op: str) -> Callable[[Traced, Any], Any]:
-        def operator(self: Traced, other: Any) -> Any:
-            index = self._tracer.parameter_index(self)
-            if index is not None and is_array(self._tracer.leaves[index]):
-                raise TraceError(
-                    f"writing to an argument in place ({op}) cannot be fused; make a new array ({_where()})"
-                )
-            return self._tracer.call(op, (self, other), {}, op)
-
-        return operator
+        return lambda self, other: self._write(op, (other,), {}, op)
 
     for name, op in _BINARY.items():
         setattr(Traced, f"__{name}__", binary(op, op, False))

@@ -18,7 +18,8 @@ class Views:
     """What a stand-in can be viewed as. Extents are known, so the trace holds for calls with equal shapes only."""
 
     __slots__ = ()
-    _tracer: Tracer
+    if TYPE_CHECKING:
+        _tracer: Tracer
 
     if TYPE_CHECKING:
 

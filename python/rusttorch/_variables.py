@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from functools import partial
-from types import CodeType, FunctionType, MemberDescriptorType
+from types import CodeType, FunctionType, MemberDescriptorType, ModuleType
 from typing import Any, NamedTuple
+
+from rusttorch._paths import paths
 
 #: What a kernel has as a constant, or what decides the course of a function, and is compared by value.
 _PLAIN = frozenset((float, int, bool, str, type(None)))
@@ -43,24 +45,34 @@ class Known(NamedTuple):
 
 def sources(function: Callable[..., Any], owners: list[Any], array: Any) -> list[Callable[[], Any]]:
     """How to read the variables again that hold ``array``: a closure's cells, globals that the function names, or a
-    function of its module that it names, attributes of self.
+    function of its module that it names, attributes of self and of modules that it names; where there is none, the
+    places in what these hold (see :mod:`._paths`).
     """
+    variables = list(_variables(function, owners))
+    found = [read for read, value in variables if value is array]
+    return found or paths(iter(variables), array)
+
+
+def _variables(function: Callable[..., Any], owners: list[Any]) -> Iterator[tuple[Callable[[], Any], Any]]:
+    """Variables that a function may read: how to read each again, and what it is."""
     # Of a method that is bound, and of an object that can be called, too.
     owners = [*owners, getattr(function, "__self__", function)]
     function = getattr(function, "__func__", function)
-    found = []
     cells = getattr(function, "__closure__", None) or ()
     for name, cell in zip(function.__code__.co_freevars if cells else (), cells, strict=True):
         # An empty cell is a variable that is not assigned yet.
         with contextlib.suppress(ValueError):
-            if cell.cell_contents is array:
-                found.append(_cell(name, cell))
+            yield _cell(name, cell), cell.cell_contents
     scope = getattr(function, "__globals__", {})
     names = {n: None for code, of in _codes(function, owners) if of is scope for n in code.co_names}
-    found += [_global(n, scope) for n in names if scope.get(n) is array]
+    for name in names:
+        if name in scope:
+            yield _global(name, scope), scope[name]
+            if isinstance(scope[name], ModuleType):
+                within = vars(scope[name])
+                yield from ((partial(getattr, scope[name], n), within[n]) for n in names if n in within)
     for owner in owners:
-        found += [partial(getattr, owner, name) for name, value in _attributes(owner).items() if value is array]
-    return found
+        yield from ((partial(getattr, owner, name), value) for name, value in _attributes(owner).items())
 
 
 def known(function: Callable[..., Any], owners: list[Any], constant: Callable[[Any], bool]) -> list[Known]:

@@ -12,8 +12,15 @@ pub(crate) fn is_structural_exponent(value: &Bound<'_, PyAny>) -> bool {
     (is_int || value.is_exact_instance_of::<PyFloat>()) && value.extract::<f64>().is_ok_and(few)
 }
 
+/// Lists within lists, at most, so that one that holds itself ends.
+const MAX_NESTED: usize = 16;
+
 /// A Python value as a literal.
 pub(crate) fn attr(value: &Bound<'_, PyAny>) -> PyResult<Attr> {
+    nested(value, MAX_NESTED)
+}
+
+fn nested(value: &Bound<'_, PyAny>, depth: usize) -> PyResult<Attr> {
     if value.is_none() {
         return Ok(Attr::None);
     }
@@ -27,7 +34,10 @@ pub(crate) fn attr(value: &Bound<'_, PyAny>) -> PyResult<Attr> {
         return Ok(Attr::Str(s.to_cow()?.into_owned()));
     }
     if value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>() {
-        return value.try_iter()?.map(|v| attr(&v?)).collect::<PyResult<_>>().map(Attr::List);
+        if depth == 0 {
+            return Err(PyTypeError::new_err("an argument that shapes the result has too many lists within lists"));
+        }
+        return value.try_iter()?.map(|v| nested(&v?, depth - 1)).collect::<PyResult<_>>().map(Attr::List);
     }
     // A class of numbers, which has what its numbers have.
     if value.is_instance_of::<PyType>()

@@ -66,10 +66,17 @@ pub fn check_fits(value: Scalar, dtype: DType) -> PyResult<()> {
     Err(PyRuntimeError::new_err(format!("value cannot be converted to type {c} without overflow")))
 }
 
+/// Lists within lists, at most: as many as torch takes, so that one that holds itself ends.
+const MAX_NESTED: usize = 128;
+
 /// The extents of nested lists, and their numbers.
 fn flatten(data: &Bound<'_, PyAny>, depth: usize, shape: &mut Vec<i64>, out: &mut Vec<Scalar>) -> PyResult<()> {
     let is_list = data.is_instance_of::<PyList>() || data.is_instance_of::<PyTuple>();
     if is_list || (data.hasattr("__len__")? && data.hasattr("__getitem__")? && !is_scalar_like(data)?) {
+        if depth == MAX_NESTED {
+            let class = data.get_type().name()?.to_string();
+            return Err(PyValueError::new_err(format!("too many dimensions '{class}'")));
+        }
         if data.is_instance_of::<PyString>() {
             return Err(PyValueError::new_err("too many dimensions 'str'"));
         }

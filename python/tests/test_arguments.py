@@ -331,3 +331,11 @@ def test_literals_wrap_as_numbers_do() -> None:
                 torch.testing.assert_close(got, want, msg=f"{dtype} {op} {number}")
     with pytest.raises(RuntimeError, match="value cannot be converted to type uint8_t without overflow"):
         rt.expr("x ** 300")(torch.tensor([3], dtype=torch.uint8))
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.uint8, torch.float32])
+def test_none_is_no_exponent(dtype: torch.dtype) -> None:
+    x = torch.tensor([2], dtype=dtype)
+    for args in ((x, None), (None, x)):
+        with pytest.raises(TypeError, match="expected a tensor or a number, but got None"):
+            rt.pow(*args)

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import pickle
+import random
 import subprocess
 import sys
 import threading
@@ -573,3 +574,154 @@ def test_traces_may_go_while_others_are_made() -> None:
     for t in threads:
         t.join()
     assert not errors
+
+
+def _alias(x: Any) -> Any:
+    y = x * 1
+    z = y
+    z += 10
+    return y
+
+
+def _part_written(x: Any) -> Any:
+    y = x * 1
+    z = y[0]
+    z += 10
+    return y
+
+
+def _stale_part(x: Any) -> Any:
+    y = x * 1
+    z = y[0]
+    y += 1
+    return z
+
+
+def _late_part(x: Any) -> Any:
+    y = x * 1
+    y += 1
+    return y[0]
+
+
+def _argument(x: Any) -> Any:
+    z = x[0]
+    z += 1
+    return z
+
+
+def _scalar(x: Any) -> Any:
+    s = x.sum()
+    t = s
+    t += 1
+    return s
+
+
+def _converted(x: Any) -> Any:
+    y = x.astype("float32") if isinstance(x, np.ndarray) or not hasattr(x, "float") else x.float()
+    y += 1
+    return y
+
+
+@pytest.mark.parametrize("function", [_alias, _part_written, _stale_part, _late_part, _argument, _scalar])
+@pytest.mark.parametrize("library", [np, torch, rt], ids=lambda m: m.__name__)
+def test_in_place_operations_are_seen_under_all_names_or_refused(function: Any, library: Any) -> None:
+    x = np.arange(4.0).reshape(2, 2)
+    make = {np: np.array, torch: torch.tensor, rt: rt.tensor}[library]
+    refused = function in (_part_written, _stale_part, _argument)
+    if refused:
+        with pytest.raises(rt.TraceError, match="in place"):
+            rt.fuse(function)(make(x))
+    else:
+        np.testing.assert_array_equal(np.asarray(rt.fuse(function)(make(x))), np.asarray(function(make(x))))
+
+
+def test_in_place_operations_of_numbers_make_new_ones() -> None:
+    @rt.fuse
+    def f(x: Any, k: float) -> Any:
+        s = k * 2
+        t = s
+        t += 1
+        return x * s
+
+    assert f(np.ones(1), 3.0)[0] == 6
+
+
+def test_in_place_operations_keep_the_dtype_and_the_shape() -> None:
+    x = torch.arange(4)
+    with pytest.raises(RuntimeError, match="result type Float can't be cast to the desired output type Long"):
+        rt.fuse(_added)(x, 1.5)
+    assert rt.fuse(_added)(x.float(), torch.ones(4, dtype=torch.float64)).dtype == torch.float32
+    assert rt.fuse(_added)(x.double(), torch.ones(4)).dtype == torch.float64
+    with pytest.raises(RuntimeError, match="doesn't match the broadcast shape"):
+        rt.fuse(_added)(x, torch.ones(2, 4, dtype=torch.long))
+    # A conversion that converts is a copy.
+    half = torch.ones(3).half()
+    assert rt.fuse(_converted)(half).tolist() == [2, 2, 2]
+    with pytest.raises(rt.TraceError, match="writing to an argument in place"):
+        rt.fuse(_converted)(half.float())
+
+
+def _added(x: Any, v: Any) -> Any:
+    y = x * 1
+    y += v
+    return y
+
+
+def test_methods_in_place() -> None:
+    f = rt.fuse(lambda x: (x + 1).mul_(x).clamp_(0, 3).sub_(1, alpha=2))
+    x = torch.tensor([-1.0, 1.0, 5.0])
+    assert f(x).tolist() == (x + 1).mul_(x).clamp_(0, 3).sub_(1, alpha=2).tolist()
+
+
+def test_gradients_through_in_place_operations() -> None:
+    def f(x: Any) -> Any:
+        y = x * 1
+        z = y
+        z += x
+        return y.sum()
+
+    value, gradient = rt.value_and_grad(f)(np.ones(2))
+    assert value == 4 and gradient.tolist() == [2, 2]
+
+
+CONTAINER = {"w": np.ones(3), "deep": [{"v": np.ones(3)}]}
+
+
+def test_arrays_in_containers_are_read_at_each_call() -> None:
+    deep: Any = CONTAINER["deep"]
+    f = rt.fuse(lambda x: x * CONTAINER["w"] + deep[0]["v"])
+    x = np.ones(3)
+    assert f(x).tolist() == [2, 2, 2]
+    CONTAINER["w"] = np.full(3, 5.0)
+    assert f(x).tolist() == [6, 6, 6]
+    deep[0]["v"] = np.zeros(3)
+    assert f(x).tolist() == [5, 5, 5]
+    del deep[0]["v"]
+    with pytest.raises(KeyError):
+        f(x)
+
+
+def test_parameters_of_modules_are_read_at_each_call() -> None:
+    class Block(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm = torch.nn.LayerNorm(3)
+            self.scales = torch.nn.ParameterList([torch.nn.Parameter(torch.ones(3))])
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.norm(x) * self.scales[0]
+
+    block = Block()
+    f = rt.fuse(block.forward)
+    x = torch.randn(2, 3)
+    with torch.no_grad():
+        torch.testing.assert_close(f(x), block(x))
+        block.norm.weight = torch.nn.Parameter(torch.full((3,), 2.0))
+        block.scales[0] = torch.nn.Parameter(torch.full((3,), 3.0))
+        torch.testing.assert_close(f(x), block(x))
+
+
+@pytest.mark.parametrize("draw", [lambda: rt.rand(3), lambda: torch.rand(3), random.random, lambda: np.random.rand(3)])
+def test_random_numbers_are_not_drawn_once_for_all(draw: Any) -> None:
+    with pytest.raises(rt.TraceError, match="draws random numbers"):
+        rt.fuse(lambda x: x + draw())(torch.zeros(3))

@@ -282,3 +282,20 @@ def test_print_options_that_cannot_be() -> None:
         assert repr(rt.arange(3)) == "RustTorch([0, 1, 2])"
     finally:
         rt.set_printoptions(profile="default")
+
+
+def test_lists_that_hold_themselves() -> None:
+    own: list[Any] = []
+    own.append(own)
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    for nested in (own, deep):
+        with pytest.raises(ValueError, match="too many dimensions 'list'"):
+            rt.tensor(nested)
+        with pytest.raises((TypeError, ValueError, IndexError)):
+            rt.ones(3)[nested]
+        with pytest.raises(TypeError):
+            rt.sum(torch.ones(3), nested)
+    while deep:  # Or its destructor recurses.
+        deep = deep[0]

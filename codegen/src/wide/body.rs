@@ -295,7 +295,6 @@ impl Emitter<'_> {
         self.test_any(&flags);
         self.c.branch(Code::Jne_rel32_64, needed, skip);
         self.c.enter(needed);
-        let before = self.copy.clone();
         let outer = std::mem::replace(&mut self.c.cold, true);
         // The results' reads are still to come for what is found in the body.
         let reads = |uses: &mut Uses, by: fn(u32) -> u32| {
@@ -316,8 +315,10 @@ impl Emitter<'_> {
             merged.extend(self.registers(dtype, &v)?.parts);
         }
         self.c.jump(join, &merged);
-        // What the cold block made does not reach beyond it.
-        self.copy = before;
+        // What the cold block made does not reach beyond it. (A copy of all values would take long, where there are many such blocks.)
+        for v in body.iter().flat_map(|i| &i.results) {
+            self.copy.vals.remove(v);
+        }
         self.c.enter(skip);
         let parts: Vec<_> = fast_lanes.iter().flat_map(|l| l.parts.clone()).collect();
         self.c.jump(join, &parts);

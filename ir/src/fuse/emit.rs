@@ -460,7 +460,8 @@ impl Emitter<'_, '_> {
         let mut seen = HashSet::new();
         let mut open = vec![(node, idx)];
         while let Some((node, idx)) = open.pop() {
-            if !seen.insert((node, idx.clone())) {
+            // What is there already has all it needs.
+            if self.find(&(node, idx.clone())).is_some() || !seen.insert((node, idx.clone())) {
                 continue;
             }
             let outside = match self.cx.g.node(node).op {

@@ -142,7 +142,7 @@ impl Lowerer<'_> {
         }
     }
 
-    /// Makes the value arguments of one dtype, by the op's rule; that dtype. For a 16-bit float they become
+    /// Makes the value arguments of one dtype, by the op's rule; that of the results. For a 16-bit float they become
     /// f32, with which the body computes.
     pub(super) fn apply_rule(&mut self, op: &OpDef, params: &mut [Value]) -> Lowered<DType> {
         let is_value = |(value, param): (&Value, &crate::op::OpParam)| !param.is_static && value.is_number();
@@ -165,7 +165,7 @@ impl Lowerer<'_> {
                 return Err(LowerError::new(LowerErrorKind::NotImplemented, message));
             }
             DTypeRule::ToFloat if !promoted.is_float() => default,
-            DTypeRule::FloatOnly(kernel) if !promoted.is_float() => return refused(kernel),
+            DTypeRule::FloatOnly(kernel) | DTypeRule::Mixed(kernel) if !promoted.is_float() => return refused(kernel),
             DTypeRule::Bitwise(kernel) if promoted.is_float() => return refused(kernel),
             DTypeRule::IntOnly(kernel) if !promoted.is_int() => return refused(kernel),
             DTypeRule::Logical => DType::Bool,
@@ -174,6 +174,14 @@ impl Lowerer<'_> {
                 return Err(LowerError::new(LowerErrorKind::NotImplemented, message.replace("{}", promoted.c_name())));
             }
             _ => promoted,
+        };
+        let result = match params.first() {
+            Some(Value::Node { weak: false, dtype: first, .. })
+                if matches!(op.rule, DTypeRule::Mixed(_)) && first.is_half() && dtype == DType::F32 =>
+            {
+                *first
+            }
+            _ => dtype,
         };
         for (value, param) in params.iter_mut().zip(&op.params) {
             if is_value((value, param)) {
@@ -202,7 +210,7 @@ impl Lowerer<'_> {
                 *value = Value::Node { id, weak: false, dtype: dtype.compute() };
             }
         }
-        Ok(dtype)
+        Ok(result)
     }
 }
 

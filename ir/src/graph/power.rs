@@ -47,10 +47,8 @@ impl Lowerer<'_> {
     /// By squaring, one step per bit of the exponent; negative exponents in tensors as PyTorch: 1 and -1 keep their
     /// powers, all else is 0.
     pub(super) fn pow_int(&mut self, x: &Value, exponent: &Value, scope: Scope<'_>) -> Lowered<NodeId> {
-        let (Value::Node { id: x, .. }, Value::Node { id: e, .. }) = (x, exponent) else {
-            return internal(format!("pow_int takes nodes, in {}", scope.name()));
-        };
-        let (x, e, dtype) = (*x, *e, self.dtype(*x));
+        let dtype = scope.dtype;
+        let (x, e) = (self.node(x, dtype)?, self.node(exponent, dtype)?);
         let number = |l: &mut Self, i: i64| l.push(GraphOp::Const(Literal::int(dtype, i)), dtype, vec![]);
         let known = if let GraphOp::Const(c) = self.graph.node(e).op { Some(c.as_i64()) } else { None };
         if known.is_some_and(|e| e < 0) {

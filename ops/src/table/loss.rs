@@ -47,7 +47,7 @@ pub(super) const ROWS: &[Row] = &[
         params: "x, y, reduction='mean', delta=1.0, weight=None",
         statics: &["reduction"],
         doc: "(x - y) ** 2 / 2, and beyond delta its tangent; times weight.",
-        rule: FloatOnly("huber_cpu"),
+        rule: Mixed("huber_cpu"),
         body: &[(
             Any,
             "d = abs(x - y)

@@ -9,7 +9,7 @@ pub(super) const ROWS: &[Row] = &[
         params: "x, normalized_shape, weight=None, bias=None, eps=1e-5",
         statics: &["normalized_shape"],
         doc: "(x - mean) / sqrt(var + eps) over the last dimensions, times weight, plus bias.",
-        rule: FloatOnly("LayerNormKernelImpl"),
+        rule: Mixed("LayerNormKernelImpl"),
         body: &[(
             Any,
             "dim = norm_dims(x, normalized_shape)
@@ -28,7 +28,7 @@ pub(super) const ROWS: &[Row] = &[
         params: "x, normalized_shape, weight=None, eps=None",
         statics: &["normalized_shape"],
         doc: "x / sqrt(mean(x * x) + eps) over the last dimensions, times weight; eps is the dtype's when None.",
-        rule: FloatOnly("rms_norm"),
+        rule: Mixed("rms_norm"),
         body: &[
             (
                 F32,
@@ -49,9 +49,20 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         name: "vector_norm",
-        params: "x, ord=2, dim=None, keepdim=False",
+        params: "x, ord=2, dim=None, keepdim=False, dtype=None",
+        statics: &["ord", "dim", "keepdim", "dtype"],
+        doc: "(sum |x|^ord)^(1/ord) over dim, of x as dtype; ord may be 0, inf and -inf.",
+        rule: Inherit,
+        body: &[(Any, "float_vector_norm(x if dtype is None else cast(x, dtype), ord, dim, keepdim)")],
+        unreferenced: "tests compare with torch",
+        torch: "torch.linalg.vector_norm",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "float_vector_norm",
+        params: "x, ord, dim, keepdim",
         statics: &["ord", "dim", "keepdim"],
-        doc: "(sum |x|^ord)^(1/ord) over dim; ord may be 0, inf and -inf.",
+        doc: "vector_norm of floats.",
         rule: FloatElse("linalg.vector_norm: Expected a floating point or complex tensor as input. Got {}"),
         body: &[(
             Any,
@@ -63,8 +74,8 @@ pub(super) const ROWS: &[Row] = &[
              one = reduce_sum(a, dim, keepdim) if ord == 1 else zero
              norm2(x, dim, keepdim) if ord == 2 else one",
         )],
-        unreferenced: "tests compare with torch",
-        torch: "torch.linalg.vector_norm",
+        unreferenced: "vector_norm has one",
+        internal: true,
         ..Row::DEFAULT
     },
     Row {
@@ -115,7 +126,7 @@ pub(super) const ROWS: &[Row] = &[
         params: "x, num_groups, weight=None, bias=None, eps=1e-5",
         statics: &["num_groups"],
         doc: "(x - mean) / sqrt(var + eps) over each of num_groups groups of channels (dimension 1), times weight, plus bias, per channel.",
-        rule: FloatOnly("GroupNormKernelImpl"),
+        rule: Mixed("GroupNormKernelImpl"),
         body: &[(
             Any,
             "g = unflatten(x, 1, list(num_groups, -1))
@@ -143,7 +154,7 @@ pub(super) const ROWS: &[Row] = &[
         params: "x, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5",
         statics: &["training", "momentum"],
         doc: "(x - mean) / sqrt(var + eps) per channel (dimension 1), times weight, plus bias. Mean and variance are those of x when training, and the running ones otherwise.",
-        rule: FloatOnly("batch_norm"),
+        rule: Mixed("batch_norm"),
         body: &[(
             Any,
             "channels = size(x, 1) if rank(x) > 1 else 0
@@ -191,7 +202,7 @@ pub(super) const ROWS: &[Row] = &[
         params: "x, running_mean=None, running_var=None, weight=None, bias=None, use_input_stats=True, momentum=0.1, eps=1e-5",
         statics: &["use_input_stats", "momentum"],
         doc: "(x - mean) / sqrt(var + eps) per sample and channel, times weight, plus bias; with the running statistics when use_input_stats is False.",
-        rule: FloatOnly("batch_norm"),
+        rule: Mixed("batch_norm"),
         body: &[(
             Any,
             "w = check_channels(weight, 'weight', size(x, 1))

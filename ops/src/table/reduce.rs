@@ -44,11 +44,25 @@ pub(super) const ROWS: &[Row] = &[
         params: "x, dim=None, keepdim=False, dtype=None",
         statics: &["dim", "keepdim", "dtype"],
         doc: "Sum over dim, of x as dtype, or of integers as i64.",
-        rule: Accumulate,
-        body: &[(Any, "reduce_sum(x if dtype is None else cast(x, dtype), dim, keepdim)")],
+        rule: Inherit,
+        body: &[(
+            Any,
+            "accumulated_sum(x, dim, keepdim) if dtype is None else cast(accumulated_sum(cast(x, dtype), dim, keepdim), dtype)",
+        )],
         reference: Some(Fold(|x| x.iter().sum())),
         torch: "torch.sum",
         np: "numpy.sum",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "accumulated_sum",
+        params: "x, dim, keepdim",
+        statics: &["dim", "keepdim"],
+        doc: "Sum over dim in the dtype of x, of integers in i64.",
+        rule: Accumulate,
+        body: &[(Any, "reduce_sum(x, dim, keepdim)")],
+        unreferenced: "sum has one",
+        internal: true,
         ..Row::DEFAULT
     },
     Row {
@@ -56,12 +70,26 @@ pub(super) const ROWS: &[Row] = &[
         params: "x, dim=None, keepdim=False, dtype=None",
         statics: &["dim", "keepdim", "dtype"],
         doc: "Product over dim, of x as dtype, or of integers as i64.",
-        rule: Accumulate,
-        body: &[(Any, "reduce_prod(x if dtype is None else cast(x, dtype), dim, keepdim)")],
+        rule: Inherit,
+        body: &[(
+            Any,
+            "accumulated_prod(x, dim, keepdim) if dtype is None else cast(accumulated_prod(cast(x, dtype), dim, keepdim), dtype)",
+        )],
         reference: Some(Fold(|x| x.iter().product())),
         torch: "torch.prod",
         np: "numpy.prod",
         autocast: Autocast::F32,
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "accumulated_prod",
+        params: "x, dim, keepdim",
+        statics: &["dim", "keepdim"],
+        doc: "Product over dim in the dtype of x, of integers in i64.",
+        rule: Accumulate,
+        body: &[(Any, "reduce_prod(x, dim, keepdim)")],
+        unreferenced: "prod has one",
+        internal: true,
         ..Row::DEFAULT
     },
     Row {
@@ -331,33 +359,58 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         name: "nansum",
-        params: "x, dim=None, keepdim=False",
-        statics: &["dim", "keepdim"],
-        doc: "Sum over dim without NaN, of integers as i64.",
-        rule: Accumulate,
-        body: &[(Float, "reduce_sum(where(isnan(x), 0.0, x), dim, keepdim)"), (Any, "reduce_sum(x, dim, keepdim)")],
+        params: "x, dim=None, keepdim=False, dtype=None",
+        statics: &["dim", "keepdim", "dtype"],
+        doc: "Sum over dim without NaN, of x as dtype, or of integers as i64.",
+        rule: Inherit,
+        body: &[(
+            Any,
+            "accumulated_nansum(x, dim, keepdim) if dtype is None else cast(accumulated_nansum(cast(x, dtype), dim, keepdim), dtype)",
+        )],
         reference: Some(Fold(|x| x.iter().filter(|v| !v.is_nan()).sum())),
         torch: "torch.nansum",
         np: "numpy.nansum",
         ..Row::DEFAULT
     },
     Row {
-        name: "nanmean",
-        params: "x, dim=None, keepdim=False",
+        name: "accumulated_nansum",
+        params: "x, dim, keepdim",
         statics: &["dim", "keepdim"],
-        doc: "Mean over dim without NaN.",
-        rule: FloatElse("nanmean(): expected input to have floating point or complex dtype but got {}"),
-        body: &[(
-            Any,
-            "n = reduce_sum(to_i64(x == x), dim, keepdim)
-             reduce_sum(where(isnan(x), 0.0, x), dim, keepdim) / n",
-        )],
+        doc: "Sum over dim without NaN in the dtype of x, of integers in i64.",
+        rule: Accumulate,
+        body: &[(Float, "reduce_sum(where(isnan(x), 0.0, x), dim, keepdim)"), (Any, "reduce_sum(x, dim, keepdim)")],
+        unreferenced: "nansum has one",
+        internal: true,
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "nanmean",
+        params: "x, dim=None, keepdim=False, dtype=None",
+        statics: &["dim", "keepdim", "dtype"],
+        doc: "Mean over dim without NaN, of x as dtype.",
+        rule: Inherit,
+        body: &[(Any, "float_nanmean(x if dtype is None else cast(x, dtype), dim, keepdim)")],
         reference: Some(Fold(|x| {
             let kept: Vec<f64> = x.iter().copied().filter(|v| !v.is_nan()).collect();
             kept.iter().sum::<f64>() / kept.len() as f64
         })),
         torch: "torch.nanmean",
         np: "numpy.nanmean",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "float_nanmean",
+        params: "x, dim, keepdim",
+        statics: &["dim", "keepdim"],
+        doc: "Mean over dim of floats without NaN.",
+        rule: FloatElse("nanmean(): expected input to have floating point or complex dtype but got {}"),
+        body: &[(
+            Any,
+            "n = reduce_sum(to_i64(x == x), dim, keepdim)
+             reduce_sum(where(isnan(x), 0.0, x), dim, keepdim) / n",
+        )],
+        unreferenced: "nanmean has one",
+        internal: true,
         ..Row::DEFAULT
     },
 ];

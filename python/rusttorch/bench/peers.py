@@ -77,7 +77,7 @@ def _erf() -> Callable[[Any], Any]:
 
 
 def written(function: Callable[..., Any], *values: Any, **keywords: Any) -> Call:
-    """The call with these arguments, written out as in a program: who is handed a tuple and a dictionary takes them apart first."""
+    """The call with these arguments, written out as in a program: a tuple and a dictionary are taken apart first."""
     names = [f"a{i}" for i in range(len(values))]
     arguments = ", ".join(names + [f"{k}={k}" for k in keywords])
     scope: dict[str, Any] = {}

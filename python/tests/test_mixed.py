@@ -1,0 +1,79 @@
+"""Dtypes beside each other: a dtype that is asked for, parameters of float32 beside 16-bit activations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import rusttorch as rt
+import rusttorch.nn.functional
+import torch
+
+HALVES = [torch.float16, torch.bfloat16]
+DTYPES = [*HALVES, torch.float32, torch.float64, torch.int16, torch.int64, torch.uint8, torch.bool]
+
+
+@pytest.mark.parametrize("name", ["sum", "prod", "nansum", "mean", "nanmean", "cumsum", "vector_norm"])
+@pytest.mark.parametrize("wanted", DTYPES, ids=str)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_a_dtype_that_is_asked_for(name: str, wanted: torch.dtype, dtype: torch.dtype) -> None:
+    x = torch.tensor([[3, 1, 0, 2], [1, 1, 2, 60]]).to(dtype)
+    theirs = getattr(torch.linalg if name == "vector_norm" else torch, name)
+    args = (1,) if name == "cumsum" else ()
+    try:
+        expected = theirs(x, *args, dtype=wanted)
+    except (RuntimeError, TypeError):
+        return
+    got = getattr(rt, name)(x, *args, dtype=wanted)
+    assert got.dtype == expected.dtype
+    torch.testing.assert_close(got, expected)
+
+
+def test_sums_of_16_bit_floats_as_float32() -> None:
+    """They are not rounded, nor do they overflow."""
+    x = np.ones(70_000, np.float16)
+    x[1] = 1 / 64
+    assert rt.sum(x, dtype=np.float32) == 69_999 + 1 / 64
+    assert rt.fuse(lambda x: np.sum(x, dtype=np.float32))(x) == 69_999 + 1 / 64
+    assert rt.evaluate("sum(x, dtype='float32')") == 69_999 + 1 / 64
+    assert rt.tensor(x).sum(dtype=rt.float32).item() == 69_999 + 1 / 64
+
+
+def norms(functional: Any) -> dict[str, Callable[..., Any]]:
+    return {
+        "layer_norm": lambda x, w, b: functional.layer_norm(x.mT, (4,), w, b),
+        "rms_norm": lambda x, w, b: functional.rms_norm(x.mT, (4,), w),
+        "group_norm": lambda x, w, b: functional.group_norm(x, 2, w, b),
+        "batch_norm": lambda x, w, b: functional.batch_norm(x, b.detach() + 0, w.detach() + 1, w, b, True),
+        "batch_norm, running": lambda x, w, b: functional.batch_norm(x, b.detach(), w.detach(), w, b),
+        "instance_norm": lambda x, w, b: functional.instance_norm(x, None, None, w, b),
+    }
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("dtype", HALVES, ids=str)
+@pytest.mark.parametrize("name", list(norms(None)))
+def test_parameters_of_float32_beside_16_bits(name: str, dtype: torch.dtype) -> None:
+    data = torch.linspace(-2, 3, 24).reshape(2, 4, 3)
+    results = []
+    for library in (torch.nn.functional, rusttorch.nn.functional):
+        x = data.to(dtype).requires_grad_()
+        w, b = torch.linspace(0.5, 2, 4).requires_grad_(), torch.linspace(-1, 1, 4).requires_grad_()
+        y = norms(library)[name](x, w, b)
+        y.float().square().sum().backward()
+        results.append([y, *(p.grad for p in (x, w, b) if p.grad is not None)])
+    for got, expected in zip(results[1], results[0], strict=True):
+        assert got.dtype == expected.dtype
+        torch.testing.assert_close(got, expected, rtol=2e-2, atol=2e-2)
+
+
+@pytest.mark.parametrize("dtype", HALVES, ids=str)
+def test_a_loss_of_16_bits_beside_a_target_of_float32(dtype: torch.dtype) -> None:
+    x, y = torch.linspace(-2, 2, 9).to(dtype), torch.linspace(-1, 3, 9)
+    for a, b in ((x, y), (y, x)):
+        got = rusttorch.nn.functional.huber_loss(a, b)
+        expected = torch.nn.functional.huber_loss(a, b)
+        assert got.dtype == expected.dtype
+        torch.testing.assert_close(got, expected)
