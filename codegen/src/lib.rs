@@ -1,6 +1,7 @@
 //! Kernels to machine code. This crate knows no op names, no tensors and no threads.
 //!
-//! The pipeline of [`compile`], in order: `expand_moments` (ir), `schedule`, `emit` (Cranelift), link.
+//! The pipeline of [`compile`], in order: `expand_moments` (ir), `schedule`, then for each phase its strip by the full-width emitter
+//! (`wide`, x86-64 with AVX2 or AVX-512) and the nest around it by Cranelift (`clif`), which takes all else, and link.
 #![deny(unsafe_code)]
 
 mod clif;

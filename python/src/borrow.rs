@@ -44,6 +44,8 @@ pub struct Borrowed {
     /// Autograd is to know of what is done with it.
     pub requires_grad: bool,
     pub kind: Kind,
+    /// It is made of one of NumPy's scalars.
+    pub scalar: bool,
     /// What was borrowed: the caller's object, or one that `owner` is or holds.
     pub(crate) object: *mut ffi::PyObject,
     /// Holds what the pointers point into, when that is not the caller's object.
@@ -78,6 +80,15 @@ pub enum Operand {
 }
 
 impl Borrowed {
+    /// The number that torch takes a scalar of NumPy's for: its integers are ints, all else, bool too, is a float.
+    #[cold]
+    pub fn number(&self, py: Python<'_>) -> PyResult<Number> {
+        // SAFETY: kept by `owner`.
+        let value = unsafe { Bound::from_borrowed_ptr(py, self.object) }.call_method0("item")?;
+        let is_int = value.is_exact_instance_of::<PyInt>();
+        Ok(if is_int { Number::Int(value.extract()?) } else { Number::Float(value.extract::<f64>()?) })
+    }
+
     pub fn shape(&self) -> &[i64] {
         // SAFETY: `rank` entries, alive as long as the operand.
         unsafe { extents(self.shape, self.rank) }
@@ -139,6 +150,7 @@ impl Borrowed {
             readonly: false,
             requires_grad: false,
             kind: Kind::Torch,
+            scalar: false,
             object: keeper.get()._source.as_ptr(),
             owner: Some(keeper.into_any().unbind()),
         })
@@ -184,6 +196,8 @@ pub struct Session {
     torch: Option<&'static torch::Torch>,
     modes_checked: bool,
     grad_enabled: bool,
+    /// There is a scalar of NumPy's among the operands.
+    scalars: bool,
     /// Code of the user's may have run since the first operand was borrowed.
     python_ran: bool,
     /// The caller asks [`Session::requires_grad`]; else such operands are refused.
@@ -234,7 +248,8 @@ impl Session {
         if let Some(numpy) = numpy::api_if_seen(py)
             && numpy.is_scalar(object)
         {
-            return made(numpy.scalar_array(object)?).map(Operand::Array);
+            self.scalars = true;
+            return Ok(Operand::Array(Borrowed { scalar: true, ..made(numpy.scalar_array(object)?)? }));
         }
         self.python_ran = true;
         if self.torch.is_none() {
@@ -266,7 +281,9 @@ impl Session {
             return array_subclass(object).map(Operand::Array);
         }
         if is_scalar || object.hasattr("__array__")? {
-            return made(py.import("numpy")?.call_method1("asarray", (object,))?).map(Operand::Array);
+            self.scalars |= is_scalar;
+            let array = py.import("numpy")?.call_method1("asarray", (object,))?;
+            return Ok(Operand::Array(Borrowed { scalar: is_scalar, ..made(array)? }));
         }
         if object.is_instance_of::<PyFloat>() || object.is_instance_of::<PyInt>() {
             return Ok(Operand::Number(Number::Float(object.extract()?)));
@@ -331,9 +348,19 @@ impl Session {
         self.python_ran = true;
     }
 
-    /// Borrows the arrays again if code of the user's may have changed them meanwhile.
+    /// Borrows the arrays again if code of the user's may have changed them meanwhile; beside tensors of torch's, NumPy's
+    /// scalars become numbers.
     #[inline]
     pub fn settle(&mut self, py: Python<'_>, operands: &mut [Operand]) -> PyResult<()> {
+        if self.scalars && operands.iter().any(|o| matches!(o, Operand::Array(b) if b.kind == Kind::Torch)) {
+            for operand in operands.iter_mut() {
+                if let Operand::Array(b) = operand
+                    && b.scalar
+                {
+                    *operand = Operand::Number(b.number(py)?);
+                }
+            }
+        }
         if !self.python_ran {
             return Ok(());
         }
@@ -442,6 +469,7 @@ fn ndarray(object: &Bound<'_, PyAny>) -> PyResult<Borrowed> {
         readonly: !head.is_writeable(),
         requires_grad: false,
         kind: Kind::Numpy,
+        scalar: false,
         object: object.as_ptr(),
         owner: None,
     };

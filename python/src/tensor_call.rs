@@ -31,6 +31,7 @@ fn operand(value: &Bound<'_, PyAny>, name: &dyn Fn() -> String) -> PyResult<Oper
     match Session::new(value.py()).operand(value, name)? {
         borrow::Operand::Number(n) => Ok(number(n)),
         borrow::Operand::Literal(attr) => Ok(Operand::Literal(attr)),
+        borrow::Operand::Array(array) if array.scalar => Ok(number(array.number(value.py())?)),
         borrow::Operand::Array(array) => Ok(Operand::Tensor(foreign(value, array)?)),
     }
 }

@@ -222,6 +222,7 @@ impl Torch {
             readonly: false,
             requires_grad,
             kind: Kind::Torch,
+            scalar: false,
             object: x.as_ptr(),
             owner: None,
         };

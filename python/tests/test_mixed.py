@@ -77,3 +77,23 @@ def test_a_loss_of_16_bits_beside_a_target_of_float32(dtype: torch.dtype) -> Non
         expected = torch.nn.functional.huber_loss(a, b)
         assert got.dtype == expected.dtype
         torch.testing.assert_close(got, expected)
+
+
+SCALARS = [np.float64(0.5), np.float32(0.5), np.float16(0.5), np.int8(3), np.int64(3), np.bool_(True)]
+
+
+@pytest.mark.parametrize("scalar", SCALARS, ids=lambda s: type(s).__name__)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_scalars_of_numpy_are_numbers_beside_tensors(scalar: Any, dtype: torch.dtype) -> None:
+    for x in (torch.tensor([1, 2]).to(dtype), torch.tensor(1).to(dtype)):
+        expected = x * scalar
+        for got in (rt.mul(x, scalar), rt.fuse(lambda a, b: a * b)(x, scalar), rt.from_dlpack(x.clone()) * scalar):
+            assert str(got.dtype).partition(".")[2] == str(expected.dtype).partition(".")[2]
+            assert got.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("number", [0.1, 1e300, 3, -2])
+def test_float_power_of_numbers_is_not_rounded_to_float32(number: float) -> None:
+    x = torch.tensor([1.0, 2.0])
+    torch.testing.assert_close(rt.float_power(number, x), torch.float_power(number, x), rtol=1e-15, atol=0)
+    torch.testing.assert_close(rt.float_power(x, number), torch.float_power(x, number), rtol=1e-15, atol=0)

@@ -274,6 +274,8 @@ impl Lowerer<'_> {
                 let to = to.unwrap_or(if intrinsic == I::ToInt { dtype } else { self.default });
                 self.convert(x, to)
             }
+            // A number has more digits than the default dtype.
+            I::To(dtype) if !matches!(&args[0], Value::Node { weak: false, .. }) => self.node(&args[0], dtype)?,
             I::To(dtype) => {
                 let x = first(self)?;
                 self.convert(x, dtype)

@@ -26,7 +26,7 @@ pub fn ops(name: Option<&str>, json: bool, style: Style) -> Result<String> {
         let bodies: Vec<String> = op.body.iter().map(|(class, text)| format!("{class:?}: {text}")).collect();
         json!({
             "name": op.name, "signature": signature(op), "doc": op.doc, "torch": op.torch,
-            "ulp_f32": op.ulp_f32, "autocast": format!("{:?}", op.autocast).to_lowercase(), "body": bodies,
+            "internal": op.internal, "ulp_f32": op.ulp_f32, "autocast": format!("{:?}", op.autocast).to_lowercase(), "body": bodies,
         })
     };
     let Some(name) = name else {
@@ -34,7 +34,12 @@ pub fn ops(name: Option<&str>, json: bool, style: Style) -> Result<String> {
             return Ok(serde_json::Value::from(table.iter().map(|op| describe(op)).collect::<Vec<_>>()).to_string());
         }
         let rows: Vec<(String, &str)> =
-            table.iter().map(|op| (signature(op), op.doc.lines().next().unwrap_or(""))).collect();
+            // Those that other operations are made of are found by their names.
+            table
+                .iter()
+                .filter(|op| !op.internal)
+                .map(|op| (signature(op), op.doc.lines().next().unwrap_or("")))
+                .collect();
         let width = rows.iter().map(|(s, _)| s.len()).max().unwrap_or(0).min(44);
         let lines = rows
             .iter()
@@ -42,7 +47,11 @@ pub fn ops(name: Option<&str>, json: bool, style: Style) -> Result<String> {
         return Ok(lines.collect::<String>() + &format!("{} operations", rows.len()));
     };
     let Some(op) = table.lookup(name) else {
-        return Err(Error::new(ErrorKind::Name, format!("there is no operation '{name}'; `rusttorch ops` lists all")));
+        let text = format!(
+            "there is no operation '{name}'; `rusttorch ops` lists all. Functions over whole arrays (sort, cat, matmul) are \
+             Python's alone: help(rusttorch.NAME)"
+        );
+        return Err(Error::new(ErrorKind::Name, text));
     };
     if json {
         return Ok(describe(&op).to_string());

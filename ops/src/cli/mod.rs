@@ -73,7 +73,8 @@ enum Command {
         #[arg(long, conflicts_with = "name")]
         reference: bool,
     },
-    /// Time an expression: microseconds, GB/s, and the share of what memory gives.
+    /// Time an expression: microseconds, GB/s, and the share of what memory gives (`python -m rusttorch.bench` compares with
+    /// other libraries).
     Bench {
         /// An expression over the arguments, or an operation's name.
         expr: String,
