@@ -122,3 +122,14 @@ fn hostile_texts_end_soon() {
     assert!(parse(&format!("0x{}p0", "f".repeat(n)), None).is_ok());
     assert!(start.elapsed() < Duration::from_secs(10), "took {:?}", start.elapsed());
 }
+
+#[test]
+fn numbers_are_written_as_in_python() {
+    for good in ["0", "00", "0_0", "1_000", "0x_1f", "0b1_0", "1_0.5_0", "1.e-5", "0o17", "01.5", ".5"] {
+        parse(&format!("x + {good}"), None).unwrap_or_else(|e| panic!("{good}: {e}"));
+    }
+    for bad in ["010", "1__0", "1_", "0x", "0x1__f", "1_.5", "1._5", "0b2", "1_e5"] {
+        let error = parse(&format!("x + {bad}"), None).expect_err(bad);
+        assert_eq!(error.kind(), ExprErrorKind::Syntax, "{bad}");
+    }
+}

@@ -323,7 +323,9 @@ def _random_states() -> tuple[Any, ...]:
         state = numpy.get_state(legacy=False)["state"]
         states.append((state["pos"], state["key"].tobytes()) if "key" in state else str(state))
     if (torch := sys.modules.get("torch")) is not None and hasattr(torch, "get_rng_state"):
-        states.append(torch.get_rng_state().numpy().tobytes())
+        # A mode or a transform that looks on may refuse: then nobody knows.
+        with contextlib.suppress(Exception):
+            states.append(torch.get_rng_state().numpy().tobytes())
     return tuple(states)
 
 

@@ -446,7 +446,18 @@ def _numpy_keywords(kwargs: dict[str, Any], op: _names.Op) -> dict[str, Any]:
         # torch.flip has dims.
         return "dims" if ours == "dim" and "dim" not in op.params and "dims" in op.params else ours
 
-    return {k if k in op.params else named(k): v for k, v in kwargs.items()}
+    return {k if k in op.params else named(k): _dtype(v) if k == "dtype" else v for k, v in kwargs.items()}
+
+
+def _dtype(value: Any) -> Any:
+    """The name of a dtype that NumPy knows by other texts, such as ``f8``; anything else as it is."""
+    numpy = sys.modules.get("numpy")
+    if numpy is None or not isinstance(value, str):
+        return value
+    try:
+        return numpy.dtype(value).name
+    except TypeError:
+        return value
 
 
 def _drop_neutral(

@@ -58,10 +58,13 @@ pub const DETACH_FROM: u64 = 500_000;
 
 /// Runs kernels of so much work ([`engine::Plan::work`]) for a call: on torch's threads when torch is there, on our own else, without the GIL
 /// when others may want it meanwhile.
+#[inline]
 pub fn on_threads<R: Send>(py: Python<'_>, work: u64, run: impl FnOnce(&dyn Parallel) -> R + Send) -> R {
-    if work < SHARE_FROM {
-        return run(&pool::Serial);
-    }
+    if work < SHARE_FROM { run(&pool::Serial) } else { on_threads_there_are(py, work, run) }
+}
+
+#[inline(never)]
+fn on_threads_there_are<R: Send>(py: Python<'_>, work: u64, run: impl FnOnce(&dyn Parallel) -> R + Send) -> R {
     let _cap = pool::is_num_threads_set().then(|| pool::limit_threads(pool::num_threads()));
     let pool: &dyn Parallel = match torch::seen(py).and_then(|t| t.pool()) {
         Some(foreign) => foreign,

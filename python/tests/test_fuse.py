@@ -725,3 +725,10 @@ def test_parameters_of_modules_are_read_at_each_call() -> None:
 def test_random_numbers_are_not_drawn_once_for_all(draw: Any) -> None:
     with pytest.raises(rt.TraceError, match="draws random numbers"):
         rt.fuse(lambda x: x + draw())(torch.zeros(3))
+
+
+@pytest.mark.parametrize("dtype", ["f8", "<f4", "float32", "d", np.float64, np.dtype("f4")])
+def test_dtypes_by_any_text_of_numpy(dtype: Any) -> None:
+    x = np.ones(3, np.float32)
+    assert rt.fuse(lambda q: np.sum(q, dtype=dtype))(x).dtype == np.dtype(dtype)
+    assert rt.fuse(lambda q: q.sum(dtype=dtype))(x).dtype == np.dtype(dtype)
