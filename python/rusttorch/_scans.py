@@ -16,13 +16,15 @@ from rusttorch._rusttorch import Tensor, dtype
 
 
 def _torchs(x: Any, out: Any) -> Any:
-    """torch, where it scans: where its autograd is to follow what is done with ``x``, whose gradients these are, and
-    where it has to check, and may resize, an ``out`` of its own.
+    """torch, where it scans: where its autograd is to follow what is done with ``x``, whose gradients these are, where
+    it has to check, and may resize, an ``out`` of its own, and where ``x`` is more than its memory (in a transform, a
+    mode or a subclass).
     """
     torch = sys.modules.get("torch")
     if torch is None or not isinstance(x, torch.Tensor):
         return None
-    return torch if out is not None or (x.requires_grad and torch.is_grad_enabled()) else None
+    follows = x.requires_grad and torch.is_grad_enabled()
+    return torch if out is not None or follows or _rusttorch._special(x) is not None else None
 
 
 def _kind(x: Any, name: str) -> str:

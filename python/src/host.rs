@@ -1,5 +1,6 @@
 //! Scans along a dimension, sorting and the like, over the operations of `rusttorch_ops::host`.
 
+use crate::borrow::Session;
 use crate::tensor::{PyHost, PyTensor, exact, new, run};
 use crate::tensor_call::as_tensor;
 use pyo3::exceptions::PyValueError;
@@ -27,6 +28,15 @@ fn _scan<'py>(name: &str, x: &Bound<'py, PyAny>, dim: i64) -> PyResult<Vec<Bound
         return Err(PyValueError::new_err(format!("no scan is named {name}")));
     }
     results.into_iter().map(|y| new(py, Tensor::from(y))).collect()
+}
+
+/// What a tensor of torch's is whose memory cannot be read, so that torch has to compute with it; None for any other value.
+#[pyfunction]
+fn _special(x: &Bound<'_, PyAny>) -> Option<String> {
+    let mut session = Session::recording(x.py());
+    // What is wrong with other values is said where they are read.
+    let _ = session.operand(x, &String::new);
+    session.special()
 }
 
 /// The value of a tensor argument, whose last dimension is dense.
@@ -249,6 +259,7 @@ fn _as_strided<'py>(
 
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(_scan, m)?)?;
+    m.add_function(wrap_pyfunction!(_special, m)?)?;
     m.add_function(wrap_pyfunction!(_cat, m)?)?;
     m.add_function(wrap_pyfunction!(_sort, m)?)?;
     m.add_function(wrap_pyfunction!(_first, m)?)?;

@@ -360,3 +360,19 @@ def test_numbers_promote_as_in_kernels(name: str, dtype: torch.dtype) -> None:
                 continue
             with FunctionMode():
                 torch.testing.assert_close(_rusttorch._op_function(name)(*args), ours)
+
+
+@pytest.mark.parametrize("name", ["cumsum", "cumprod", "logcumsumexp", "cummax", "cummin"])
+def test_scans_in_transforms(name: str) -> None:
+    x = torch.rand(2, 3)
+    ours, theirs = getattr(rt, name), getattr(torch, name)
+    for transform in (
+        lambda f: torch.vmap(lambda q: f(q, 0))(x),
+        lambda f: torch.func.jvp(lambda q: f(q, 0), (x,), (x,)),
+        lambda f: torch.func.functionalize(lambda q: f(q, 0))(x),
+    ):
+        try:
+            expected = transform(theirs)
+        except RuntimeError:
+            continue
+        torch.testing.assert_close(transform(ours), expected)

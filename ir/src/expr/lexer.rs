@@ -118,7 +118,10 @@ fn number(text: &str, at: usize) -> Result<(Token<'static>, usize), ExprError> {
     let bad = || ExprError::new(text, ExprErrorKind::Syntax, span, "invalid number");
     let raw = &text[at..at + len];
     // An underscore stands between digits.
-    if raw.ends_with('_') || raw.contains("__") || radix == 10 && ["_.", "._", "_e", "_E"].iter().any(|w| raw.contains(w)) {
+    if raw.ends_with('_')
+        || raw.contains("__")
+        || radix == 10 && ["_.", "._", "_e", "_E"].iter().any(|w| raw.contains(w))
+    {
         return Err(bad());
     }
     let digits: String = raw.chars().filter(|&c| c != '_').collect();
@@ -131,7 +134,8 @@ fn number(text: &str, at: usize) -> Result<(Token<'static>, usize), ExprError> {
         _ => {
             let digits = if radix == 10 { &digits[..] } else { &digits[2..] };
             if radix == 10 && digits.starts_with('0') && digits.trim_start_matches('0') != "" {
-                let why = "leading zeros in decimal integer literals are not permitted; use an 0o prefix for octal integers";
+                let why =
+                    "leading zeros in decimal integer literals are not permitted; use an 0o prefix for octal integers";
                 return Err(ExprError::new(text, ExprErrorKind::Syntax, span, why));
             }
             if digits.is_empty() || !digits.chars().all(|c| c.is_digit(radix)) {
