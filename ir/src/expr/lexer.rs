@@ -133,7 +133,7 @@ fn number(text: &str, at: usize) -> Result<(Token<'static>, usize), ExprError> {
         (16, true) => Token::Float(hex_float(&digits[2..]).ok_or_else(bad)?),
         _ => {
             let digits = if radix == 10 { &digits[..] } else { &digits[2..] };
-            if radix == 10 && digits.starts_with('0') && digits.trim_start_matches('0') != "" {
+            if radix == 10 && digits.starts_with('0') && !digits.trim_start_matches('0').is_empty() {
                 let why =
                     "leading zeros in decimal integer literals are not permitted; use an 0o prefix for octal integers";
                 return Err(ExprError::new(text, ExprErrorKind::Syntax, span, why));
