@@ -15,6 +15,9 @@ use rusttorch_runtime::{Tensor as Memory, View};
 
 /// A Python number.
 pub fn number(value: &Bound<'_, PyAny>) -> PyResult<Scalar> {
+    if value.is_exact_instance_of::<PyFloat>() {
+        return Ok(Scalar::Float(value.extract()?));
+    }
     if let Some(t) = exact(value) {
         return number(&Bound::new(value.py(), PyTensor(t.clone()))?.into_any().call_method0("item")?);
     }
@@ -25,7 +28,8 @@ pub fn number(value: &Bound<'_, PyAny>) -> PyResult<Scalar> {
         return Ok(Scalar::Float(value.extract()?));
     }
     if value.is_instance_of::<PyInt>() || value.hasattr("__index__")? {
-        let int = value.call_method0("__index__")?;
+        let int =
+            if value.is_exact_instance_of::<PyInt>() { value.clone() } else { value.call_method0("__index__")? };
         let overflow = |_| PyValueError::new_err("Overflow when unpacking long long");
         return int.extract::<i64>().map(Scalar::Int).map_err(overflow);
     }
@@ -71,6 +75,10 @@ const MAX_NESTED: usize = 128;
 
 /// The extents of nested lists, and their numbers.
 fn flatten(data: &Bound<'_, PyAny>, depth: usize, shape: &mut Vec<i64>, out: &mut Vec<Scalar>) -> PyResult<()> {
+    if depth == shape.len() && (data.is_exact_instance_of::<PyFloat>() || data.is_exact_instance_of::<PyInt>()) {
+        out.push(number(data)?);
+        return Ok(());
+    }
     let is_list = data.is_instance_of::<PyList>() || data.is_instance_of::<PyTuple>();
     if is_list || (data.hasattr("__len__")? && data.hasattr("__getitem__")? && !is_scalar_like(data)?) {
         if depth == MAX_NESTED {

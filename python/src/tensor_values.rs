@@ -26,6 +26,10 @@ fn nested<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     match shape {
         [] => Ok(scalar_object(py, items.next().expect("one item per element"))),
+        [n] => {
+            let items = (0..*n as usize).map(|_| scalar_object(py, items.next().expect("one item per element")));
+            Ok(PyList::new(py, items)?.into_any())
+        }
         [n, rest @ ..] => {
             let list = PyList::empty(py);
             for _ in 0..*n {

@@ -299,3 +299,28 @@ def test_lists_that_hold_themselves() -> None:
             rt.sum(torch.ones(3), nested)
     while deep:  # Or its destructor recurses.
         deep = deep[0]
+
+
+@pytest.mark.parametrize(
+    "dtype", ["bool", "uint8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64"]
+)
+def test_sequences_of_every_dtype(dtype: str) -> None:
+    ours, theirs = getattr(rt, dtype), getattr(torch, dtype)
+    for of in (
+        lambda lib, d: lib.arange(7, dtype=d),
+        lambda lib, d: lib.arange(-3, 300, 7, dtype=d),
+        lambda lib, d: lib.arange(10, -5, -3, dtype=d),
+        lambda lib, d: lib.arange(0.5, 9, 0.75, dtype=d),
+        lambda lib, d: lib.linspace(0, 5, 9, dtype=d),
+        lambda lib, d: lib.linspace(3.5, -2, 1, dtype=d),
+        lambda lib, d: lib.eye(3, 5, dtype=d),
+        lambda lib, d: lib.eye(4, 2, dtype=d),
+        lambda lib, d: lib.eye(0, 2, dtype=d),
+    ):
+        try:
+            expected = of(torch, theirs)
+        except RuntimeError:
+            continue
+        got = of(rt, ours)
+        assert got.tolist() == expected.tolist()
+        assert got.shape == tuple(expected.shape)

@@ -161,6 +161,9 @@ impl Positions {
         }
         let (sizes, steps) = (whole.layout().shape(), whole.layout().byte_strides());
         let place = |&at: &usize| {
+            if self.dims.len() == 1 {
+                return at as i64 * steps[0];
+            }
             let mut left = at as i64;
             (0..self.dims.len()).rev().fold(0, |bytes, d| {
                 let digit = left % sizes[d];

@@ -4,6 +4,7 @@ use crate::error::Result;
 use rusttorch_ir::dtype::{Category, DType, Literal};
 use rusttorch_ir::half;
 use rusttorch_runtime::Tensor as Memory;
+use smallvec::SmallVec;
 
 /// The value of an element.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -37,7 +38,7 @@ impl Scalar {
     }
 
     /// The bytes of an element of this dtype with the value, converted as PyTorch fills tensors.
-    pub fn encode(self, dtype: DType) -> Vec<u8> {
+    pub fn encode(self, dtype: DType) -> SmallVec<[u8; 8]> {
         let literal = match self {
             Scalar::Bool(b) => Literal::from_f64(dtype, f64::from(u8::from(b))),
             Scalar::Int(i) if dtype.is_float() => Literal::float(dtype, i as f64),
@@ -47,7 +48,7 @@ impl Scalar {
         };
         let bytes = literal.bits.to_ne_bytes();
         let size = dtype.size();
-        if cfg!(target_endian = "little") { bytes[..size].to_vec() } else { bytes[8 - size..].to_vec() }
+        SmallVec::from_slice(if cfg!(target_endian = "little") { &bytes[..size] } else { &bytes[8 - size..] })
     }
 
     /// Category and bits, as an operand of a call.
