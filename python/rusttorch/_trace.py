@@ -363,6 +363,18 @@ class Traced(Views, Writes):
 
         return numpy.dtype(name)
 
+    @property
+    def device(self) -> Any:
+        """The CPU, as the library of the arguments says it."""
+        if self._tracer.of_torch and (torch := sys.modules.get("torch")) is not None:
+            return torch.device("cpu")
+        return "cpu"
+
+    def is_floating_point(self) -> bool:
+        """Whether the dtype is a float; the trace holds for calls with equal dtypes only."""
+        self._tracer.read_dtypes = True
+        return self._tracer.meta(self)[0] in _FLOATS
+
     def transpose(self, *axes: Any, **dims: Any) -> Any:
         """torch's exchange of two dimensions, or NumPy's order of all of them, reversed when there is none."""
         if dims or self._tracer.of_torch:
@@ -376,6 +388,15 @@ class Traced(Views, Writes):
         """Dimensions reversed."""
         dims = list(range(self.ndim))[::-1]
         return self._tracer.call("permute", (self, dims), {}, ".T")
+
+    @property
+    def mT(self) -> Any:
+        """The last two dimensions exchanged."""
+        if self.ndim < 2:
+            raise RuntimeError(
+                f"tensor.mT is only supported on matrices or batches of matrices. Got {self.ndim}-D tensor."
+            )
+        return self._tracer.call("transpose", (self, -2, -1), {}, ".mT")
 
     def __setitem__(self, key: Any, value: Any) -> NoReturn:
         raise TraceError(f"writing to an array cannot be fused; use where() ({_where()})")

@@ -732,3 +732,14 @@ def test_dtypes_by_any_text_of_numpy(dtype: Any) -> None:
     x = np.ones(3, np.float32)
     assert rt.fuse(lambda q: np.sum(q, dtype=dtype))(x).dtype == np.dtype(dtype)
     assert rt.fuse(lambda q: q.sum(dtype=dtype))(x).dtype == np.dtype(dtype)
+
+
+def test_attributes_of_tensors() -> None:
+    def f(x: Any) -> Any:
+        y = x.mT * 2 if x.is_floating_point() else x.mT
+        return y + torch.arange(y.shape[-1], device=x.device)
+
+    for x in (torch.arange(6.0).reshape(2, 3), torch.arange(6).reshape(2, 3)):
+        assert torch.equal(rt.fuse(f)(x), f(x))
+    with pytest.raises(RuntimeError, match="only supported on matrices"):
+        rt.fuse(lambda x: x.mT)(torch.ones(3))
