@@ -32,8 +32,8 @@ pub enum DTypeRule {
     ToFloat,
     /// Promote; this kernel (PyTorch's name) is "not implemented for" integers and bool.
     FloatOnly(&'static str),
-    /// As `FloatOnly`; where the first value is a 16-bit float and others are f32, the body computes in f32 with none of them
-    /// rounded, and its results are of the first one's dtype.
+    /// As `FloatOnly`, but the results are of the first value's dtype, where others are of wider floats, with which the body
+    /// computes.
     Mixed(&'static str),
     /// Promote; this kernel (PyTorch's name) is "not implemented for" floats.
     Bitwise(&'static str),
@@ -309,6 +309,11 @@ impl OpDef {
         }
     }
 
+    /// Whether programs may call it: it is public, or an underscore before its name says that front ends do.
+    pub fn is_callable(&self) -> bool {
+        !self.internal || self.name.starts_with('_')
+    }
+
     /// True for a function of its operands' elements.
     pub fn is_elementwise(&self) -> bool {
         matches!(self.reference, Some(Reference::Unary(_) | Reference::Binary(_) | Reference::Ternary(_)))
@@ -514,7 +519,7 @@ impl OpTable {
 
 impl Functions for OpTable {
     fn check_call(&self, name: &str, positional: usize, keywords: &[&str]) -> Option<Result<(), String>> {
-        let op = self.ops.get(name).filter(|op| !op.internal)?;
+        let op = self.ops.get(name).filter(|op| op.is_callable())?;
         Some(op.bind(positional, keywords).map(|_| ()))
     }
 

@@ -28,6 +28,7 @@ from typing import Any, NamedTuple, TypeVar, overload
 from rusttorch._inspect import Inspection
 from rusttorch._rusttorch import Expr, FastCall, TraceError, get_rng_state
 from rusttorch._trace import Traced, Tracer, is_array, is_tensor
+from rusttorch._trace_outside import Outside
 from rusttorch._variables import Hidden, Known, known
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -50,6 +51,8 @@ class _Trace(NamedTuple):
     used: tuple[int, ...]
     hidden: tuple[Hidden, ...]
     shapes: tuple[Any, ...] | None
+    # Numbers of dimensions.
+    ranks: tuple[Any, ...] | None
     dtypes: tuple[Any, ...] | None
     # Whether methods meant torch's.
     of_torch: bool | None
@@ -74,6 +77,8 @@ class _Trace(NamedTuple):
                 return False
             if not all(is_array(v := h.read()) and tuple(v.shape) == h.shape for h in self.hidden):
                 return False
+        if self.ranks is not None and self.ranks != _ranks(leaves):
+            return False
         if self.dtypes is not None:
             if self.dtypes != _dtypes(leaves):
                 return False
@@ -93,8 +98,8 @@ class _Trace(NamedTuple):
 
     def always_holds(self) -> bool:
         """Whether it does for whatever arguments of the same structure."""
-        asked = (self.shapes, self.dtypes, self.of_torch)
-        return asked == (None, None, None) and not self.known and not any(h.others for h in self.hidden)
+        asked = (self.shapes, self.ranks, self.dtypes, self.of_torch)
+        return asked == (None, None, None, None) and not self.known and not any(h.others for h in self.hidden)
 
     def _is_of_torch(self, leaves: list[Any]) -> bool:
         return any(map(is_tensor, leaves)) or any(is_tensor(h.read()) for h in self.hidden)
@@ -135,7 +140,7 @@ class FusedFunction(FastCall):
         self._contract = contract
         self._traces: OrderedDict[Any, list[_Trace]] = OrderedDict()
         # For whoever changes it; functions of the user's run without it.
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._hits = 0
         self._misses = 0
         self._signature: Any = None
@@ -176,7 +181,9 @@ class FusedFunction(FastCall):
         """Forgets all traces."""
         self._uninstall()
         with self._lock:
-            self._traces.clear()
+            # They go when the lock is free: what they hold may have code of its own for that.
+            traces, self._traces = self._traces, OrderedDict()
+        traces.clear()
         self._hits = self._misses = 0
 
     def _parameters(self) -> Any:
@@ -256,11 +263,15 @@ class FusedFunction(FastCall):
         turned = [k for t in tuple(self._traces.get(key, ())) for k in t.turned()]
         trace = trace._replace(known=(*trace.known, *turned))
         with self._lock:
-            self._traces.setdefault(key, []).insert(0, trace)
+            kept = self._traces.setdefault(key, [])
+            kept.insert(0, trace)
             self._traces.move_to_end(key)
-            del self._traces[key][_TRACES:]
+            gone: list[Any] = kept[_TRACES:]
+            del kept[_TRACES:]
             while len(self._traces) > _TRACES:
-                self._traces.popitem(last=False)
+                gone.append(self._traces.popitem(last=False))
+        # Outside of the lock: what they hold may have code of its own for when it goes.
+        gone.clear()
         direct = isinstance(trace.result, _Slot) and trace.used == tuple(range(len(args)))
         if plain and direct and trace.always_holds():
             assert trace.expr is not None
@@ -277,34 +288,51 @@ class FusedFunction(FastCall):
         leaves: list[Any],
     ) -> _Trace:
         owners = [a for a in (*args, *kwargs.values()) if not _is_leaf(a)]
-        tracer = Tracer(self.__wrapped__, leaves, owners)
-        proxies = iter(tracer.parameters)
-        traced_args = [a if shape is _STATIC else _replace(a, proxies) for a, shape in zip(args, key_args, strict=True)]
-        order = dict(key_kwargs)
-        traced_kwargs = {}
-        for name in sorted(kwargs):
-            traced_kwargs[name] = kwargs[name] if order[name] is _STATIC else _replace(kwargs[name], proxies)
         drawn = _random_states()
-        result = self.__wrapped__(*traced_args, **traced_kwargs)
-        if drawn != _random_states():
-            raise TraceError(
-                f"{self._label()}() draws random numbers, which would be the same at each call: draw them before, and "
-                "give them as an argument"
-            )
+        tracer, result, outside = self._run(key_args, args, key_kwargs, kwargs, leaves, owners)
         expr, structure = self._results(tracer, result, key_args)
+        if drawn != _random_states():
+            # By this function, or by another thread: then its constants are the same once more.
+            again, result, _ = self._run(key_args, args, key_kwargs, kwargs, leaves, owners)
+            if str(expr) != str(self._results(again, result, key_args)[0]) or not tracer.has_constants_of(again):
+                raise TraceError(
+                    f"{self._label()}() draws random numbers, which would be the same at each call: draw them before, "
+                    "and give them as an argument"
+                )
         objects = [o for o in owners if not _is_structure(o)]
         return _Trace(
             expr,
             tuple(range(len(leaves))),
             tuple(tracer.hidden),
             _shapes(leaves) if tracer.read_shapes else None,
+            _ranks(leaves) if tracer.read_ranks else None,
             _dtypes(leaves) if tracer.read_dtypes else None,
             tracer.of_torch if tracer.read_library else None,
             # As the function left them: what it counts while it is traced is no reason to trace it again.
-            tuple(known(self.__wrapped__, objects, lambda v: is_array(v) and not tracer.hides(v))),
+            (*known(self.__wrapped__, objects, lambda v: is_array(v) and not tracer.hides(v)), *outside.guards(tracer)),
             structure,
             tuple(owners),
         )
+
+    def _run(
+        self,
+        key_args: tuple[Any, ...],
+        args: tuple[Any, ...],
+        key_kwargs: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        leaves: list[Any],
+        owners: list[Any],
+    ) -> tuple[Tracer, Any, Outside]:
+        """The function on stand-ins."""
+        tracer, outside = Tracer(self.__wrapped__, leaves, owners), Outside()
+        proxies = iter(tracer.parameters)
+        traced_args = [a if shape is _STATIC else _replace(a, proxies) for a, shape in zip(args, key_args, strict=True)]
+        order = dict(key_kwargs)
+        traced_kwargs = {}
+        for name in sorted(kwargs):
+            traced_kwargs[name] = kwargs[name] if order[name] is _STATIC else _replace(kwargs[name], proxies)
+        with outside.watch():
+            return tracer, self.__wrapped__(*traced_args, **traced_kwargs), outside
 
     def _results(self, tracer: Tracer, result: Any, key_args: tuple[Any, ...]) -> tuple[Expr | None, Any]:
         """The expression of what the function gave, and how results are made of its values."""
@@ -320,8 +348,10 @@ def _random_states() -> tuple[Any, ...]:
     """The states of the generators that functions draw from without naming one, of the libraries that are there."""
     states: list[Any] = [get_rng_state(), random.getstate()]
     if (numpy := sys.modules.get("numpy.random")) is not None:
-        state = numpy.get_state(legacy=False)["state"]
+        whole = numpy.get_state(legacy=False)
+        state = whole["state"]
         states.append((state["pos"], state["key"].tobytes()) if "key" in state else str(state))
+        states.append((whole.get("has_gauss"), whole.get("gauss")))
     if (torch := sys.modules.get("torch")) is not None and hasattr(torch, "get_rng_state"):
         # A mode or a transform that looks on may refuse: then nobody knows.
         with contextlib.suppress(Exception):
@@ -352,6 +382,10 @@ def _exact(value: Any) -> Any:
 
 def _shapes(leaves: list[Any]) -> tuple[Any, ...]:
     return tuple(tuple(x.shape) if is_array(x) else None for x in leaves)
+
+
+def _ranks(leaves: list[Any]) -> tuple[Any, ...]:
+    return tuple(len(x.shape) if is_array(x) else None for x in leaves)
 
 
 def _dtypes(leaves: list[Any]) -> tuple[Any, ...]:

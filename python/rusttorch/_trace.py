@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, NoReturn
 
 from rusttorch import _names, _rusttorch
@@ -12,7 +13,7 @@ from rusttorch._log import where as _where
 from rusttorch._rusttorch import Builder, Expr, Tensor, TraceError
 from rusttorch._trace_views import Views
 from rusttorch._trace_writes import VIEWS, Writes
-from rusttorch._variables import Hidden, sources
+from rusttorch._variables import Hidden, Sources
 
 
 def is_array(value: Any) -> bool:
@@ -43,11 +44,20 @@ class Tracer:
         self.leaves = leaves
         self.parameters = [Traced(self, self.builder.param(f"x{i}"), is_array(v)) for i, v in enumerate(leaves)]
         self.hidden: list[Hidden] = []
+        self._sources: Sources | None = None
         # Hidden arrays by id, held so that the ids stay theirs.
         self._hidden_values: dict[int, tuple[Any, Traced]] = {}
         self.read_shapes = False
+        self.read_ranks = False
         self.read_dtypes = False
         self.read_library = False
+
+    @property
+    def sources(self) -> Sources:
+        """Where arrays lie that are no arguments."""
+        if self._sources is None:
+            self._sources = Sources(self.function, self.owners, is_array)
+        return self._sources
 
     @property
     def of_torch(self) -> bool:
@@ -82,7 +92,7 @@ class Tracer:
         if known is None:
             traced = Traced(self, self.builder.param(f"h{len(self.hidden)}"), True)
             self._hidden_values[id(array)] = (array, traced)
-            self.hidden.append(Hidden(array, sources(self.function, self.owners, array)))
+            self.hidden.append(Hidden(array, self.sources.of(array)))
             return traced
         return known[1]
 
@@ -93,6 +103,12 @@ class Tracer:
     def hides(self, array: Any) -> bool:
         """Whether an array is an operand that is read at each call."""
         return id(array) in self._hidden_values
+
+    def has_constants_of(self, other: Tracer) -> bool:
+        """Whether the arrays that are constants of both traces are the same."""
+        own, others = ([v for v, _ in t._hidden_values.values()] for t in (self, other))
+        equal = (a is b or repr(a.tolist()) == repr(b.tolist()) for a, b in zip(own, others, strict=False))
+        return len(own) == len(others) and all(equal)
 
     def call(
         self, op: str, args: tuple[Any, ...], kwargs: dict[str, Any], said: str, of_torch: bool | None = None
@@ -142,7 +158,11 @@ class Tracer:
             return str(leaf.dtype).rpartition(".")[2], tuple(leaf.shape)
         expr = self.builder.finish("shape", [value._id])
         operands = [*self.leaves, *(v for v, _ in self._hidden_values.values())]
-        dtype, shape = expr._result_meta(*operands)[0]
+        torch = sys.modules.get("torch")
+        # The mode that looks on while a function is traced is not to look at this.
+        unseen = torch._C.DisableTorchFunction() if torch is not None and hasattr(torch, "_C") else nullcontext()
+        with unseen:
+            dtype, shape = expr._result_meta(*operands)[0]
         return dtype, tuple(shape)
 
 
@@ -362,13 +382,6 @@ class Traced(Views, Writes):
         import numpy
 
         return numpy.dtype(name)
-
-    @property
-    def device(self) -> Any:
-        """The CPU, as the library of the arguments says it."""
-        if self._tracer.of_torch and (torch := sys.modules.get("torch")) is not None:
-            return torch.device("cpu")
-        return "cpu"
 
     def is_floating_point(self) -> bool:
         """Whether the dtype is a float; the trace holds for calls with equal dtypes only."""

@@ -23,6 +23,9 @@ class Views:
 
     if TYPE_CHECKING:
 
+        def _again(self) -> Any:
+            """A copy."""
+
         @property
         def shape(self) -> tuple[int, ...]:
             """The shape."""
@@ -90,7 +93,7 @@ class Views:
                 groups = groups._view("unflatten", dim, [len(taken), step])
                 return groups._view("select", dim + 1, before)
         index = self._view("narrow", dim, 0, len(taken))._view("iota", dim)
-        return self._view("take_along_dim", index * step + taken.start, dim)
+        return self._view("take_along_dim", index * step + taken.start, dim)._as_view_of(self)
 
     def chunk(self, chunks: int, dim: int = 0) -> tuple[Any, ...]:
         """At most ``chunks`` parts of equal extent along ``dim``; ``torch.Tensor.chunk``."""
@@ -142,7 +145,8 @@ class Views:
         torch = sys.modules.get("torch")
         if memory_format is not None and (torch is None or memory_format is not torch.contiguous_format):
             raise NotImplementedError(f".contiguous() with memory_format= cannot be fused ({_where()})")
-        return self
+        # The same elements, or a copy, by their layout.
+        return self._again()._as_view_of(self)
 
     def cpu(self) -> Any:
         """The values, which are on the CPU; ``torch.Tensor.cpu``."""
@@ -160,8 +164,8 @@ class Views:
         """Another dtype, that of another array, or the device that all are on; ``torch.Tensor.to``."""
         from rusttorch._trace import is_array
 
-        for name in ("non_blocking", "copy"):
-            kwargs.pop(name, None)
+        kwargs.pop("non_blocking", None)
+        copies = kwargs.pop("copy", False)
         if kwargs.pop("memory_format", None) not in (None, *_kept_formats()):
             raise NotImplementedError(f".to() with memory_format= cannot be fused ({_where()})")
         dtype: Any = None
@@ -175,7 +179,10 @@ class Views:
                 raise TraceError(f"arrays are on the CPU: .to({a!r}) cannot be fused ({_where()})")
             if kind not in _DEVICES and a is not None and not isinstance(a, bool):  # those are non_blocking and copy
                 dtype = a
-        return self if dtype is None else self._tracer.call("to", (self, dtype), {}, ".to()")
+        if dtype is None:
+            return self._again() if copies else self
+        converted = self._tracer.call("to", (self, dtype), {}, ".to()")
+        return converted._again() if copies else converted
 
     def astype(
         self, dtype: Any, order: str = "K", casting: str = "unsafe", subok: bool = True, copy: bool = True
@@ -188,7 +195,8 @@ class Views:
         if order not in ("K", "C") or casting not in ("unsafe", "same_kind"):
             said = f"order={order!r}, casting={casting!r}"
             raise NotImplementedError(f".astype() with {said} cannot be fused ({_where()})")
-        return self._tracer.call("to", (self, _dtype_name(dtype)), {}, ".astype()")
+        converted = self._tracer.call("to", (self, _dtype_name(dtype)), {}, ".astype()")
+        return converted._again() if copy else converted
 
 
 def _dtype_name(dtype: Any) -> str:

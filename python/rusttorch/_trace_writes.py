@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 VIEWS = frozenset(
     (
         *("permute", "transpose", "t", "unsqueeze", "squeeze", "reshape", "flatten", "unflatten", "broadcast_to"),
-        *("ravel", "detach", "select", "narrow", "flip", "to"),
+        *("ravel", "detach", "select", "narrow", "flip", "to", "positive"),
     )
 )
 _KINDS = ("bool", "int", "float")
@@ -58,12 +58,21 @@ class Writes:
         if self._base is None:
             return False
         tracer = self._tracer
-        if self._op == "flip":
-            return not tracer.of_torch
+        if self._op in ("flip", "positive"):
+            return tracer.of_torch == (self._op == "positive")
         if self._op == "to":
             tracer.read_dtypes = True
             return tracer.meta(self)[0] == tracer.meta(self._base)[0]  # type: ignore[arg-type]
         return True
+
+    def _again(self) -> Any:
+        """A copy, as far as memory is concerned: the same value."""
+        return type(self)(self._tracer, self._id, self._array)  # type: ignore[call-arg]
+
+    def _as_view_of(self, base: Any) -> Any:
+        """This value, which may share the memory of another."""
+        self._base, self._op, self._seen = base, "", base._version
+        return self
 
     def _check_views(self) -> None:
         """Raises TraceError: the stand-in is a view of one that has been written since."""
@@ -79,8 +88,12 @@ class Writes:
     def _write(self, op: str, args: tuple[Any, ...], kwargs: dict[str, Any], said: str) -> Any:
         """Makes the stand-in that of ``op`` of it; of a number, and of a NumPy scalar, a new one."""
         tracer = self._tracer
-        if not self._array or (not tracer.of_torch and tracer.meta(self)[1] == ()):  # type: ignore[arg-type]
+        if not self._array:
             return tracer.call(op, (self, *args), kwargs, said)
+        if not tracer.of_torch:
+            tracer.read_ranks = True
+            if tracer.meta(self)[1] == ():  # type: ignore[arg-type]
+                return tracer.call(op, (self, *args), kwargs, said)
         root: Any = self
         while root._base is not None and root._shares():
             root = root._base
@@ -89,16 +102,17 @@ class Writes:
             raise TraceError(f"writing to {what} in place ({said}) cannot be fused; make a new array ({_where()})")
         if root is not self:
             raise TraceError(f"writing to a view in place ({said}) cannot be fused; make a new array ({_where()})")
+        # What the dtypes are decides what is written; shapes are compared at each call.
+        tracer.read_dtypes = True
         result = tracer.call(op, (self, *args), kwargs, said)
         (dtype, shape), (now, of) = tracer.meta(self), tracer.meta(result)
         if shape != of:
             raise RuntimeError(f"output with shape {[*shape]} doesn't match the broadcast shape {[*of]}")
         if dtype != now:
-            tracer.read_dtypes = True
             if _kind(now) > _kind(dtype):
                 raise RuntimeError(f"result type {_C[now]} can't be cast to the desired output type {_C[dtype]}")
             result = tracer.call("to", (result, dtype), {}, said)
-        self._id = result._id
+        self._id = tracer.call("_written", (self, result), {}, said)._id
         self._version += 1
         return self
 

@@ -8,7 +8,7 @@ from functools import partial
 from types import CodeType, FunctionType, MemberDescriptorType, ModuleType
 from typing import Any, NamedTuple
 
-from rusttorch._paths import paths
+from rusttorch._paths import places
 
 #: What a kernel has as a constant, or what decides the course of a function, and is compared by value.
 _PLAIN = frozenset((float, int, bool, str, type(None)))
@@ -18,6 +18,8 @@ class Hidden:
     """An array that the traced function did not get as an argument, and where to find it at each call."""
 
     def __init__(self, value: Any, getters: list[Callable[[], Any]]) -> None:
+        # It is made by the function, or found in no way that is known.
+        self.is_constant = not getters
         # Gives the array now.
         self.read: Callable[[], Any] = getters[0] if getters else lambda: value
         #: One array under several names, which the trace takes for one.
@@ -43,14 +45,43 @@ class Known(NamedTuple):
         return bool(now.hex() == value.hex() if type(now) is float else now == value)
 
 
-def sources(function: Callable[..., Any], owners: list[Any], array: Any) -> list[Callable[[], Any]]:
-    """How to read the variables again that hold ``array``: a closure's cells, globals that the function names, or a
+class Sources:
+    """How to read the variables again that hold arrays: a closure's cells, globals that the function names, or a
     function of its module that it names, attributes of self and of modules that it names; where there is none, the
     places in what these hold (see :mod:`._paths`).
     """
-    variables = list(_variables(function, owners))
-    found = [read for read, value in variables if value is array]
-    return found or paths(iter(variables), array)
+
+    def __init__(self, function: Callable[..., Any], owners: list[Any], is_array: Callable[[Any], bool]) -> None:
+        self.variables = list(_variables(function, owners))
+        self._is_array = is_array
+        self._places: dict[int, list[Callable[[], Any]]] | None = None
+
+    def of(self, array: Any) -> list[Callable[[], Any]]:
+        """The variables of an array, or its places."""
+        found = [read for read, value in self.variables if value is array]
+        if found:
+            return found
+        # What lay there may be another object by now.
+        return [read for read in self._lying().get(id(array), ()) if _reads(read, array)]
+
+    def everywhere(self) -> Iterator[tuple[Callable[[], Any], Any]]:
+        """How to read every array again, and what it is."""
+        yield from ((read, value) for read, value in self.variables if self._is_array(value))
+        for read, *_ in self._lying().values():
+            with contextlib.suppress(LookupError):
+                yield read, read()
+
+    def _lying(self) -> dict[int, list[Callable[[], Any]]]:
+        if self._places is None:
+            self._places = places(self.variables, self._is_array)
+        return self._places
+
+
+def _reads(read: Callable[[], Any], array: Any) -> bool:
+    try:
+        return read() is array
+    except LookupError:
+        return False
 
 
 def _variables(function: Callable[..., Any], owners: list[Any]) -> Iterator[tuple[Callable[[], Any], Any]]:
@@ -72,7 +103,9 @@ def _variables(function: Callable[..., Any], owners: list[Any]) -> Iterator[tupl
                 within = vars(scope[name])
                 yield from ((partial(getattr, scope[name], n), within[n]) for n in names if n in within)
     for owner in owners:
-        yield from ((partial(getattr, owner, name), value) for name, value in _attributes(owner).items())
+        # Of a function its own, not what it is made of.
+        attributes = vars(owner) if isinstance(owner, FunctionType) else _attributes(owner)
+        yield from ((partial(getattr, owner, name), value) for name, value in attributes.items())
 
 
 def known(function: Callable[..., Any], owners: list[Any], constant: Callable[[Any], bool]) -> list[Known]:

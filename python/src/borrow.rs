@@ -352,14 +352,8 @@ impl Session {
     /// scalars become numbers.
     #[inline]
     pub fn settle(&mut self, py: Python<'_>, operands: &mut [Operand]) -> PyResult<()> {
-        if self.scalars && operands.iter().any(|o| matches!(o, Operand::Array(b) if b.kind == Kind::Torch)) {
-            for operand in operands.iter_mut() {
-                if let Operand::Array(b) = operand
-                    && b.scalar
-                {
-                    *operand = Operand::Number(b.number(py)?);
-                }
-            }
+        if self.scalars {
+            scalars_to_numbers(py, operands)?;
         }
         if !self.python_ran {
             return Ok(());
@@ -485,6 +479,21 @@ fn ndarray(object: &Bound<'_, PyAny>) -> PyResult<Borrowed> {
         return Ok(aligned);
     }
     Ok(borrowed)
+}
+
+#[cold]
+fn scalars_to_numbers(py: Python<'_>, operands: &mut [Operand]) -> PyResult<()> {
+    if !operands.iter().any(|o| matches!(o, Operand::Array(b) if b.kind == Kind::Torch)) {
+        return Ok(());
+    }
+    for operand in operands {
+        if let Operand::Array(b) = operand
+            && b.scalar
+        {
+            *operand = Operand::Number(b.number(py)?);
+        }
+    }
+    Ok(())
 }
 
 /// An array that was made for this call, which keeps it.

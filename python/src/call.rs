@@ -44,6 +44,13 @@ struct Memos {
     kept: Vec<Arc<Memo>>,
 }
 
+impl Memos {
+    #[cold]
+    fn forget(&mut self) {
+        *self = Memos { generation: engine::generation(), kept: Vec::new() };
+    }
+}
+
 /// A plan and what it is for.
 struct Memo {
     operands: Vec<Seen>,
@@ -111,7 +118,7 @@ impl Callable {
     fn memos(&self) -> MutexGuard<'_, Memos> {
         let mut memos = self.memos.lock().unwrap_or_else(PoisonError::into_inner);
         if memos.generation != engine::generation() {
-            *memos = Memos { generation: engine::generation(), kept: Vec::new() };
+            memos.forget();
         }
         memos
     }

@@ -70,11 +70,11 @@ impl FastCall {
                     .unwrap_or_else(|| Expr::call_with(expr, args, kwargs));
             }
             let mut operands: Vec<_> = args.iter().collect();
-            for reader in &entry.readers {
-                operands.push(reader.bind(py).call0()?);
+            operands.extend(entry.readers.iter().map_while(|reader| reader.bind(py).call0().ok()));
+            // What was read may be anything now. What is gone, Python tells, or does without.
+            if operands.len() == args.len() + entry.readers.len() {
+                return entry.expr.bind(py).call(PyTuple::new(py, operands)?, kwargs);
             }
-            // What was read may be anything now.
-            return entry.expr.bind(py).call(PyTuple::new(py, operands)?, kwargs);
         }
         slf.call_method(pyo3::intern!(py, "_slow"), args.clone(), kwargs)
     }

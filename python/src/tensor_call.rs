@@ -277,6 +277,12 @@ fn view(name: &str, operands: &[Operand], py: Python<'_>) -> PyResult<Option<Ten
         "reshape" => list(1).map(|shape| x.reshape(&shape, &host)),
         "flatten" => int(1).zip(int(2)).map(|(a, b)| x.flatten(a, b, &host)),
         "broadcast_to" => list(1).map(|shape| x.expand(&shape)),
+        "t" if x.layout().rank() < 2 => Some(Ok(x.clone())),
+        "t" if x.layout().rank() == 2 => Some(x.transpose(0, 1)),
+        "narrow" => int(1).zip(int(2)).zip(int(3)).map(|((dim, start), length)| x.narrow(dim, start, length)),
+        "select" => int(1).zip(int(2)).map(|(dim, index)| x.select(dim, index)),
+        "ravel" => Some(x.reshape(&[-1], &host)).filter(|_| x.layout().numel() > 0),
+        "positive" if x.layout().dtype() != DType::Bool => Some(Ok(x.clone())),
         _ => None,
     };
     result.map(|r| run(|| r)).transpose()

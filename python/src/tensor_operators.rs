@@ -3,6 +3,7 @@
 use crate::tensor::PyTensor;
 use crate::tensor_call::{self, binary, compare, in_place, unary};
 use pyo3::basic::CompareOp;
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
 #[pymethods]
@@ -142,8 +143,11 @@ impl PyTensor {
     fn __pow__<'py>(
         slf: &Bound<'py, Self>,
         other: &Bound<'py, PyAny>,
-        _modulo: Option<&Bound<'py, PyAny>>,
+        modulo: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
+        if modulo.is_some_and(|m| !m.is_none()) {
+            return Err(PyTypeError::new_err("pow() of a tensor takes no modulus"));
+        }
         binary("pow", slf.as_any(), other)
     }
 

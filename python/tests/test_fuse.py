@@ -743,3 +743,147 @@ def test_attributes_of_tensors() -> None:
         assert torch.equal(rt.fuse(f)(x), f(x))
     with pytest.raises(RuntimeError, match="only supported on matrices"):
         rt.fuse(lambda x: x.mT)(torch.ones(3))
+
+
+def test_what_is_computed_of_outer_arrays_follows_them() -> None:
+    scale, table, weights = torch.ones(3), [np.ones(3)], np.ones(3)
+    for x, f, change in (
+        (torch.ones(3), lambda x: x + scale * 2, lambda: scale.fill_(5)),
+        (torch.ones(3), lambda x: x * torch.rsqrt(scale + 1e-5), lambda: scale.mul_(2)),
+        (np.ones(3), lambda x: x * np.exp(weights), lambda: weights.fill(0)),
+        (np.ones(3), lambda x: x * -table[0].sum(), lambda: table.__setitem__(0, np.zeros(3))),
+    ):
+        fused: Any = rt.fuse(f)
+        for _ in range(3):
+            np.testing.assert_allclose(np.asarray(fused(x)), np.asarray(f(x)), rtol=1e-6)
+            change()
+        np.testing.assert_allclose(np.asarray(fused(x)), np.asarray(f(x)), rtol=1e-6)
+
+
+def test_training_by_what_is_computed_of_a_parameter() -> None:
+    class Decay(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a = torch.nn.Parameter(torch.zeros(3))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x * -torch.exp(self.a)
+
+    eager, fused = Decay(), Decay()
+    f = rt.fuse(fused.forward)
+    x = torch.arange(3.0)
+    for module, function in ((eager, eager.forward), (fused, f)):
+        optimizer = torch.optim.SGD(module.parameters(), 0.1)
+        for _ in range(4):
+            optimizer.zero_grad()
+            function(x).sum().backward()
+            function(x).sum().backward()
+            optimizer.step()
+    torch.testing.assert_close(fused.a, eager.a)
+
+
+def test_containers_that_grow_are_read_again() -> None:
+    rows = [np.ones(2)]
+
+    def total(x: Any) -> Any:
+        for row in rows:
+            x = x + row
+        return x - rows[-1]
+
+    f = rt.fuse(total)
+    for _ in range(3):
+        assert f(np.zeros(2)).tolist() == total(np.zeros(2)).tolist()
+        rows.append(rows[-1] * 2)
+
+
+def test_large_containers_beside_arrays() -> None:
+    class Model:
+        def __init__(self) -> None:
+            self.words = {str(i): i for i in range(100_000)}
+            self.layers = [{"w": np.ones(2)}]
+
+        def forward(self, x: Any) -> Any:
+            return x * self.layers[0]["w"]
+
+    model = Model()
+    f = rt.fuse(model.forward)
+    assert f(np.ones(2)).tolist() == [1, 1]
+    model.layers[0]["w"] = np.full(2, 3.0)
+    assert f(np.ones(2)).tolist() == [3, 3]
+
+
+def test_in_place_operations_are_traced_by_dtype_rank_and_shape() -> None:
+    f = rt.fuse(_added)
+    x = torch.ones(3)
+    assert f(x, x).dtype == torch.float32
+    assert f(x, x.double()).dtype == torch.float32
+    with pytest.raises(RuntimeError, match="can't be cast"):
+        f(x.long(), x)
+    with pytest.raises(RuntimeError, match=r"output with shape \[3\] doesn't match the broadcast shape \[2, 3\]"):
+        f(x, torch.ones(2, 3))
+    assert f(torch.ones(5), torch.ones(1)).tolist() == [2] * 5
+    # NumPy's scalars are values, its arrays are not.
+    g = rt.fuse(_alias)
+    for y in (np.array(1.0), np.ones(3), np.array(2.0)):
+        np.testing.assert_array_equal(g(y), _alias(y))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda y: (y, y[::2]),
+        lambda y: (y, +y),
+        lambda y: (y, y.contiguous()),
+        lambda y: (y, y.view(-1)),
+    ],
+)
+def test_other_names_for_the_same_memory_are_refused(function: Any) -> None:
+    def f(x: Any) -> Any:
+        y, z = function(x * 2)
+        z += 1
+        return y
+
+    with pytest.raises(rt.TraceError, match="writing to a view"):
+        rt.fuse(f)(torch.ones(5))
+
+
+def test_copies_may_be_written() -> None:
+    def f(x: Any) -> Any:
+        y = x * 2
+        z = y.to("cpu", copy=True)
+        z += 1
+        return y + z
+
+    assert rt.fuse(f)(torch.ones(2)).tolist() == [5, 5]
+
+
+def test_random_numbers_of_other_threads_do_not_matter() -> None:
+    stop = threading.Event()
+
+    def draw() -> None:
+        while not stop.is_set():
+            random.random()
+            time.sleep(1e-5)
+
+    thread = threading.Thread(target=draw)
+    thread.start()
+    try:
+        for _ in range(30):
+            assert rt.fuse(lambda x: x + torch.arange(3))(torch.zeros(3)).tolist() == [0, 1, 2]
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_traces_that_go_may_call_the_function() -> None:
+    class Box:
+        def __init__(self, fused: Any) -> None:
+            self.fused = fused
+
+        def __del__(self) -> None:
+            self.fused(None, np.ones(2))
+
+    f = rt.fuse(lambda box, x: x * 2)
+    for _ in range(70):
+        f(Box(f), np.ones(2))
+    f.cache_clear()  # type: ignore[attr-defined]

@@ -363,3 +363,41 @@ def test_the_extreme_of_everything_is_shared_evenly(name):
                 (f(x) * 2).backward()
                 grads.append(x.grad)
             assert torch.equal(*grads)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_gradients_at_the_ends(dtype: torch.dtype) -> None:
+    """Where one branch of a choice is infinite or undefined, the other's gradient is the gradient."""
+    import rusttorch.nn.functional as RF
+
+    big = torch.tensor([-200.0, -1.0, 0.0, 0.3, 1.5, 89.0, 1e4, float("inf")], dtype=dtype)
+    odd = torch.tensor([float("nan"), float("inf"), -float("inf"), 0.5, 3.0], dtype=dtype)
+    unit = torch.tensor([0.0, 1.0, 0.3, 1.5, -0.2], dtype=dtype)
+    zero = torch.tensor([0.0, 0.0, 1.0, -0.0], dtype=dtype)
+    for ours, theirs, x in (
+        (RF.elu, F.elu, big),
+        (lambda x: RF.elu(x, 0.5), lambda x: F.elu(x, 0.5), big),
+        (lambda x: rt.celu(x, 0.1), lambda x: torch.celu(x, 0.1), big),
+        (rt.logit, torch.logit, unit),
+        (lambda x: rt.logit(x, 0.25), lambda x: torch.logit(x, 0.25), unit),
+        (lambda x: rt.atan2(x, zero), lambda x: torch.atan2(x, zero), zero),
+        (lambda x: rt.atan2(zero, x), lambda x: torch.atan2(zero, x), zero),
+        (
+            lambda x: RF.huber_loss(x, odd * 0, reduction="sum"),
+            lambda x: F.huber_loss(x, odd * 0, reduction="sum"),
+            odd,
+        ),
+        (lambda x: RF.smooth_l1_loss(x, x * 0), lambda x: F.smooth_l1_loss(x, x * 0), odd[3:]),
+    ):
+        gradients = []
+        for f in (ours, theirs):
+            leaf = x.clone().requires_grad_()
+            f(leaf).sum().backward()
+            gradients.append(leaf.grad)
+        torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-6, equal_nan=True)
+
+
+def test_ldexp_beyond_the_powers_that_are_floats() -> None:
+    x = torch.tensor([0.0, 0.5, 1e-38, 3e38, 1.0, 1e-30, 7.0])
+    n = torch.tensor([255, 128, 200, -300, 3, 2000, 0])
+    torch.testing.assert_close(rt.ldexp(x, n), torch.ldexp(x, n))

@@ -97,3 +97,13 @@ def test_float_power_of_numbers_is_not_rounded_to_float32(number: float) -> None
     x = torch.tensor([1.0, 2.0])
     torch.testing.assert_close(rt.float_power(number, x), torch.float_power(number, x), rtol=1e-15, atol=0)
     torch.testing.assert_close(rt.float_power(x, number), torch.float_power(x, number), rtol=1e-15, atol=0)
+
+
+def test_results_of_norms_and_losses_are_of_the_first_dtype() -> None:
+    x, w = torch.linspace(-1, 2, 12).reshape(3, 4), torch.linspace(0.5, 1.5, 4)
+    for a, b in ((x, w.double()), (x.half(), w.double()), (x.double(), w), (x.bfloat16(), w)):
+        got, expected = rusttorch.nn.functional.rms_norm(a, (4,), b), torch.nn.functional.rms_norm(a, (4,), b)
+        assert got.dtype == expected.dtype
+        torch.testing.assert_close(got, expected, rtol=1e-2, atol=1e-2)
+        got, expected = (lib.huber_loss(a, a.to(b.dtype) + 1) for lib in (rusttorch.nn.functional, torch.nn.functional))
+        assert got.dtype == expected.dtype

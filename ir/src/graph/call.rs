@@ -26,7 +26,7 @@ impl Lowerer<'_> {
                 return Ok(value);
             }
         }
-        let Some(op) = self.table.lookup(name).filter(|op| is_body || !op.internal) else {
+        let Some(op) = self.table.lookup(name).filter(|op| is_body || op.is_callable()) else {
             let names = self.table.names();
             let hint = did_you_mean(name, names.iter().map(String::as_str)).map_or(String::new(), |h| format!(": {h}"));
             return Err(LowerError::new(LowerErrorKind::Name, format!("unknown function `{name}`{hint}")));
@@ -86,6 +86,14 @@ impl Lowerer<'_> {
                     && dtype.is_half()
                     && *of == DType::F32
                 {
+                    *of = dtype;
+                }
+                // It saw f64, and its results are of the first value's dtype.
+                if let (DTypeRule::Mixed(_), Value::Node { id, dtype: of, .. }) = (op.rule, &mut value)
+                    && *of == DType::F64
+                    && dtype != DType::F64
+                {
+                    *id = self.convert(*id, dtype.compute());
                     *of = dtype;
                 }
                 if let (Some(calls), Value::Node { id, .. }) = (&mut self.calls, &value) {
@@ -177,7 +185,7 @@ impl Lowerer<'_> {
         };
         let result = match params.first() {
             Some(Value::Node { weak: false, dtype: first, .. })
-                if matches!(op.rule, DTypeRule::Mixed(_)) && first.is_half() && dtype == DType::F32 =>
+                if matches!(op.rule, DTypeRule::Mixed(_)) && first.is_float() && dtype.is_float() =>
             {
                 *first
             }

@@ -32,7 +32,7 @@ fn dtypes(rule: DTypeRule) -> &'static str {
         DTypeRule::Compare => "all, promoted; values beside a 16-bit float are rounded to it",
         DTypeRule::NoBool(_) => "all but bool, promoted",
         DTypeRule::ToFloat => "all; integers and bool become the default float dtype",
-        DTypeRule::Mixed(_) => "float, promoted; a 16-bit `x` beside float32 keeps its dtype",
+        DTypeRule::Mixed(_) => "float, that of the first",
         DTypeRule::FloatOnly(_) | DTypeRule::FloatElse(_) => "float, promoted",
         DTypeRule::Bitwise(_) => "integers and bool, promoted",
         DTypeRule::IntOnly(_) => "integers, promoted",

@@ -109,6 +109,8 @@ pub(super) const ROWS: &[Row] = &[
         doc: "x where positive, else alpha * (exp(x) - 1).",
         rule: FloatOnly("elu_cpu"),
         body: &[(Any, "where(x > 0, x, alpha * expm1(x))")],
+        // Derived, it would have 0 times exp(x), which is infinite.
+        grad: &[("x", "where(x > 0, grad, grad * (alpha * exp(x)))"), ("alpha", "where(x > 0, 0.0, grad * expm1(x))")],
         reference: Some(Unary(|x| if x > 0.0 { x } else { libm::expm1(x) })),
         ulp_f32: Some(0.82),
         ulp_f64: Some(0.891),
@@ -270,6 +272,10 @@ pub(super) const ROWS: &[Row] = &[
         doc: "x where positive, else alpha * (exp(x / alpha) - 1).",
         rule: FloatOnly("elu_cpu"),
         body: &[(Any, "where(x > 0, x, alpha * expm1(x / alpha))")],
+        grad: &[
+            ("x", "where(x > 0, grad, grad * exp(x / alpha))"),
+            ("alpha", "where(x > 0, 0.0, grad * (expm1(x / alpha) - x / alpha * exp(x / alpha)))"),
+        ],
         reference: Some(Unary(|x| if x > 0.0 { x } else { libm::expm1(x) })),
         torch: "torch.celu",
         ..Row::DEFAULT

@@ -176,7 +176,13 @@ pub(super) const ROWS: &[Row] = &[
         body: &[
             (Bool, "a == b"),
             (Float, "d = abs(a - b); (a == b) | ((d < inf) & (d <= atol + abs(rtol * b)))"),
-            (Int, "(a == b) | (to_f32(abs(to_i64(a) - to_i64(b))) <= atol + abs(rtol * to_f32(b)))"),
+            (
+                Int,
+                // The difference, or nearly, where it is beyond an integer.
+                "d = abs(to_f64(a) - to_f64(b))
+                 d = where(d > 0x1p62, d, to_f64(abs(to_i64(a) - to_i64(b))))
+                 (a == b) | (to_f32(d) <= atol + abs(rtol * to_f32(b)))",
+            ),
         ],
         unreferenced: "a part of isclose",
         internal: true,

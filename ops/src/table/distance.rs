@@ -50,8 +50,25 @@ pub(super) const ROWS: &[Row] = &[
         params: "x, other",
         doc: "x * 2**other.",
         rule: ToFloat,
-        body: &[(Any, "x * exp2(other)")],
-        unreferenced: "two roundings, as in PyTorch: tests compare with torch",
+        // In three steps: the power itself may be beyond the floats where the result is not.
+        body: &[
+            (
+                F32,
+                "n = minimum(maximum(other, -300.0), 300.0)
+                 h = round(n / 3.0)
+                 p = exp2(h)
+                 x * p * p * exp2(n - 2.0 * h)",
+            ),
+            (
+                F64,
+                "n = minimum(maximum(other, -2200.0), 2200.0)
+                 h = round(n / 3.0)
+                 p = exp2(h)
+                 x * p * p * exp2(n - 2.0 * h)",
+            ),
+        ],
+        grad: &[("x", "ldexp(grad, other)"), ("other", "grad * result * 0x1.62e42fefa39efp-1")],
+        unreferenced: "tests compare with torch",
         torch: "torch.ldexp",
         np: "numpy.ldexp",
         ..Row::DEFAULT

@@ -50,8 +50,7 @@ pub(super) const ROWS: &[Row] = &[
         rule: Mixed("huber_cpu"),
         body: &[(
             Any,
-            "d = abs(x - y)
-             l = where(d < delta, 0.5 * d * d, delta * (d - 0.5 * delta))
+            "l = huber_term(x - y, delta)
              reduce_loss(l if weight is None else l * check_weight(weight, x), reduction)",
         )],
         unreferenced: "tests compare with loops",
@@ -96,6 +95,39 @@ pub(super) const ROWS: &[Row] = &[
         ..Row::DEFAULT
     },
     Row {
+        name: "huber_term",
+        params: "d, delta",
+        doc: "huber_loss of a difference.",
+        body: &[(
+            Any,
+            "a = abs(d)
+             where(a < delta, 0.5 * a * a, delta * (a - 0.5 * delta))",
+        )],
+        // As PyTorch's: of NaN it is NaN, of infinities finite.
+        grad: &[
+            ("d", "grad * where(d >= delta, delta, where(d <= -delta, -delta, d))"),
+            ("delta", "a = abs(d); where(a < delta, 0.0, grad * (a - delta))"),
+        ],
+        unreferenced: "a part of huber_loss",
+        internal: true,
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "smooth_l1_term",
+        params: "d, beta",
+        statics: &["beta"],
+        doc: "smooth_l1_loss of a difference; beta is positive.",
+        body: &[(
+            Any,
+            "a = abs(d)
+             where(a < beta, 0.5 * a * a / beta, a - 0.5 * beta)",
+        )],
+        grad: &[("d", "grad * where(d >= beta, 1.0, where(d <= -beta, -1.0, d / beta))")],
+        unreferenced: "a part of smooth_l1_loss",
+        internal: true,
+        ..Row::DEFAULT
+    },
+    Row {
         name: "smooth_l1_loss",
         params: "x, y, reduction='mean', beta=1.0",
         statics: &["reduction", "beta"],
@@ -103,8 +135,7 @@ pub(super) const ROWS: &[Row] = &[
         rule: FloatOnly("smooth_l1_cpu"),
         body: &[(
             Any,
-            "d = abs(x - y)
-             l = d if beta == 0 else where(d < beta, 0.5 * d * d / beta, d - 0.5 * beta)
+            "l = abs(x - y) if beta == 0 else smooth_l1_term(x - y, beta)
              bad = runtime_error('smooth_l1_loss does not support negative values for beta.')
              bad if beta < 0 else reduce_loss(l, reduction)",
         )],

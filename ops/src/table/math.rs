@@ -328,7 +328,10 @@ pub(super) const ROWS: &[Row] = &[
         doc: "Angle of the point (x, y).",
         rule: ToFloat,
         body: &[(F32, math_f32::ATAN2), (F64, math_f64::ATAN2)],
-        grad: &[("y", "grad * (x / (x * x + y * y))"), ("x", "-(grad * (y / (x * x + y * y)))")],
+        grad: &[
+            ("y", "s = x * x + y * y; grad * where(s == 0.0, 0.0, x / s)"),
+            ("x", "s = x * x + y * y; -(grad * where(s == 0.0, 0.0, y / s))"),
+        ],
         reference: Some(Binary(libm::atan2)),
         ulp_f32: Some(1.4305),
         ulp_f64: Some(1.06),
@@ -404,6 +407,11 @@ pub(super) const ROWS: &[Row] = &[
             Any,
             "z = x if eps is None else where(x < eps, eps, where(x > 1.0 - eps, 1.0 - eps, x))
              log(z / (1.0 - z))",
+        )],
+        grad: &[(
+            "x",
+            "inside = grad / (x * (1.0 - x))
+             where((x < 0.0) | (x > 1.0), nan, inside) if eps is None else where((x < eps) | (x > 1.0 - eps), 0.0, inside)",
         )],
         unreferenced: "cancels near 1/2, as in PyTorch: tests compare with torch",
         torch: "torch.logit",

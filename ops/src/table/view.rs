@@ -1,6 +1,6 @@
 //! Views: the same elements under another index.
 use rusttorch_ir::op::Class::{Any, Float};
-use rusttorch_ir::op::Row;
+use rusttorch_ir::op::{DTypeRule, Row};
 
 pub(super) const ROWS: &[Row] = &[
     Row {
@@ -12,6 +12,20 @@ pub(super) const ROWS: &[Row] = &[
         unreferenced: "moves elements",
         torch: "torch.permute",
         np: "numpy.transpose",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "_written",
+        params: "x, value",
+        doc: "What x is after value was written to it, which is of its dtype and has to be of its shape.",
+        rule: DTypeRule::Inherit,
+        body: &[(
+            Any,
+            "bad = runtime_error(\"output with shape {} doesn't match the broadcast shape {}\", shape(x), shape(value))
+             value if shape(x) == shape(value) else bad",
+        )],
+        unreferenced: "a part of in-place operations in traces",
+        internal: true,
         ..Row::DEFAULT
     },
     Row {
