@@ -111,6 +111,14 @@ impl PyTensor {
         Ok(Self::unbind_(slf, 0)?.try_iter()?.into_any())
     }
 
+    /// Turned round along the first dimension, as torch's.
+    fn __reversed__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        if slf.get().shape_of().is_empty() {
+            return Ok(slf.clone().into_any());
+        }
+        slf.as_any().call_method1("flip", ((0,),))
+    }
+
     fn __contains__(slf: &Bound<'_, Self>, element: &Bound<'_, PyAny>) -> PyResult<bool> {
         let equal = compare(slf.as_any(), element, CompareOp::Eq)?;
         unary("any", &equal)?.is_truthy()

@@ -324,3 +324,25 @@ def test_sequences_of_every_dtype(dtype: str) -> None:
         got = of(rt, ours)
         assert got.tolist() == expected.tolist()
         assert got.shape == tuple(expected.shape)
+
+
+def test_reversed_and_the_modulus_of_powers() -> None:
+    x = rt.arange(6).reshape(3, 2)
+    assert [r.tolist() for r in reversed(x)] == x.tolist()[::-1]
+    with pytest.raises(TypeError):
+        pow(x, 2, 5)
+
+
+def test_functions_that_view_our_tensors() -> None:
+    for view in (
+        lambda m, x: m.t(x),
+        lambda m, x: m.narrow(x, 1, 0, 2),
+        lambda m, x: m.select(x, 0, 1),
+        lambda m, x: m.ravel(x),
+        lambda m, x: m.positive(x),
+        lambda m, x: m.transpose(x, 0, 1),
+    ):
+        ours, theirs = rt.zeros(2, 3), torch.zeros(2, 3)
+        view(rt, ours).fill_(5)
+        view(torch, theirs).fill_(5)
+        assert ours.tolist() == theirs.tolist()
