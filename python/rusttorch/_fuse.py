@@ -506,8 +506,9 @@ def fuse(function: Any = None, /, *, static_argnames: str | Iterable[str] = (), 
     operators inside it become the kernel. A Python number that is an argument is given at run time; an
     argument that decides the course of the function (``if``, ``range``) is named in ``static_argnames``.
     Arrays that the function closes over, attributes of ``self`` and arrays in lists, dictionaries and objects among
-    these are read at each call; another number (string, None) as an attribute is traced anew, so one that changes often
-    is better an argument. Numbers that the function closes over, globals, and those of the object of a bound method
+    these are read at each call; another number (string, None) as an attribute, of an object that is an attribute or in
+    a small container there, is traced anew, so one that changes often is better an argument. Numbers that the function
+    closes over, globals, and those of the object of a bound method
     stay what they were. What the function computes of such arrays alone (``x * self.a.exp()``) is traced anew when
     they have been replaced or written: torch counts that, NumPy's up to 64 KiB are compared, larger ones are not.
     A stand-in is of a class of its own: ``isinstance(x, torch.Tensor)`` is False, and so is ``x is y`` where both

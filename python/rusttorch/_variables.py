@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from functools import partial
-from types import CodeType, FunctionType, MemberDescriptorType, ModuleType
+from types import CodeType, FunctionType, MemberDescriptorType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
 from rusttorch._paths import places
@@ -108,18 +108,68 @@ def _variables(function: Callable[..., Any], owners: list[Any]) -> Iterator[tupl
         yield from ((partial(getattr, owner, name), value) for name, value in attributes.items())
 
 
-def known(function: Callable[..., Any], owners: list[Any], constant: Callable[[Any], bool]) -> list[Known]:
-    """Attributes of ``owners`` that the function, or a method of theirs that it calls, names, and that are constants of
-    its trace: numbers, strings, None, and what else ``constant`` says.
+class Entries(NamedTuple):
+    """A small container of numbers, strings and None: a trace holds while they are what they were."""
+
+    read: Callable[[], Any]
+    value: Any
+
+    def holds(self) -> bool:
+        """Whether they are."""
+        return bool(_entries(self.read()) == self.value)
+
+
+#: Entries of a container that are compared at most, and attributes of attributes that are looked at.
+_FEW, _DEPTH = 64, 3
+
+
+def known(function: Callable[..., Any], owners: list[Any], constant: Callable[[Any], bool]) -> list[Any]:
+    """Attributes of ``owners``, and of objects that these are, that the function, or a method of theirs that it calls,
+    names, and that are constants of its trace: numbers, strings, None, small containers of such, and what else
+    ``constant`` says.
     """
     names = {n: None for code, _ in _codes(getattr(function, "__func__", function), owners) for n in code.co_names}
-    found = []
-    for owner in owners:
+    found: list[Any] = []
+
+    def look(owner: Any, read_owner: Callable[[], Any], depth: int) -> None:
         attributes = _attributes(owner)
-        named = (n for n in names if n in attributes)
-        chosen = (n for n in named if type(attributes[n]) in _PLAIN or constant(attributes[n]))
-        found += [Known(read, read()) for read in (partial(getattr, owner, n) for n in chosen)]
+        for name in names:
+            if name not in attributes:
+                continue
+            read, value = _attribute(read_owner, name), attributes[name]
+            if type(value) in _PLAIN or constant(value):
+                found.append(Known(read, read()))
+            elif (entries := _entries(value)) is not None:
+                found.append(Entries(read, entries))
+            elif depth and isinstance(getattr(value, "__dict__", None), dict) and not isinstance(value, _NO_OWNERS):
+                look(value, read, depth - 1)
+
+    for owner in owners:
+        look(owner, partial(_itself, owner), _DEPTH)
     return found
+
+
+_NO_OWNERS = (type, FunctionType, ModuleType, MethodType, property, classmethod, staticmethod)
+
+
+def _itself(value: Any) -> Any:
+    return value
+
+
+def _attribute(read_owner: Callable[[], Any], name: str) -> Callable[[], Any]:
+    return lambda: getattr(read_owner(), name)
+
+
+def _entries(value: Any) -> Any:
+    """The entries of a container that has few and plain ones, with their types; None of anything else."""
+    if type(value) not in (list, tuple, dict) or not 0 < len(value) <= _FEW:
+        return None
+    values = value.values() if type(value) is dict else value
+    if not all(type(v) in _PLAIN for v in values):
+        return None
+    # 0.0 is not -0.0, nor 1 True.
+    kept = tuple((type(v), v.hex() if type(v) is float else v) for v in values)
+    return (*value, kept) if type(value) is dict else kept
 
 
 def _cell(name: str, cell: Any) -> Callable[[], Any]:

@@ -887,3 +887,31 @@ def test_traces_that_go_may_call_the_function() -> None:
     for _ in range(70):
         f(Box(f), np.ones(2))
     f.cache_clear()  # type: ignore[attr-defined]
+
+
+def test_numbers_in_what_an_object_holds_are_traced_anew() -> None:
+    class Config:
+        def __init__(self) -> None:
+            self.scale = 2.0
+
+    class Model:
+        def __init__(self) -> None:
+            self.config = Config()
+            self.weights = [1.0, 2.0]
+            self.table = {"shift": 1.0}
+
+        def forward(self, x: Any) -> Any:
+            return x * self.config.scale * self.weights[1] + self.table["shift"]
+
+    model, x = Model(), np.ones(2)
+    f = rt.fuse(Model.forward)
+    for change in (
+        lambda: setattr(model.config, "scale", model.config.scale + 1),
+        lambda: model.weights.__setitem__(1, model.weights[1] + 1),
+        lambda: model.table.update(shift=model.table["shift"] + 1),
+        lambda: setattr(model, "config", Config()),
+        lambda: None,
+    ):
+        assert f(model, x).tolist() == model.forward(x).tolist()
+        change()
+    assert f(model, x).tolist() == model.forward(x).tolist()

@@ -107,3 +107,11 @@ def test_results_of_norms_and_losses_are_of_the_first_dtype() -> None:
         torch.testing.assert_close(got, expected, rtol=1e-2, atol=1e-2)
         got, expected = (lib.huber_loss(a, a.to(b.dtype) + 1) for lib in (rusttorch.nn.functional, torch.nn.functional))
         assert got.dtype == expected.dtype
+
+
+def test_closeness_of_integers_whose_difference_is_none() -> None:
+    most = 2**63 - 1
+    a, b = torch.tensor([most, 0, -most - 1, 2**60, 5]), torch.tensor([-1, -most - 1, -most - 1, 2**60 + 1, 6])
+    assert rt.isclose(a, b).tolist() == [False, False, True, True, False]
+    assert rt.isclose(a, b, rtol=0.0, atol=0.0).tolist() == [False, False, True, False, False]
+    assert rt.isclose(a, b, rtol=0.0, atol=1.0).tolist() == [False, False, True, True, True]
