@@ -115,3 +115,15 @@ def test_closeness_of_integers_whose_difference_is_none() -> None:
     assert rt.isclose(a, b).tolist() == [False, False, True, True, False]
     assert rt.isclose(a, b, rtol=0.0, atol=0.0).tolist() == [False, False, True, False, False]
     assert rt.isclose(a, b, rtol=0.0, atol=1.0).tolist() == [False, False, True, True, True]
+
+
+@pytest.mark.parametrize("dtype", HALVES, ids=str)
+def test_neighbours_of_16_bit_floats(dtype: torch.dtype) -> None:
+    """All of them, towards numbers of every kind."""
+    every = torch.arange(-(2**15), 2**15, dtype=torch.int32).to(torch.int16).view(dtype)
+    for towards in (float("-inf"), -1.0, -0.0, 0.0, 2.0**-14, 1.0, 60000.0, float("inf"), float("nan")):
+        b = torch.full_like(every, towards)
+        got, expected = rt.nextafter(every, b), torch.nextafter(every, b)
+        assert got.dtype == dtype
+        same = (got.view(torch.int16) == expected.view(torch.int16)) | (got.isnan() & expected.isnan())
+        assert bool(same.all())

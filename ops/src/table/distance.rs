@@ -119,6 +119,24 @@ pub(super) const ROWS: &[Row] = &[
         name: "nextafter",
         params: "a, b",
         doc: "The number after a towards b.",
+        rule: Inherit,
+        body: &[(
+            Any,
+            "of = dtype_name(a + b)
+             half = nextafter_bf16(a, b) if of == 'BFloat16' else nextafter_f16(a, b)
+             half if of == 'BFloat16' or of == 'Half' else nextafter_wide(a, b)",
+        )],
+        reference: None,
+        unreferenced: "of bits: tests compare with torch",
+        no_grad: "it is made of bits; PyTorch has none either",
+        torch: "torch.nextafter",
+        np: "numpy.nextafter",
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "nextafter_wide",
+        params: "a, b",
+        doc: "nextafter of float32 and float64.",
         rule: FloatOnly("nextafter_cpu"),
         body: &[(
             Any,
@@ -129,11 +147,49 @@ pub(super) const ROWS: &[Row] = &[
              y = where(a == 0, least, next)
              where(isnan(a) | isnan(b), a + b, where(a == b, b, y))",
         )],
-        reference: None,
-        unreferenced: "of bits: tests compare with torch",
+        unreferenced: "a part of nextafter",
         no_grad: "it is made of bits; PyTorch has none either",
-        torch: "torch.nextafter",
-        np: "numpy.nextafter",
+        internal: true,
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "nextafter_bf16",
+        params: "a, b",
+        doc: "nextafter of bfloat16, which is the upper half of float32.",
+        rule: FloatOnly("nextafter_cpu"),
+        body: &[(
+            Any,
+            "i = bits(a)
+             away = (a < b) == (a > 0)
+             next = float_from_bits(where(away, i + 0x10000, i - 0x10000))
+             least = copysign(float_from_bits(i - i + 0x10000), b)
+             y = where(a == 0, least, next)
+             where(isnan(a) | isnan(b), a + b, where(a == b, b, y))",
+        )],
+        unreferenced: "a part of nextafter",
+        no_grad: "it is made of bits; PyTorch has none either",
+        internal: true,
+        ..Row::DEFAULT
+    },
+    Row {
+        name: "nextafter_f16",
+        params: "a, b",
+        doc: "nextafter of float16: ten bits of the mantissa, and steps of 2**-24 below 2**-14.",
+        rule: FloatOnly("nextafter_cpu"),
+        body: &[(
+            Any,
+            "i = bits(a)
+             away = (a < b) == (a > 0)
+             next = float_from_bits(where(away, i + 0x2000, i - 0x2000))
+             next = where(abs(a) == inf, copysign(65504.0, a), next)
+             step = a + copysign(0x1p-24, b - a)
+             step = where(step == 0.0, copysign(0.0, a), step)
+             y = where(where(away, abs(a) < 0x1p-14, abs(a) <= 0x1p-14), step, next)
+             where(isnan(a) | isnan(b), a + b, where(a == b, b, y))",
+        )],
+        unreferenced: "a part of nextafter",
+        no_grad: "it is made of bits; PyTorch has none either",
+        internal: true,
         ..Row::DEFAULT
     },
     Row {
