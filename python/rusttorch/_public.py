@@ -217,10 +217,11 @@ def along(dim: int, index: Any) -> tuple[Any, ...]:
 
 def title(x: Any) -> str:
     """As torch's errors name the dtype of a tensor."""
-    return _TITLES[dtype_name(x.dtype)]
+    return TITLES[dtype_name(x.dtype)]
 
 
-_TITLES = {
+#: dtypes as torch names them in errors.
+TITLES = {
     "bool": "Bool",
     "uint8": "Byte",
     "int8": "Char",

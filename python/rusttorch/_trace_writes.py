@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rusttorch._log import where as _where
+from rusttorch._public import TITLES
 from rusttorch._rusttorch import TraceError
 
 if TYPE_CHECKING:
@@ -23,19 +24,6 @@ VIEWS = frozenset(
     )
 )
 _KINDS = ("bool", "int", "float")
-# As PyTorch names dtypes in errors.
-_C = {
-    "bool": "Bool",
-    "uint8": "Byte",
-    "int8": "Char",
-    "int16": "Short",
-    "int32": "Int",
-    "int64": "Long",
-    "bfloat16": "BFloat16",
-    "float16": "Half",
-    "float32": "Float",
-    "float64": "Double",
-}
 
 
 class Writes:
@@ -110,7 +98,9 @@ class Writes:
             raise RuntimeError(f"output with shape {[*shape]} doesn't match the broadcast shape {[*of]}")
         if dtype != now:
             if _kind(now) > _kind(dtype):
-                raise RuntimeError(f"result type {_C[now]} can't be cast to the desired output type {_C[dtype]}")
+                raise RuntimeError(
+                    f"result type {TITLES[now]} can't be cast to the desired output type {TITLES[dtype]}"
+                )
             result = tracer.call("to", (result, dtype), {}, said)
         self._id = tracer.call("_written", (self, result), {}, said)._id
         self._version += 1

@@ -123,8 +123,8 @@ pub(super) const ROWS: &[Row] = &[
         body: &[(
             Any,
             "of = dtype_name(a + b)
-             half = nextafter_bf16(a, b) if of == 'BFloat16' else nextafter_f16(a, b)
-             half if of == 'BFloat16' or of == 'Half' else nextafter_wide(a, b)",
+             half = nextafter_bits(a, b, 0x10000) if of == 'BFloat16' else nextafter_f16(a, b)
+             half if of == 'BFloat16' or of == 'Half' else nextafter_bits(a, b, 1)",
         )],
         reference: None,
         unreferenced: "of bits: tests compare with torch",
@@ -134,35 +134,17 @@ pub(super) const ROWS: &[Row] = &[
         ..Row::DEFAULT
     },
     Row {
-        name: "nextafter_wide",
-        params: "a, b",
-        doc: "nextafter of float32 and float64.",
+        name: "nextafter_bits",
+        params: "a, b, step",
+        statics: &["step"],
+        doc: "nextafter of numbers whose neighbours are step further as bits: 1, and 65536 for bfloat16, the upper half of a float32.",
         rule: FloatOnly("nextafter_cpu"),
         body: &[(
             Any,
             "i = bits(a)
              away = (a < b) == (a > 0)
-             next = float_from_bits(where(away, i + 1, i - 1))
-             least = copysign(float_from_bits(i - i + 1), b)
-             y = where(a == 0, least, next)
-             where(isnan(a) | isnan(b), a + b, where(a == b, b, y))",
-        )],
-        unreferenced: "a part of nextafter",
-        no_grad: "it is made of bits; PyTorch has none either",
-        internal: true,
-        ..Row::DEFAULT
-    },
-    Row {
-        name: "nextafter_bf16",
-        params: "a, b",
-        doc: "nextafter of bfloat16, which is the upper half of float32.",
-        rule: FloatOnly("nextafter_cpu"),
-        body: &[(
-            Any,
-            "i = bits(a)
-             away = (a < b) == (a > 0)
-             next = float_from_bits(where(away, i + 0x10000, i - 0x10000))
-             least = copysign(float_from_bits(i - i + 0x10000), b)
+             next = float_from_bits(where(away, i + step, i - step))
+             least = copysign(float_from_bits(i - i + step), b)
              y = where(a == 0, least, next)
              where(isnan(a) | isnan(b), a + b, where(a == b, b, y))",
         )],
