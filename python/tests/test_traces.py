@@ -1,4 +1,4 @@
-"""What fused functions read and write beside their arguments: in-place operations, aliases, containers, outer arrays."""
+"""What fused functions read and write beside their arguments: in-place operations, containers, outer arrays."""
 
 from __future__ import annotations
 
