@@ -288,12 +288,25 @@ class FusedFunction(FastCall):
         leaves: list[Any],
     ) -> _Trace:
         owners = [a for a in (*args, *kwargs.values()) if not _is_leaf(a)]
+
+        def run() -> tuple[Tracer, Any, Outside]:
+            """The function on stand-ins."""
+            tracer, outside = Tracer(self.__wrapped__, leaves, owners), Outside()
+            proxies = iter(tracer.parameters)
+            traced_args = [a if s is _STATIC else _replace(a, proxies) for a, s in zip(args, key_args, strict=True)]
+            order = dict(key_kwargs)
+            traced_kwargs = {}
+            for name in sorted(kwargs):
+                traced_kwargs[name] = kwargs[name] if order[name] is _STATIC else _replace(kwargs[name], proxies)
+            with outside.watch():
+                return tracer, self.__wrapped__(*traced_args, **traced_kwargs), outside
+
         drawn = _random_states()
-        tracer, result, outside = self._run(key_args, args, key_kwargs, kwargs, leaves, owners)
+        tracer, result, outside = run()
         expr, structure = self._results(tracer, result, key_args)
         if drawn != _random_states():
             # By this function, or by another thread: then its constants are the same once more.
-            again, result, _ = self._run(key_args, args, key_kwargs, kwargs, leaves, owners)
+            again, result, _ = run()
             if str(expr) != str(self._results(again, result, key_args)[0]) or not tracer.has_constants_of(again):
                 raise TraceError(
                     f"{self._label()}() draws random numbers, which would be the same at each call: draw them before, "
@@ -313,26 +326,6 @@ class FusedFunction(FastCall):
             structure,
             tuple(owners),
         )
-
-    def _run(
-        self,
-        key_args: tuple[Any, ...],
-        args: tuple[Any, ...],
-        key_kwargs: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        leaves: list[Any],
-        owners: list[Any],
-    ) -> tuple[Tracer, Any, Outside]:
-        """The function on stand-ins."""
-        tracer, outside = Tracer(self.__wrapped__, leaves, owners), Outside()
-        proxies = iter(tracer.parameters)
-        traced_args = [a if shape is _STATIC else _replace(a, proxies) for a, shape in zip(args, key_args, strict=True)]
-        order = dict(key_kwargs)
-        traced_kwargs = {}
-        for name in sorted(kwargs):
-            traced_kwargs[name] = kwargs[name] if order[name] is _STATIC else _replace(kwargs[name], proxies)
-        with outside.watch():
-            return tracer, self.__wrapped__(*traced_args, **traced_kwargs), outside
 
     def _results(self, tracer: Tracer, result: Any, key_args: tuple[Any, ...]) -> tuple[Expr | None, Any]:
         """The expression of what the function gave, and how results are made of its values."""

@@ -74,7 +74,7 @@ class Outside:
         with _mode()(self):
             yield
 
-    def saw(self, torch: Any, tensors: list[Any], results: list[Any]) -> None:
+    def saw(self, tensors: list[Any], results: list[Any]) -> None:
         """Torch has computed these of those."""
         self._followed |= any(r.requires_grad and r.grad_fn is not None for r in results)
         for tensor in tensors:
@@ -126,7 +126,7 @@ def _mode() -> Any:
                 tensors = list(_tensors((*args, *kwargs.values()), torch.Tensor))
                 results = list(_tensors((result,), torch.Tensor))
                 if tensors and results and not any(isinstance(a, Traced) for a in args):
-                    self.outside.saw(torch, tensors, results)
+                    self.outside.saw(tensors, results)
                 return result
 
         _made.append(Watch)

@@ -21,8 +21,6 @@ class Views:
     if TYPE_CHECKING:
         _tracer: Tracer
 
-    if TYPE_CHECKING:
-
         def _again(self) -> Any:
             """A copy."""
 

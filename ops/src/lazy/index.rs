@@ -161,15 +161,16 @@ impl Positions {
         }
         let (sizes, steps) = (whole.layout().shape(), whole.layout().byte_strides());
         let place = |&at: &usize| {
-            if self.dims.len() == 1 {
-                return at as i64 * steps[0];
-            }
             let mut left = at as i64;
-            (0..self.dims.len()).rev().fold(0, |bytes, d| {
-                let digit = left % sizes[d];
-                left /= sizes[d];
-                bytes + digit * steps[d]
-            })
+            let inner: i64 = (1..self.dims.len())
+                .rev()
+                .map(|d| {
+                    let digit = left % sizes[d];
+                    left /= sizes[d];
+                    digit * steps[d]
+                })
+                .sum();
+            inner + left * steps[0]
         };
         let at: Vec<i64> = self.rows.iter().map(place).collect();
         x.refuse_overlap()?;
